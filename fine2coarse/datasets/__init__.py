@@ -1,0 +1,1 @@
+"""Datasets as TFDS builders: images stored once, labelled with their leaf."""

@@ -1,0 +1,1 @@
+"""Recipes, runs, studies and their reports."""

@@ -1,0 +1,1 @@
+"""Export to TF Hub's SavedModel form, and a Keras 3 layer that loads it."""

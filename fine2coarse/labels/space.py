@@ -1,0 +1,177 @@
+"""The label space: ordered classes and a table that labels leaves or images with them."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import pathlib
+import zipfile
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+KEYED_BY = ("leaf", "image")
+
+
+class LabelSpaceError(ValueError):
+    """A label space that is malformed, or belongs to other data."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LabelSpace:
+    """Classes, and which of them each leaf (or each image) has.
+
+    Attributes:
+      class_ids: unique ids, in the order of the integer classes.
+      class_names: display names, same order.
+      table: int32 [rows, M]; the classes of each row, padded at the end with -1. M = 1 where
+        every row has one class. A row of -1 alone is not covered: its images are left out.
+      keyed_by: 'leaf' (row i is the dataset's label i) or 'image' (row i is `image_ids[i]`).
+      image_ids: ids of the rows where `keyed_by='image'`, else empty.
+      name: short name for tables and pictures, e.g. `genus` or `random-aligned-32`.
+      dataset_fingerprint: of the taxonomy (keyed by leaf) or the prepared images (by image)
+        that the table belongs to.
+      source: how the space was made, JSON-able; not part of the fingerprint.
+    """
+
+    class_ids: tuple[str, ...]
+    class_names: tuple[str, ...]
+    table: np.ndarray
+    keyed_by: str = "leaf"
+    image_ids: tuple[str, ...] = ()
+    name: str = "labels"
+    dataset_fingerprint: str = ""
+    source: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Checks shapes, ranges, padding and uniqueness."""
+        table = np.ascontiguousarray(self.table, dtype=np.int32)
+        table.setflags(write=False)
+        object.__setattr__(self, "table", table)
+        if self.keyed_by not in KEYED_BY:
+            raise LabelSpaceError(f"keyed_by is one of {KEYED_BY}, got {self.keyed_by!r}")
+        if table.ndim != 2 or table.shape[1] < 1:
+            raise LabelSpaceError(f"table must be int [rows, M >= 1], got shape {table.shape}")
+        if len(self.class_ids) != len(self.class_names) or not self.class_ids:
+            raise LabelSpaceError(
+                f"{len(self.class_ids)} class ids and {len(self.class_names)} class names; "
+                "expected as many of each, and at least one"
+            )
+        if len(set(self.class_ids)) != len(self.class_ids):
+            raise LabelSpaceError("class ids repeat")
+        if table.size and (table.min() < -1 or table.max() >= self.num_classes):
+            raise LabelSpaceError(
+                f"table holds {table.min()}..{table.max()}; expected -1..{self.num_classes - 1}"
+            )
+        if np.any((table[:, :-1] < 0) & (table[:, 1:] >= 0)):
+            raise LabelSpaceError("-1 may only pad the end of a row")
+        rows = len(self.image_ids)
+        if self.keyed_by == "image" and (rows != len(table) or len(set(self.image_ids)) != rows):
+            raise LabelSpaceError(f"{rows} image ids for {len(table)} rows, or ids that repeat")
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.class_ids)
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether some row has more than one class."""
+        return bool(self.table.shape[1] > 1 and np.any(self.table[:, 1] >= 0))
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over classes, table, keys and the data it belongs to: 64 hexadecimal digits."""
+        digest = hashlib.sha256()
+        head = [self.class_ids, self.keyed_by, self.image_ids, self.table.shape]
+        digest.update(json.dumps([*head, self.dataset_fingerprint], default=list).encode())
+        digest.update(self.table.astype("<i4").tobytes())
+        return digest.hexdigest()
+
+    @functools.cached_property
+    def _image_row(self) -> Mapping[str, int]:
+        return {image_id: row for row, image_id in enumerate(self.image_ids)}
+
+    def lookup(self, leaf_labels: np.ndarray, image_ids: Sequence[str]) -> np.ndarray:
+        """Labels images.
+
+        Args:
+          leaf_labels: int [N], the dataset's own labels.
+          image_ids: N ids (str or UTF-8 bytes).
+
+        Returns:
+          int32 [N, M], padded with -1; a row of -1 alone for an image that is not covered.
+        """
+        if self.keyed_by == "leaf":
+            return self.table[np.asarray(leaf_labels, np.int64)]
+        keys = [key.decode() if isinstance(key, bytes) else str(key) for key in image_ids]
+        rows = np.asarray([self._image_row.get(key, -1) for key in keys], np.int64)
+        found = self.table[np.maximum(rows, 0)]
+        return np.where(rows[:, None] >= 0, found, np.int32(-1))
+
+    def check_belongs_to(self, dataset_fingerprint: str, what: str) -> None:
+        """Raises LabelSpaceError where this space was made for other data than `what`."""
+        if self.dataset_fingerprint and self.dataset_fingerprint != dataset_fingerprint:
+            raise LabelSpaceError(
+                f"label space {self.name!r} belongs to data {self.dataset_fingerprint[:12]}, but "
+                f"{what} is {dataset_fingerprint[:12]}; make the label space again for this data"
+            )
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes `path` (.npz, arrays only) and beside it `path`.json, each whole or not at all."""
+        path = pathlib.Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        meta = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        for array_field in ("table", "image_ids", "class_ids", "class_names"):
+            del meta[array_field]
+        meta |= {"source": dict(self.source), "fingerprint": self.fingerprint}
+        meta |= {"num_classes": self.num_classes, "num_rows": len(self.table)}
+        partial = path.with_name(path.name + ".tmp")
+        with partial.open("wb") as file:
+            np.savez_compressed(
+                file,
+                table=self.table,
+                class_ids=np.asarray(self.class_ids, np.str_),
+                class_names=np.asarray(self.class_names, np.str_),
+                image_ids=np.asarray(self.image_ids, np.str_),
+            )
+        json_path = path.with_name(path.name + ".json")
+        json_partial = json_path.with_name(json_path.name + ".tmp")
+        json_partial.write_text(json.dumps(meta, indent=1, ensure_ascii=False), encoding="utf-8")
+        partial.replace(path)
+        json_partial.replace(json_path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> LabelSpace:
+        """Reads what `save` wrote, checking the fingerprint.
+
+        Raises:
+          LabelSpaceError: where the file is no label space, holds a pickle or was changed.
+        """
+        path = pathlib.Path(path)
+        try:
+            meta = json.loads(path.with_name(path.name + ".json").read_text(encoding="utf-8"))
+            with np.load(path, allow_pickle=False) as arrays:
+                strings = {
+                    key: tuple(arrays[key].tolist())
+                    for key in ("class_ids", "class_names", "image_ids")
+                }
+                space = cls(
+                    table=arrays["table"],
+                    **strings,
+                    **{
+                        key: meta[key]
+                        for key in ("keyed_by", "name", "dataset_fingerprint", "source")
+                    },
+                )
+        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            raise LabelSpaceError(
+                f"{path}: not a label space written by LabelSpace.save (with its .json): {error}"
+            ) from error
+        if space.fingerprint != meta["fingerprint"]:
+            raise LabelSpaceError(f"{path}: content does not match the fingerprint in its .json")
+        return space

@@ -1,0 +1,1 @@
+"""Backbones and heads; this room alone knows which exist."""

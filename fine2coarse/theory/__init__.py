@@ -1,0 +1,1 @@
+"""The hierarchical multi-view simulation: the paper's theory as a laboratory."""

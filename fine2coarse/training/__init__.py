@@ -1,0 +1,1 @@
+"""The training loop: strategy, schedule, losses, metrics, checkpoints."""
