@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from fine2coarse.labels.images import Images
+from fine2coarse.labels.image_index import ImageIndex
 from fine2coarse.labels.space import LabelSpace, LabelSpaceError
 
 
 def corrupted(
     base: LabelSpace,
-    images: Images,
+    images: ImageIndex,
     share: float,
     *,
     seed: int,
@@ -67,7 +67,7 @@ def corrupted(
 
 def _groups_of_classes(
     base: LabelSpace,
-    images: Images,
+    images: ImageIndex,
     labels: np.ndarray,
     covered: np.ndarray,
     within: LabelSpace | None,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fine2coarse.labels.images import Images
+from fine2coarse.labels.image_index import ImageIndex
 from fine2coarse.labels.shares import share_out
 from fine2coarse.labels.space import LabelSpace, LabelSpaceError
 
@@ -33,12 +33,12 @@ def random_within(
     """
     groups = np.unique(np.asarray(target_classes), return_inverse=True)[1]
     trained = np.ones(len(image_ids), bool)
-    images = Images(tuple(image_ids), np.zeros(len(groups)), trained, dataset_fingerprint, "")
+    images = ImageIndex(tuple(image_ids), np.zeros(len(groups)), trained, dataset_fingerprint, "")
     return _balanced(images, groups, num_classes, seed, aligned=True)
 
 
 def random_ids(
-    images: Images, num_classes: int, *, within: LabelSpace | None = None, seed: int
+    images: ImageIndex, num_classes: int, *, within: LabelSpace | None = None, seed: int
 ) -> LabelSpace:
     """Balanced random ids: within each target class (aligned), or over everything (unaligned).
 
@@ -61,7 +61,7 @@ def random_ids(
 
 
 def random_like(
-    images: Images, like: LabelSpace, *, within: LabelSpace | None = None, seed: int
+    images: ImageIndex, like: LabelSpace, *, within: LabelSpace | None = None, seed: int
 ) -> LabelSpace:
     """Random ids with the class sizes of `like`: its labels, dealt to images in random order.
 
@@ -96,7 +96,7 @@ def random_like(
 
 
 def _balanced(
-    images: Images, groups: np.ndarray, num_classes: int, seed: int, *, aligned: bool
+    images: ImageIndex, groups: np.ndarray, num_classes: int, seed: int, *, aligned: bool
 ) -> LabelSpace:
     sizes = np.bincount(groups[images.is_train])
     if not len(sizes) <= num_classes <= images.num_train:
@@ -121,7 +121,7 @@ def _balanced(
     )
 
 
-def _members(images: Images, groups: np.ndarray) -> list[np.ndarray]:
+def _members(images: ImageIndex, groups: np.ndarray) -> list[np.ndarray]:
     """Positions of each group's images, those of training and the others apart."""
     found = [
         np.flatnonzero((groups == group) & (images.is_train == trained))

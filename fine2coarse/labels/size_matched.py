@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fine2coarse.labels.images import Images
+from fine2coarse.labels.image_index import ImageIndex
 from fine2coarse.labels.space import LabelSpace, LabelSpaceError
 
 IMAGES_PER_CLASS = "images_per_class"
@@ -17,7 +17,7 @@ TOTAL_IMAGES = "total_images"
 
 
 def fixed_images_per_class(
-    base: LabelSpace, images: Images, num_images_per_class: int, *, seed: int
+    base: LabelSpace, images: ImageIndex, num_images_per_class: int, *, seed: int
 ) -> LabelSpace:
     """As `base`, with as many training images of each class; the others are left out.
 
@@ -48,7 +48,7 @@ def fixed_images_per_class(
 
 def fixed_total_images(
     base: LabelSpace,
-    images: Images,
+    images: ImageIndex,
     num_images_total: int,
     *,
     seed: int,
@@ -88,7 +88,7 @@ def fixed_total_images(
     return _keeping(base, images, labels, kept, TOTAL_IMAGES, num_images_total, seed)
 
 
-def _shuffled_train(images: Images, seed: int) -> np.ndarray:
+def _shuffled_train(images: ImageIndex, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).permutation(np.flatnonzero(images.is_train))
 
 
@@ -103,7 +103,7 @@ def _spread(order: np.ndarray, groups: np.ndarray) -> np.ndarray:
 
 def _keeping(
     base: LabelSpace,
-    images: Images,
+    images: ImageIndex,
     labels: np.ndarray,
     kept: np.ndarray,
     control: str,

@@ -1,5 +1,6 @@
 """Every way to label a dataset, under one import."""
 
+from fine2coarse.labels.clusters import assigned, clusters, powers_of_two
 from fine2coarse.labels.corrupted import corrupted
 from fine2coarse.labels.cut import chosen_nodes, cut
 from fine2coarse.labels.level import level
@@ -10,7 +11,9 @@ from fine2coarse.labels.shares import share_out
 from fine2coarse.labels.size_matched import fixed_images_per_class, fixed_total_images
 
 __all__ = [
+    "assigned",
     "chosen_nodes",
+    "clusters",
     "corrupted",
     "cut",
     "fixed_images_per_class",
@@ -18,6 +21,7 @@ __all__ = [
     "level",
     "mixed",
     "per_image",
+    "powers_of_two",
     "random_ids",
     "random_like",
     "random_within",

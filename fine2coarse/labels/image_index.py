@@ -12,7 +12,7 @@ from fine2coarse.labels.space import LabelSpace, LabelSpaceError
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Images:
+class ImageIndex:
     """Ids and leaf labels of a dataset's images, and which of them are trained on.
 
     Attributes:
@@ -52,7 +52,7 @@ class Images:
         *,
         dataset_fingerprint: str,
         taxonomy_fingerprint: str,
-    ) -> Images:
+    ) -> ImageIndex:
         """Joins splits, given as name → (image ids, leaf labels).
 
         Raises:
