@@ -95,7 +95,7 @@ class Centroids:
                     bool(arrays["spherical"]),
                     str(arrays["target_fingerprint"]),
                 )
-        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        except (OSError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise LabelSpaceError(
                 f"{path}: no centroids written by Centroids.save: {error}"
             ) from error

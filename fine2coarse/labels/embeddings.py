@@ -107,7 +107,7 @@ class Embeddings:
             ids = ids_file.read_text(encoding="utf-8").splitlines()
             meta_file = meta_file_of(path)
             meta = json.loads(meta_file.read_text(encoding="utf-8")) if meta_file.exists() else {}
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError) as error:
             raise LabelSpaceError(
                 f"{path}: expected a .npy of floats and its image ids, one a line, in {ids_file}: "
                 f"{error}"

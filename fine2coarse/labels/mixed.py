@@ -24,19 +24,21 @@ def mixed(
 
     From the bottom up, leaves that are too small are handed to their parent; where those handed
     to a node (and its own images, if it is a leaf itself) reach `min_images`, the node becomes
-    their class, else it hands them on. So every class has at least `min_images`, and a node may
-    be the class of what is left below it beside finer classes: `genus` next to two of its
-    species.
+    their class, else it hands them on. So a node may be the class of what is left below it
+    beside finer classes: `genus` next to two of its species. Leaves that come to a root and are
+    still too few take the nearest node above them that has `min_images` with all that lies
+    below it, finer classes included: theirs are the only classes smaller than `min_images`, and
+    the source counts them.
 
     Args:
       taxonomy: whose leaves are to be lifted.
       leaf_sizes: images of each leaf. A leaf without any follows the others without counting.
       min_images: least number of images of a class.
       rule: along which parent leaves are lifted where a node has several; see `tree_parents`.
-      drop_uncovered: leave out leaves that reach a root and are still too few.
+      drop_uncovered: leave out what comes to a root, so that every class has `min_images`.
 
     Raises:
-      LabelSpaceError: where leaves with images reach a root and are too few (unless
+      LabelSpaceError: where leaves have no node with enough images above them (unless
         `drop_uncovered`), or where nothing is left.
     """
     sizes = np.asarray(leaf_sizes, np.int64)
@@ -44,16 +46,21 @@ def mixed(
         raise LabelSpaceError(f"leaf_sizes: expected {taxonomy.num_leaves} counts")
     if min_images < 1:
         raise LabelSpaceError(f"min_images={min_images}; expected at least 1")
-    class_of_leaf, stranded = _lift(taxonomy, sizes, min_images, tree_parents(taxonomy, rule))
-    left_out = [leaf for leaf in stranded if sizes[leaf]]
-    if left_out and not drop_uncovered:
-        raise LabelSpaceError(
-            f"{len(left_out)} leaves with {sizes[left_out].sum()} images, such as "
-            f"{[taxonomy.leaf_ids[leaf] for leaf in left_out[:5]]}, reach the root and are fewer "
-            f"than min_images={min_images}; lower it, or leave them out with drop_uncovered"
-        )
+    parent = tree_parents(taxonomy, rule)
+    class_of_leaf = _lift(taxonomy, sizes, min_images, parent)
+    if not drop_uncovered:
+        _place_the_rest(taxonomy, sizes, min_images, parent, class_of_leaf)
+    left_out = np.flatnonzero((class_of_leaf < 0) & (sizes > 0))
     if (class_of_leaf < 0).all():
         raise LabelSpaceError(f"no class reaches min_images={min_images}")
+    if len(left_out) and not drop_uncovered:
+        raise LabelSpaceError(
+            f"{len(left_out)} leaves with {sizes[left_out].sum()} images, such as "
+            f"{[taxonomy.leaf_ids[leaf] for leaf in left_out[:5]]}, have no node above them with "
+            f"min_images={min_images}; lower it, or leave them out with drop_uncovered"
+        )
+    size_of_class = np.bincount(class_of_leaf[class_of_leaf >= 0], sizes[class_of_leaf >= 0])
+    in_use = np.isin(np.arange(len(size_of_class)), class_of_leaf)
     return from_nodes(
         taxonomy,
         [(node,) if node >= 0 else () for node in class_of_leaf.tolist()],
@@ -64,24 +71,42 @@ def mixed(
             "rule": rule,
             "drop_uncovered": drop_uncovered,
             "num_leaves_kept": int(np.sum(class_of_leaf == np.asarray(taxonomy.leaf_nodes))),
-            "num_uncovered_leaves": len(stranded),
+            "num_classes_below_min": int(
+                np.sum((size_of_class > 0) & (size_of_class < min_images))
+            ),
+            "num_uncovered_leaves": int(np.sum(class_of_leaf < 0)),
         },
     )
 
 
-def _lift(
-    taxonomy: Taxonomy, sizes: np.ndarray, min_images: int, parent: np.ndarray
-) -> tuple[np.ndarray, list[int]]:
+def _lift(taxonomy: Taxonomy, sizes: np.ndarray, min_images: int, parent: np.ndarray) -> np.ndarray:
+    """The node that is the class of each leaf; -1 where a root was reached."""
     class_of_leaf = np.full(taxonomy.num_leaves, -1, np.int64)
     handed: list[list[int]] = [[] for _ in parent]
     for leaf, node in enumerate(taxonomy.leaf_nodes):
         handed[node].append(leaf)
-    stranded: list[int] = []
     for node in range(len(parent) - 1, -1, -1):
         if handed[node] and sizes[handed[node]].sum() >= min_images:
             class_of_leaf[handed[node]] = node
         elif parent[node] >= 0:
             handed[parent[node]].extend(handed[node])
-        else:
-            stranded.extend(handed[node])
-    return class_of_leaf, stranded
+    return class_of_leaf
+
+
+def _place_the_rest(
+    taxonomy: Taxonomy,
+    sizes: np.ndarray,
+    min_images: int,
+    parent: np.ndarray,
+    class_of_leaf: np.ndarray,
+) -> None:
+    total = np.zeros(len(parent), np.int64)
+    total[list(taxonomy.leaf_nodes)] = sizes
+    for node in range(len(parent) - 1, -1, -1):
+        if parent[node] >= 0:
+            total[parent[node]] += total[node]
+    for leaf in np.flatnonzero(class_of_leaf < 0):
+        node = taxonomy.leaf_nodes[leaf]
+        while node >= 0 and total[node] < min_images:
+            node = parent[node]
+        class_of_leaf[leaf] = node
