@@ -59,8 +59,9 @@ def mixed(
             f"{[taxonomy.leaf_ids[leaf] for leaf in left_out[:5]]}, have no node above them with "
             f"min_images={min_images}; lower it, or leave them out with drop_uncovered"
         )
-    size_of_class = np.bincount(class_of_leaf[class_of_leaf >= 0], sizes[class_of_leaf >= 0])
-    in_use = np.isin(np.arange(len(size_of_class)), class_of_leaf)
+    covered = class_of_leaf >= 0
+    place = np.unique(class_of_leaf[covered], return_inverse=True)[1]
+    size_of_class = np.bincount(place, sizes[covered])
     return from_nodes(
         taxonomy,
         [(node,) if node >= 0 else () for node in class_of_leaf.tolist()],
@@ -71,9 +72,7 @@ def mixed(
             "rule": rule,
             "drop_uncovered": drop_uncovered,
             "num_leaves_kept": int(np.sum(class_of_leaf == np.asarray(taxonomy.leaf_nodes))),
-            "num_classes_below_min": int(
-                np.sum((size_of_class > 0) & (size_of_class < min_images))
-            ),
+            "num_classes_below_min": int(np.sum(size_of_class < min_images)),
             "num_uncovered_leaves": int(np.sum(class_of_leaf < 0)),
         },
     )
