@@ -4,9 +4,9 @@
     --config.dataset.options.source=../shared/data/grocery.tar
 
 The target is the level `coarse`; every other level, random labels and one label per image are the
-arms. For a taxonomy with other level names, pass them: `--config=configs/folder.py:species,genus,family`
-names the levels finest first, and the target last but one or, with `species,genus,family@family`,
-explicitly. README holds what the grocery study printed.
+arms. Other level names are passed finest first, with the target's after @:
+`--config=configs/folder.py:species,genus,family@genus`. README holds what the grocery study
+printed.
 """
 
 from ml_collections import ConfigDict

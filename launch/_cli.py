@@ -103,7 +103,19 @@ def run_main(main: Callable[[], None], required: tuple[str, ...] = ("config", "w
             print(f"error: {_tell(error)}", file=sys.stderr)
             sys.exit(EXIT_USAGE)
 
-    app.run(guarded)
+    app.run(guarded, flags_parser=_parse_flags)
+
+
+def _parse_flags(argv: list[str]) -> list[str]:
+    """As absl does; a mistake in a config is told in one line too."""
+    try:
+        return app.parse_flags_with_usage(argv)
+    except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+        if os.environ.get("FINE2COARSE_TRACEBACK"):
+            raise
+        text = " ".join(str(error).replace("\\n", " ").split()).strip("\"'")
+        print(f"error: --config: {text}", file=sys.stderr)
+        sys.exit(EXIT_USAGE)
 
 
 def _is_known(error: Exception) -> bool:
