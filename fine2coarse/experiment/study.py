@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from fine2coarse.data.examples import Examples, load_examples
 from fine2coarse.experiment import results
-from fine2coarse.experiment.label_sources import LabelContext, make_label_space
+from fine2coarse.experiment.label_sources import label_context, make_label_space
 from fine2coarse.experiment.phases import Run, execute
 from fine2coarse.experiment.progress import ProgressBar
 from fine2coarse.experiment.recipe import BASELINE, Recipe
@@ -63,7 +63,7 @@ def load_study_data(recipe: Recipe, dataset: Any) -> StudyData:
     """
     train = load_examples(dataset.read(recipe.dataset.train_split))
     evaluate = load_examples(dataset.read(recipe.dataset.eval_split))
-    base = LabelContext(dataset.taxonomy, train, dataset.fingerprint, None, seed=0)
+    base = label_context(dataset.taxonomy, train, evaluate, dataset.fingerprint)
     target = make_label_space(recipe.target, base)
     train.targets(target)
     evaluate.targets(target)

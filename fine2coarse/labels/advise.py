@@ -33,12 +33,10 @@ import numpy as np
 from fine2coarse.labels import kmeans
 from fine2coarse.labels.embeddings import Embeddings
 from fine2coarse.labels.image_index import ImageIndex
+from fine2coarse.labels.information import ambiguity_bits, information_beyond_chance
 from fine2coarse.labels.kmeans import KMeansSpec
 from fine2coarse.labels.shares import share_out
 from fine2coarse.labels.space import LabelSpace, LabelSpaceError
-
-_NUM_PERMUTATIONS = 5
-_NUM_FOLDS = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,13 +195,13 @@ def _score(
             for side, half in enumerate(trial.halves)
         ]
         labels = [_nearest(vectors, trial, trial.held_out, found, spec) for found in centroids]
-        information.append(_information_beyond_chance(*labels, trial.seed))
+        information.append(information_beyond_chance(*labels, trial.seed))
         labelled = [_nearest(vectors, trial, trial.labelled, found, spec) for found in centroids]
         targets = trial.labelled[1]
         ambiguity.append(
             0.0
             if trial.aligned
-            else float(np.mean([_ambiguity(found, targets, trial.seed) for found in labelled]))
+            else float(np.mean([ambiguity_bits(found, targets, trial.seed) for found in labelled]))
         )
     scores = tuple(np.subtract(information, ambiguity).tolist())
     return Advice(num_clusters, scores, float(np.mean(information)), float(np.mean(ambiguity)))
@@ -259,47 +257,3 @@ def _nearest(
             labels[inside] = first + nearest
         first += len(found)
     return labels
-
-
-def _information_beyond_chance(left: np.ndarray, right: np.ndarray, seed: tuple[int, int]) -> float:
-    """Mutual information in bits, less its mean over shuffles of one side."""
-    generator = np.random.default_rng([*seed, 2])
-    by_chance = [
-        _mutual_information(left, generator.permutation(right)) for _ in range(_NUM_PERMUTATIONS)
-    ]
-    return _mutual_information(left, right) - float(np.mean(by_chance))
-
-
-def _mutual_information(left: np.ndarray, right: np.ndarray) -> float:
-    _, left = np.unique(left, return_inverse=True)
-    _, right = np.unique(right, return_inverse=True)
-    joint = left * (right.max() + 1) + right
-    return (
-        _entropy(np.bincount(left))
-        + _entropy(np.bincount(right))
-        - _entropy(np.unique(joint, return_counts=True)[1])
-    )
-
-
-def _entropy(counts: np.ndarray) -> float:
-    shares = counts[counts > 0] / counts.sum()
-    return float(-np.sum(shares * np.log2(shares)))
-
-
-def _ambiguity(clusters: np.ndarray, targets: np.ndarray, seed: tuple[int, int]) -> float:
-    """Cross-entropy in bits of the target given the cluster, over folds of the sample.
-
-    Clusters are counted with the class shares of the whole training fold as one extra image,
-    so that a cluster without labelled images predicts what one would without it.
-    """
-    num_targets = int(targets.max()) + 1
-    fold = np.random.default_rng([*seed, 3]).permutation(len(targets)) % _NUM_FOLDS
-    bits = np.empty(len(targets))
-    for held_out in range(_NUM_FOLDS):
-        inside, outside = fold == held_out, fold != held_out
-        prior = np.bincount(targets[outside], minlength=num_targets) + 1.0
-        counts = np.tile(prior / prior.sum(), (int(clusters.max()) + 2, 1))
-        np.add.at(counts, (clusters[outside], targets[outside]), 1.0)
-        shares = counts / counts.sum(1, keepdims=True)
-        bits[inside] = -np.log2(shares[clusters[inside], targets[inside]])
-    return float(bits.mean())

@@ -1,16 +1,14 @@
 """Label spaces as a configuration names them: one small record for each way to make one.
 
-Each record is made from a mapping with a `kind` (`from_mapping`), and makes a label space from a
-`Context`. Records whose classes must not straddle the target's say `aligned=True`: the target is
-the context's.
+A configuration says `{"source": "cut", "options": {"num_classes": 23}}`; `spec_mapping` makes
+a record of that, and the record makes a label space of a `Context`. Records whose classes must not
+straddle the target's say `aligned=True`: the target is the context's. A `seed` of None is the
+context's, so that every run of a study draws its own.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
-from collections.abc import Mapping
-from typing import Any
 
 from fine2coarse.labels import sources
 from fine2coarse.labels.clusters import Centroids
@@ -29,11 +27,17 @@ class Context:
       taxonomy: of the dataset.
       images: of the dataset.
       target: the coarse task, which aligned spaces stay within; None where there is none.
+      seed: of draws whose record names none.
     """
 
     taxonomy: Taxonomy
     images: ImageIndex
     target: LabelSpace | None = None
+    seed: int = 0
+
+    def seed_of(self, record: Random | Clusters | SizeMatched | Corrupted) -> int:
+        """The record's seed, or this context's where it names none."""
+        return self.seed if record.seed is None else record.seed
 
     def within(self, aligned: bool) -> LabelSpace | None:
         """The target where `aligned`.
@@ -116,25 +120,29 @@ class Random:
     """See `sources.random_ids` and, where a space to follow is named, `sources.random_like`."""
 
     num_classes: int = 0
+    as_many_as_level: str = ""
     like: Source | None = None
     aligned: bool = True
-    seed: int = 0
+    seed: int | None = None
 
     def __post_init__(self) -> None:
-        """Checks that the number or the space is given, not both."""
-        if bool(self.num_classes) == (self.like is not None):
+        """Checks that one of the three ways to say how many is chosen."""
+        if sum(map(bool, (self.num_classes, self.as_many_as_level, self.like))) != 1:
             raise LabelSpaceError(
-                f"random ids need num_classes or a space to be like, and not both; got "
-                f"num_classes={self.num_classes} and like={self.like}"
+                "random ids need one of num_classes, as_many_as_level and like; got "
+                f"{self.num_classes}, {self.as_many_as_level!r} and {self.like}"
             )
 
     def build(self, context: Context) -> LabelSpace:
         """Makes the label space."""
-        within = context.within(self.aligned)
+        within, seed = context.within(self.aligned), context.seed_of(self)
         if self.like is not None:
             like = self.like.build(context)
-            return sources.random_like(context.images, like, within=within, seed=self.seed)
-        return sources.random_ids(context.images, self.num_classes, within=within, seed=self.seed)
+            return sources.random_like(context.images, like, within=within, seed=seed)
+        num_classes = self.num_classes
+        if self.as_many_as_level:
+            num_classes = sources.level(context.taxonomy, self.as_many_as_level).num_classes
+        return sources.random_ids(context.images, num_classes, within=within, seed=seed)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,7 +159,7 @@ class Clusters:
     num_restarts: int = KMeansSpec.num_restarts
     max_rows_per_cluster: int = KMeansSpec.max_rows_per_cluster
     seeding: str = KMeansSpec.seeding
-    seed: int = 0
+    seed: int | None = None
 
     def __post_init__(self) -> None:
         """Checks that embeddings are named, and the number or the centroids, not both."""
@@ -194,7 +202,7 @@ class Clusters:
             self.num_clusters,
             within=within,
             spec=self.kmeans,
-            seed=self.seed,
+            seed=context.seed_of(self),
         )
 
 
@@ -217,7 +225,7 @@ class SizeMatched:
     num_images_per_class: int = 0
     num_images_total: int = 0
     aligned: bool = True
-    seed: int = 0
+    seed: int | None = None
 
     def __post_init__(self) -> None:
         """Checks that one control is chosen."""
@@ -232,13 +240,13 @@ class SizeMatched:
         base = self.base.build(context)
         if self.num_images_per_class:
             return sources.fixed_images_per_class(
-                base, context.images, self.num_images_per_class, seed=self.seed
+                base, context.images, self.num_images_per_class, seed=context.seed_of(self)
             )
         return sources.fixed_total_images(
             base,
             context.images,
             self.num_images_total,
-            seed=self.seed,
+            seed=context.seed_of(self),
             within=context.within(self.aligned),
         )
 
@@ -250,7 +258,7 @@ class Corrupted:
     base: Source
     share: float
     aligned: bool = True
-    seed: int = 0
+    seed: int | None = None
 
     def build(self, context: Context) -> LabelSpace:
         """Makes the label space."""
@@ -258,7 +266,7 @@ class Corrupted:
             self.base.build(context),
             context.images,
             self.share,
-            seed=self.seed,
+            seed=context.seed_of(self),
             within=context.within(self.aligned),
         )
 
@@ -277,78 +285,3 @@ class File:
 
 
 Source = Level | Cut | Mixed | Random | Clusters | PerImage | SizeMatched | Corrupted | File
-
-_KINDS: Mapping[str, type] = {
-    "level": Level,
-    "cut": Cut,
-    "mixed": Mixed,
-    "random": Random,
-    "clusters": Clusters,
-    "per_image": PerImage,
-    "size_matched": SizeMatched,
-    "corrupted": Corrupted,
-    "file": File,
-}
-
-
-def kinds() -> tuple[str, ...]:
-    """The kinds that `from_mapping` knows."""
-    return tuple(_KINDS)
-
-
-def from_mapping(content: Mapping[str, Any]) -> Source:
-    """Makes a record from a mapping: its `kind`, and the record's own fields.
-
-    Nested spaces (`base`, `like`) are mappings of the same form. Keys whose value is None or an
-    empty mapping count as absent.
-
-    Raises:
-      LabelSpaceError: on an unknown kind or key (naming the nearest), a missing key, or values
-        that contradict each other.
-    """
-    given = {key: value for key, value in dict(content).items() if not _is_absent(value)}
-    kind = given.pop("kind", "")
-    if kind not in _KINDS:
-        raise LabelSpaceError(f"unknown kind of label space {kind!r}{_nearest(kind, _KINDS)}")
-    record = _KINDS[kind]
-    fields = {field.name: field for field in dataclasses.fields(record)}
-    for key in given:
-        if key not in fields:
-            raise LabelSpaceError(f"unknown key {key!r} of a {kind} space{_nearest(key, fields)}")
-    missing = [
-        name
-        for name, field in fields.items()
-        if field.default is dataclasses.MISSING and name not in given
-    ]
-    if missing:
-        raise LabelSpaceError(f"a {kind} space needs {missing}")
-    return record(**{key: _value(value) for key, value in given.items()})
-
-
-def to_mapping(source: Source) -> dict[str, Any]:
-    """What `from_mapping` makes the same record from; JSON-able."""
-    kind = next(kind for kind, record in _KINDS.items() if type(source) is record)
-    content: dict[str, Any] = {"kind": kind}
-    for field in dataclasses.fields(source):
-        value = getattr(source, field.name)
-        if dataclasses.is_dataclass(value):
-            value = to_mapping(value)
-        if value is not None:
-            content[field.name] = list(value) if isinstance(value, tuple) else value
-    return content
-
-
-def _is_absent(value: Any) -> bool:
-    return value is None or (hasattr(value, "keys") and not len(value))
-
-
-def _value(value: Any) -> Any:
-    if hasattr(value, "keys"):
-        return from_mapping(value)
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _nearest(name: str, names: Mapping[str, Any]) -> str:
-    close = difflib.get_close_matches(str(name), names, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    return f"{hint} There are: {', '.join(names)}"
