@@ -49,7 +49,6 @@ def data_folder() -> str:
 
 def open_study(recipe: "Recipe") -> "tuple[tf.distribute.Strategy, StudyData]":
     """The strategy, and the data of a recipe: prepared on first use, label spaces made."""
-    start_tensorflow()
     from fine2coarse.datasets.open import open_dataset
     from fine2coarse.experiment.study import load_study_data
     from fine2coarse.training.strategy import make_strategy
@@ -96,6 +95,7 @@ def run_main(main: Callable[[], None], required: tuple[str, ...] = ("config", "w
         if len(argv) > 1:
             sys.exit(f"error: unexpected arguments {argv[1:]}; flags begin with --")
         try:
+            start_tensorflow()
             main()
         except Exception as error:
             if os.environ.get("FINE2COARSE_TRACEBACK") or not _is_known(error):
@@ -109,7 +109,9 @@ def run_main(main: Callable[[], None], required: tuple[str, ...] = ("config", "w
 def _parse_flags(argv: list[str]) -> list[str]:
     """As absl does; a mistake in a config is told in one line too."""
     try:
-        return app.parse_flags_with_usage(argv)
+        remaining = app.parse_flags_with_usage(argv)
+        CONFIG.value  # noqa: B018 - a file that could not be read is told of here
+        return remaining
     except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         if os.environ.get("FINE2COARSE_TRACEBACK"):
             raise
