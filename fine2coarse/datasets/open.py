@@ -51,8 +51,10 @@ def dataset_names() -> tuple[str, ...]:
 
 
 def _demo(options: dict[str, Any], data_dir: str) -> tfds.core.DatasetBuilder:
-    name = f"custom-{_digest(options)}" if options else "default"
-    return Demo(config=DemoConfig(name=name, **options), data_dir=data_dir)
+    if not options:
+        return Demo(data_dir=data_dir)
+    config = DemoConfig(name=f"custom-{_digest(options)}", **options)
+    return Demo(config=config, data_dir=data_dir)
 
 
 def _folder(options: dict[str, Any], data_dir: str) -> tfds.core.DatasetBuilder:
