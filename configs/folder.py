@@ -36,15 +36,15 @@ def get_config(levels: str = "fine,coarse,macro@coarse") -> ConfigDict:
     arms["per_image"] = {"source": "per_image"}
     config.arms = ConfigDict(arms)
     config.seeds = (0, 1, 2)
-    config.backbone = ConfigDict({"name": "resnet_small", "image_size_px": 64})
+    config.backbone = ConfigDict({"name": "resnet_tiny", "image_size_px": 64})
     augment = {"crop": "inception", "flip": True, "min_area": 0.25}
     config.pretrain = ConfigDict(
         {
-            "total_steps": 600,
+            "total_steps": 800,
             "batch_size": 64,
             "optimizer": {"learning_rate": 0.1, "weight_decay": 5e-4, "warmup_steps": 50},
             "augment": augment,
-            "checkpoint_every_steps": 200,
+            "checkpoint_every_steps": 400,
         }
     )
     config.transfer = ConfigDict(
