@@ -203,7 +203,8 @@ def test_one_and_two_devices_give_the_same_losses(smoke_study, tmp_path):
     }.items():
         shown = launch(
             "pretrain", "--config=configs/demo.py:smoke", "--config.pretrain.log_every_steps=1",
-            f"--data_dir={smoke_study / 'data'}", "--arm=fine", f"--workdir={tmp_path / name}", *flags,
+            f"--data_dir={smoke_study / 'data'}", "--arm=fine",
+            f"--workdir={tmp_path / name}", *flags,
         )  # fmt: skip
         assert shown.returncode == 0, shown.stderr
         with (tmp_path / name / "metrics.csv").open(newline="") as file:
