@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from fine2coarse.data.examples import Examples
 from fine2coarse.experiment.recipe import LabelSpec
 from fine2coarse.experiment.strict import RecipeError
@@ -29,6 +32,25 @@ def label_context(
         taxonomy_fingerprint=taxonomy.fingerprint,
     )
     return Context(taxonomy, images)
+
+
+def indexed_context(dataset: Any, train_split: str, other_splits: Sequence[str] = ()) -> Context:
+    """The same from a `PreparedDataset`, without reading a pixel.
+
+    Args:
+      dataset: the prepared dataset.
+      train_split: the split that label spaces are made from.
+      other_splits: splits to label as well; all others where empty.
+    """
+    names = [train_split, *(other_splits or (s for s in dataset.splits if s != train_split))]
+    indexes = {name: dataset.index(name) for name in names}
+    images = ImageIndex.of_splits(
+        {name: (index.image_ids, index.labels) for name, index in indexes.items()},
+        train_split,
+        dataset_fingerprint=dataset.fingerprint,
+        taxonomy_fingerprint=dataset.taxonomy.fingerprint,
+    )
+    return Context(dataset.taxonomy, images)
 
 
 def make_label_space(spec: LabelSpec, context: Context) -> LabelSpace:

@@ -31,6 +31,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fine2coarse.labels import kmeans
+from fine2coarse.labels.clusters import powers_of_two
 from fine2coarse.labels.embeddings import Embeddings
 from fine2coarse.labels.image_index import ImageIndex
 from fine2coarse.labels.information import ambiguity_bits, information_beyond_chance
@@ -111,7 +112,8 @@ def advise(
       embeddings: a row for each of them, joined by id.
       target: the coarse task. Aligned clusters need it for every training image; the others
         for `num_labelled` alone.
-      candidates: numbers of clusters, in all.
+      candidates: numbers of clusters, in all; where empty the powers of two from twice the
+        number of target classes to an eighth of the images of a half.
       aligned: whether clusters would be made within the target's classes.
       kmeans_spec: how they would be made.
       spec: how to score.
@@ -123,8 +125,6 @@ def advise(
     """
     spec = spec or AdviseSpec()
     kmeans_spec = kmeans_spec or KMeansSpec(num_restarts=1)
-    if len(set(candidates)) < 2:
-        raise LabelSpaceError(f"expected at least two candidates to rank, got {list(candidates)}")
     train = np.flatnonzero(images.is_train)
     rows = embeddings.rows_for([images.image_ids[i] for i in train], images.dataset_fingerprint)
     embeddings.check_finite(rows)
@@ -133,6 +133,10 @@ def advise(
         _Trial.draw(rows, targets, spec, aligned=aligned, seed=(seed, repeat))
         for repeat in range(spec.num_repeats)
     ]
+    if not candidates:
+        candidates = powers_of_two(2 * target.num_classes, len(trials[0].halves[0][0]) // 8)
+    if len(set(candidates)) < 2:
+        raise LabelSpaceError(f"expected at least two candidates to rank, got {list(candidates)}")
     for num_clusters in candidates:
         for trial in trials:
             trial.check(num_clusters)

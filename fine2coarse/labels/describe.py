@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fine2coarse.labels.advise import Advice
 from fine2coarse.labels.agreement import Agreement, agreement, class_sizes
 from fine2coarse.labels.image_index import ImageIndex
 from fine2coarse.labels.space import LabelSpace
@@ -53,6 +54,28 @@ def agreement_table(space: LabelSpace, others: Sequence[LabelSpace], images: Ima
         found = agreement(space, other, images)
         rows.append((other.name, f"{other.num_classes:,}", *_cells(found)))
     return table_text(rows)
+
+
+def advice_table(ranking: Sequence[Advice]) -> str:
+    """Numbers of clusters, the best first; those that may be as good as it are marked."""
+    rows = [("clusters", "score", "gap to best", "reproducible", "ambiguity", "")]
+    for advice in ranking:
+        rows.append(
+            (
+                f"{advice.num_clusters:,}",
+                f"{advice.score:.3f}",
+                f"{advice.gap:.3f} ± {advice.gap_error:.3f}",
+                f"{advice.information:.3f}",
+                f"{advice.ambiguity:.3f}",
+                "good" if advice.is_good else "",
+            )
+        )
+    good = sorted(advice.num_clusters for advice in ranking if advice.is_good)
+    return (
+        table_text(rows)
+        + "\n  bits; ± is the standard error of the gap over repeats. Try first: "
+        + ", ".join(f"{number:,}" for number in good)
+    )
 
 
 def table_text(rows: Sequence[Sequence[str]]) -> str:
