@@ -87,7 +87,6 @@ def _demo() -> ConfigDict:
     config.target = ConfigDict(_level("superclass"))
     arms = {f"within{number}": _clusters(number, aligned=True) for number in (8, 32, 128, 512)}
     arms |= {f"whole{number}": _clusters(number, aligned=False) for number in (8, 32, 128, 512)}
-    arms |= {"fine": _level("fine"), "random": _random(32, aligned=True)}
     config.arms = ConfigDict(arms)
     config.seeds = (0, 1)
     augment = {"crop": "none", "flip": False}
