@@ -83,7 +83,7 @@ def _photographs() -> ConfigDict:
 
 def _demo() -> ConfigDict:
     config = ConfigDict()
-    config.dataset = ConfigDict({"name": "demo", "options": {"seed": 0}})
+    config.dataset = ConfigDict({"name": "demo", "options": {}})
     config.target = ConfigDict(_level("superclass"))
     arms = {f"within{number}": _clusters(number, aligned=True) for number in (8, 32, 128, 512)}
     arms |= {f"whole{number}": _clusters(number, aligned=False) for number in (8, 32, 128, 512)}

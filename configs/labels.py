@@ -36,6 +36,16 @@ def _nested() -> dict:
     return {"source": placeholder(str), "options": options}
 
 
+def _dataset_options() -> dict:
+    """What the datasets take: `source` is folder's; counts and seed are the demo's."""
+    counts = ("num_train", "num_test_easy", "num_test_hard", "seed", "num_validation")
+    return {
+        "source": placeholder(str),
+        "manual_dir": placeholder(str),
+        **{name: placeholder(int) for name in counts},
+    }
+
+
 def _options(source: str) -> dict:
     seed = {"seed": 0}
     aligned = {"aligned": True}
@@ -87,7 +97,7 @@ def get_config(source: str = "level") -> ConfigDict:
     config.dataset = ConfigDict(
         {
             "name": "demo",
-            "options": {"source": placeholder(str)},  # of `folder`: the folder or tar
+            "options": _dataset_options(),
             "train_split": "train",
             "eval_splits": (),  # empty: every other split; labelled by the same functions
         }
