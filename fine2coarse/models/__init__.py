@@ -1,1 +1,6 @@
-"""Backbones and heads; this room alone knows which exist."""
+"""Backbones and heads; this room alone knows which exist. Keras only, free of TensorFlow code."""
+
+from fine2coarse.models.backbones import BackboneSpec, UnknownBackboneError, backbone_names
+from fine2coarse.models.classifier import Classifier
+
+__all__ = ["BackboneSpec", "Classifier", "UnknownBackboneError", "backbone_names"]

@@ -1,0 +1,120 @@
+"""From stored image bytes to float images: decoding, training crops, evaluation crops."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import tensorflow as tf
+
+CROPS = ("none", "shift", "inception")
+# Scale and aspect ratio of the random crop: Szegedy et al., arXiv 1409.4842, section 6.
+_INCEPTION_AREA = (0.08, 1.0)
+_INCEPTION_RATIO = (3 / 4, 4 / 3)
+
+
+@dataclasses.dataclass(frozen=True)
+class AugmentSpec:
+    """Random changes of a training image.
+
+    Attributes:
+      crop: 'none' (central crop, as in evaluation), 'shift' (pad by `shift_px` and crop back:
+        He et al., arXiv 1512.03385, section 4.2) or 'inception' (random area and ratio).
+      flip: whether to mirror half of the images left to right.
+      shift_px: padding of 'shift'.
+      min_area: smallest share of the image's area that 'inception' keeps.
+    """
+
+    crop: str = "inception"
+    flip: bool = True
+    shift_px: int = 4
+    min_area: float = _INCEPTION_AREA[0]
+
+    def __post_init__(self) -> None:
+        """Checks the choice of crop and its numbers."""
+        if self.crop not in CROPS:
+            raise ValueError(f"crop is one of {CROPS}, got {self.crop!r}")
+        if self.shift_px < 0 or not 0 < self.min_area <= 1:
+            raise ValueError(
+                f"expected shift_px >= 0 and 0 < min_area <= 1, got {self.shift_px} and "
+                f"{self.min_area}"
+            )
+
+
+def train_image(image: tf.Tensor, seed: tf.Tensor, size_px: int, augment: AugmentSpec) -> tf.Tensor:
+    """One training image.
+
+    Args:
+      image: scalar string (encoded) or uint8 [h, w, 3].
+      seed: int64 [2]; the same seed gives the same image.
+      size_px: side of the result.
+      augment: what to change.
+
+    Returns:
+      float32 [size_px, size_px, 3] in [0, 1].
+    """
+    if augment.crop == "inception":
+        result = _inception_crop(image, seed, size_px, augment.min_area)
+    else:
+        result = eval_image(image, size_px)
+        if augment.crop == "shift" and augment.shift_px:
+            pad = augment.shift_px
+            result = tf.pad(result, [[pad, pad], [pad, pad], [0, 0]], mode="REFLECT")
+            result = tf.image.stateless_random_crop(result, [size_px, size_px, 3], seed)
+    if augment.flip:
+        result = tf.image.stateless_random_flip_left_right(result, seed + [0, 1])
+    return result
+
+
+def eval_image(image: tf.Tensor, size_px: int) -> tf.Tensor:
+    """The largest central square, resized: float32 [size_px, size_px, 3] in [0, 1]."""
+    pixels = _decode(image)
+    shape = tf.shape(pixels)
+    side = tf.minimum(shape[0], shape[1])
+    top, left = (shape[0] - side) // 2, (shape[1] - side) // 2
+    square = tf.slice(pixels, [top, left, 0], [side, side, 3])
+    return _resize(square, size_px)
+
+
+def _decode(image: tf.Tensor) -> tf.Tensor:
+    if image.dtype == tf.uint8:
+        return image
+    return tf.io.decode_image(image, channels=3, expand_animations=False)
+
+
+def _resize(pixels: tf.Tensor, size_px: int) -> tf.Tensor:
+    if pixels.shape[:2] == [size_px, size_px]:
+        return tf.cast(pixels, tf.float32) / 255.0
+    resized = tf.image.resize(pixels, [size_px, size_px], antialias=True)
+    resized.set_shape([size_px, size_px, 3])
+    return tf.clip_by_value(resized / 255.0, 0.0, 1.0)
+
+
+def _inception_crop(image: tf.Tensor, seed: tf.Tensor, size_px: int, min_area: float) -> tf.Tensor:
+    def from_pixels(pixels: tf.Tensor) -> tf.Tensor:
+        begin, extent = _random_window(tf.shape(pixels), seed, min_area)
+        return _resize(tf.slice(pixels, begin, extent), size_px)
+
+    def from_jpeg() -> tf.Tensor:
+        begin, extent = _random_window(tf.io.extract_jpeg_shape(image), seed, min_area)
+        window = tf.concat([begin[:2], extent[:2]], 0)
+        return _resize(tf.image.decode_and_crop_jpeg(image, window, channels=3), size_px)
+
+    if image.dtype == tf.uint8:
+        return from_pixels(image)
+    # JPEG alone can be cropped while it is decoded, which saves most of the decoding.
+    return tf.cond(tf.io.is_jpeg(image), from_jpeg, lambda: from_pixels(_decode(image)))
+
+
+def _random_window(
+    shape: tf.Tensor, seed: tf.Tensor, min_area: float
+) -> tuple[tf.Tensor, tf.Tensor]:
+    begin, extent, _ = tf.image.stateless_sample_distorted_bounding_box(
+        shape,
+        tf.zeros([1, 0, 4]),
+        seed,
+        min_object_covered=0.0,
+        aspect_ratio_range=_INCEPTION_RATIO,
+        area_range=(min_area, _INCEPTION_AREA[1]),
+        use_image_if_no_bounding_boxes=True,
+    )
+    return begin, tf.concat([extent[:2], [3]], 0)

@@ -1,0 +1,108 @@
+"""A prepared dataset: what the rest of the package needs to know of a TFDS builder."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from fine2coarse.taxonomy.taxonomy import Taxonomy
+
+
+class DatasetError(ValueError):
+    """A dataset that is missing, unprepared or lacks what a study needs."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SplitIndex:
+    """Who the images of a split are, in stored order, without their pixels.
+
+    Attributes:
+      image_ids: N unique ids.
+      labels: int64 [N], the leaf label of each.
+      hard: bool [N], or None where the dataset does not flag hard images.
+    """
+
+    image_ids: tuple[str, ...]
+    labels: np.ndarray
+    hard: np.ndarray | None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PreparedDataset:
+    """Stored images with leaf labels, and the taxonomy above the leaves.
+
+    Attributes:
+      builder: the prepared TFDS builder, with features `image`, `image_id`, `label` and, where
+        images are flagged, `hard`.
+      taxonomy: its leaves are the labels, in order.
+    """
+
+    builder: tfds.core.DatasetBuilder
+    taxonomy: Taxonomy
+
+    def __post_init__(self) -> None:
+        """Checks the features and that there is data."""
+        features = self.builder.info.features
+        missing = {"image", "image_id", "label"} - set(features)
+        if missing:
+            raise DatasetError(f"{self.name}: features {sorted(missing)} are missing")
+        if not self.splits:
+            raise DatasetError(f"{self.name}: nothing is prepared in {self.builder.data_dir}")
+        if features["label"].num_classes != self.taxonomy.num_leaves:
+            raise DatasetError(
+                f"{self.name}: {features['label'].num_classes} labels, but the taxonomy has "
+                f"{self.taxonomy.num_leaves} leaves"
+            )
+
+    @property
+    def name(self) -> str:
+        """Name, config and version, e.g. `demo/default/1.0.0`."""
+        return self.builder.info.full_name
+
+    @property
+    def splits(self) -> Mapping[str, int]:
+        """Number of images of each split."""
+        return {name: split.num_examples for name, split in self.builder.info.splits.items()}
+
+    def read(self, split: str) -> tf.data.Dataset:
+        """Undecoded examples in stored order: image bytes, image_id, label and perhaps hard.
+
+        Raises:
+          DatasetError: on an unknown split.
+        """
+        if split.split("[")[0] not in self.splits:
+            raise DatasetError(f"{self.name} has no split {split!r}; it has {sorted(self.splits)}")
+        return self.builder.as_dataset(
+            split=split,
+            decoders={"image": tfds.decode.SkipDecoding()},
+            read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
+        )
+
+    def index(self, split: str) -> SplitIndex:
+        """Ids, labels and flags of a split (the pixels are not decoded)."""
+        rows = [
+            (example["image_id"].decode(), example["label"], example.get("hard"))
+            for example in self.read(split).as_numpy_iterator()
+        ]
+        ids, labels, hard = zip(*rows, strict=True) if rows else ((), (), ())
+        if len(set(ids)) != len(ids):
+            raise DatasetError(f"{self.name}: image ids of split {split!r} repeat")
+        flagged = "hard" in self.builder.info.features
+        return SplitIndex(ids, np.asarray(labels, np.int64), np.asarray(hard) if flagged else None)
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over name, taxonomy, and each split's size and shard lengths.
+
+        Cheap: it reads the prepared metadata, not the images.
+        """
+        digest = hashlib.sha256(f"{self.name}\n{self.taxonomy.fingerprint}\n".encode())
+        for name, split in sorted(self.builder.info.splits.items()):
+            digest.update(f"{name} {split.num_examples} {split.num_bytes}\n".encode())
+        return digest.hexdigest()
