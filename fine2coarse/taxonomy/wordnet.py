@@ -18,6 +18,10 @@ TABLE_PATH = pathlib.Path(__file__).with_name("wordnet30") / "nouns.tsv"
 NUM_LEVELS = 13
 COLUMNS = ("synset", "in_imagenet21k", "hypernyms", "words")
 
+BESIDE_IMAGENET21K = ("n04399382",)
+"""Synsets that people have images of although they are none of the 21,843: `teddy` is a class of
+ILSVRC 2012 (and of Tiny ImageNet)."""
+
 Nouns = Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
 
 
@@ -41,7 +45,7 @@ def read_wordnet(synset_ids: Sequence[str] | None = None) -> Taxonomy:
             f"{len(unknown)} synset ids are unknown, such as {unknown[:5]}; expected ids of "
             "WordNet 3.0 nouns as in n02084071, among ImageNet-21k's or above them"
         )
-    kept = nouns if synset_ids is None else closure(leaves, nouns)
+    kept = closure(leaves, nouns)
     return Taxonomy.from_parents(
         {synset: nouns[synset][0] for synset in kept},
         leaves,
@@ -54,6 +58,11 @@ def read_wordnet(synset_ids: Sequence[str] | None = None) -> Taxonomy:
 def imagenet21k_synsets() -> tuple[str, ...]:
     """The 21,843 synset ids of ImageNet-21k, sorted."""
     return tuple(_read_table(TABLE_PATH.read_text(encoding="utf-8"))[1])
+
+
+def known_synsets() -> frozenset[str]:
+    """ImageNet-21k's synset ids, those above them, and `BESIDE_IMAGENET21K`."""
+    return frozenset(_read_table(TABLE_PATH.read_text(encoding="utf-8"))[0])
 
 
 def read_synset_list(path: str | pathlib.Path) -> list[str]:
@@ -127,12 +136,13 @@ def closure(synsets: Iterable[str], nouns: Nouns) -> list[str]:
 
 
 def format_table(synsets: Sequence[str], nouns: Nouns) -> str:
-    """The derived table as text: the synsets and all above them, one a line.
+    """The derived table as text: the synsets, the few beside them, all above; one a line.
 
     Raises:
       TaxonomyError: naming synsets that `nouns` lacks.
     """
-    missing = [synset for synset in synsets if synset not in nouns]
+    rows = {*synsets, *BESIDE_IMAGENET21K}
+    missing = sorted(synset for synset in rows if synset not in nouns)
     if missing:
         raise TaxonomyError(f"{len(missing)} synsets are not in data.noun: {missing[:5]}")
     wanted = set(synsets)
@@ -140,7 +150,7 @@ def format_table(synsets: Sequence[str], nouns: Nouns) -> str:
     text.write("# Derived from WordNet 3.0; see LICENSE in this folder.\n")
     writer = csv.writer(text, delimiter="\t", quoting=csv.QUOTE_NONE, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for synset in closure(wanted, nouns):
+    for synset in closure(rows, nouns):
         hypernyms, words = nouns[synset]
         writer.writerow([synset, int(synset in wanted), " ".join(hypernyms), "|".join(words)])
     return text.getvalue()
