@@ -11,7 +11,12 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from fine2coarse.datasets.imagenet21k_sources import EXPECTED, Leaves, find_source
-from fine2coarse.datasets.leveled import LevelConfig, LeveledBuilder, PrepareConfig
+from fine2coarse.datasets.leveled import (
+    LevelConfig,
+    LeveledBuilder,
+    PreparationError,
+    PrepareConfig,
+)
 from fine2coarse.datasets.shards import SplitPlan, SplitRule
 from fine2coarse.datasets.units import Source
 from fine2coarse.taxonomy.taxonomy import Taxonomy
@@ -98,13 +103,21 @@ class Imagenet21k(LeveledBuilder):
                 "imagenet21k has no splits of its own to choose from; num_validation says how "
                 "many images are held out"
             )
-        folder = pathlib.Path(dl_manager.manual_dir)
+        folder = pathlib.Path(config.manual_dir or dl_manager.manual_dir)
         known = known_synsets()
         source = find_source(folder, _leaves(imagenet21k_synsets(), known))
         if not self.builder_config.present_only:
             return source, _whole_taxonomy()
         present = [synset for synset in source.synsets() if synset in known]
         return find_source(folder, _leaves(present, known)), read_wordnet(present)
+
+    def _check_prepared(self, config: PrepareConfig) -> None:
+        held_out = self.info.splits["validation"].num_examples
+        if config.num_validation not in (None, held_out):
+            raise PreparationError(
+                f"{self.data_dir} is prepared with {held_out} images held out, not "
+                f"{config.num_validation}; give another data_dir, or delete that folder"
+            )
 
     def _settings(self, source: Source, config: PrepareConfig) -> Mapping[str, Any]:
         del source

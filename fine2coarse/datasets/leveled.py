@@ -160,6 +160,9 @@ class LeveledBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
     def _split_rule(self, source: Source, config: PrepareConfig) -> SplitRule | None:
         """How to divide images whose source names no split."""
 
+    def _check_prepared(self, config: PrepareConfig) -> None:
+        """Raises PreparationError where what is asked for is not what is there."""
+
     def _settings(self, source: Source, config: PrepareConfig) -> Mapping[str, Any]:
         """What else shapes the result; JSON-able."""
         del source, config
@@ -215,7 +218,10 @@ class LeveledBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
             self.info.read_from_directory(self._prepared_path)
             self._learn_taxonomy()
             return
-        kwargs["download_config"] = as_prepare_config(kwargs.get("download_config"))
+        config = as_prepare_config(kwargs.get("download_config"))
+        kwargs["download_config"] = config
+        if self.is_prepared() and not config.download_mode.overwrite_dataset:
+            self._check_prepared(config)
         super().download_and_prepare(**kwargs)
         self._staging.rmtree(missing_ok=True)
 

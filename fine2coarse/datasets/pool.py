@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import collections
 import concurrent.futures
 import ctypes
+import dataclasses
 import multiprocessing
 import os
 import signal
@@ -18,49 +18,65 @@ _PR_SET_PDEATHSIG = 1  # prctl(2)
 _PARENT_POLL_SECONDS = 1.0
 
 
-def run_tasks(
-    function: Callable[[Any], None],
-    tasks: Iterable[Any],
-    *,
-    num_workers: int,
-    on_done: Callable[[Any], None] = lambda task: None,
-) -> None:
-    """Calls `function` on every task, with `num_workers` processes (in this one where 1).
+class TaskPool:
+    """Runs tasks in processes of this machine, which are started when first needed."""
 
-    Tasks are drawn as workers become free, so that an endless stream of them stays out of
-    memory. The first exception ends the run and is raised here.
+    def __init__(self, num_workers: int) -> None:
+        self._num_workers = num_workers
+        self._executor: concurrent.futures.ProcessPoolExecutor | None = None
 
-    Args:
-      function: picklable; what it makes, it leaves in files.
-      tasks: picklable.
-      num_workers: processes, at least 1.
-      on_done: called here after each task.
-    """
-    if num_workers == 1:
-        for task in tasks:
-            function(task)
-            on_done(task)
-        return
-    context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
-    with concurrent.futures.ProcessPoolExecutor(
-        num_workers, mp_context=context, initializer=_prepare_worker, initargs=(os.getpid(),)
-    ) as pool:
-        running: dict[concurrent.futures.Future, Any] = {}
-        try:
+    def __enter__(self) -> TaskPool:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._executor is not None:
+            self._executor.shutdown(wait=True, cancel_futures=True)
+
+    def run(
+        self,
+        function: Callable[[Any], None],
+        tasks: Iterable[Any],
+        on_done: Callable[[Any], None] = lambda task: None,
+    ) -> None:
+        """Calls `function` on every task; in this process where there is one worker.
+
+        Tasks are drawn as workers become free, so that a long stream of them stays out of
+        memory. The first exception ends the run and is raised here.
+
+        Args:
+          function: picklable; what it makes, it leaves in files.
+          tasks: picklable, with an attribute `num_source_bytes`.
+          on_done: called here after each task, with what has its `num_source_bytes`.
+        """
+        if self._num_workers == 1:
             for task in tasks:
-                running[pool.submit(function, task)] = _light(task)
-                if len(running) >= 2 * num_workers:
-                    _finish_some(running, on_done)
-            while running:
+                function(task)
+                on_done(task)
+            return
+        running: dict[concurrent.futures.Future, Any] = {}
+        for task in tasks:
+            running[self._started().submit(function, task)] = _Done(task.num_source_bytes)
+            if len(running) >= 2 * self._num_workers:
                 _finish_some(running, on_done)
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+        while running:
+            _finish_some(running, on_done)
+
+    def _started(self) -> concurrent.futures.ProcessPoolExecutor:
+        if self._executor is None:
+            self._executor = concurrent.futures.ProcessPoolExecutor(
+                self._num_workers,
+                mp_context=multiprocessing.get_context("spawn"),  # TensorFlow survives no fork
+                initializer=_prepare_worker,
+                initargs=(os.getpid(),),
+            )
+        return self._executor
 
 
-def _light(task: Any) -> Any:
-    """What `on_done` needs of a task: its size, not the bytes it may carry."""
-    return collections.namedtuple("Done", ["num_source_bytes"])(task.num_source_bytes)
+@dataclasses.dataclass(frozen=True)
+class _Done:
+    """What is left of a task that runs: its size, not the bytes it may carry."""
+
+    num_source_bytes: int
 
 
 def _finish_some(running: dict, on_done: Callable[[Any], None]) -> None:

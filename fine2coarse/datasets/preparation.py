@@ -15,7 +15,8 @@ import functools
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow_datasets as tfds
@@ -124,12 +125,12 @@ class Preparation:
         """
         self._check_settings()
         self._spills.mkdir(parents=True, exist_ok=True)
-        with _locked(self.staging):
+        with _locked(self.staging), pool.TaskPool(self.config.num_workers) as workers:
             self._check_identity()
             self._tidy(stale)
             self._check_disk()
             try:
-                keys, source_skips = self._spill_all()
+                keys, source_skips = self._spill_all(workers)
                 indices = [spill.read_index(self._spills, key) for key in keys]
                 if not any(len(index.sizes) for index in indices):
                     self._fail_without_examples(indices, source_skips)
@@ -137,7 +138,7 @@ class Preparation:
                 made, skips = report.make_report(
                     self.source.kind, self.num_classes, indices, plan, source_skips
                 )
-                infos = self._write_shards(keys, plan)
+                infos = self._write_shards(workers, keys, plan)
                 report.write_report(self.final, made, skips, indices, plan)
             except OSError as error:
                 if error.errno != errno.ENOSPC:
@@ -187,7 +188,7 @@ class Preparation:
             for path in folder.glob("*.tmp*"):
                 path.unlink()
 
-    def _spill_all(self) -> tuple[list[str], list[Skip]]:
+    def _spill_all(self, workers: pool.TaskPool) -> tuple[list[str], list[Skip]]:
         """First half; returns the units' keys, sorted, and what the source has beside them."""
         scan_path = self.staging / "scan.json"
         done = spill.finished_units(self._spills)
@@ -203,7 +204,7 @@ class Preparation:
             folder=os.fspath(self._spills),
         )
         with self._progress("checking images", self.source.num_bytes) as advance:
-            self._run(function, self._pending_units(done, keys, skips, advance), advance)
+            self._run(workers, function, self._pending_units(done, keys, skips, advance), advance)
         self._check_nothing_lost(
             [key for key in keys if not spill.index_path(self._spills, key).exists()], "units"
         )
@@ -230,7 +231,9 @@ class Preparation:
                 else:
                     yield item
 
-    def _write_shards(self, keys: Sequence[str], plan: Plan) -> list[splits.SplitInfo]:
+    def _write_shards(
+        self, workers: pool.TaskPool, keys: Sequence[str], plan: Plan
+    ) -> list[splits.SplitInfo]:
         """Second half: writes the shards that are not there."""
         spills = [spill.data_path(self._spills, key) for key in keys]
         infos: list[splits.SplitInfo] = []
@@ -256,7 +259,7 @@ class Preparation:
         total = sum(task.num_source_bytes for task in tasks)
         with self._progress("writing shards", total) as advance:
             pending = [task for task in tasks if not self._is_written(task, advance)]
-            self._run(write_shard, pending, advance)
+            self._run(workers, write_shard, pending, advance)
         self._check_nothing_lost(
             [task.path for task in tasks if not epath.Path(task.path).exists()], "shards"
         )
@@ -271,12 +274,16 @@ class Preparation:
         return False
 
     def _run(
-        self, function: Callable[[Any], None], tasks: Any, on_done: Callable[[Any], None]
+        self,
+        workers: pool.TaskPool,
+        function: Callable[[Any], None],
+        tasks: Iterable[Any],
+        on_done: Callable[[Any], None],
     ) -> None:
         if self.config.use_beam:
             pool.run_tasks_with_beam(function, tasks, self.config.beam_options)
-            return
-        pool.run_tasks(function, tasks, num_workers=self.config.num_workers, on_done=on_done)
+        else:
+            workers.run(function, tasks, on_done)
 
     def _check_nothing_lost(self, missing: Sequence[str], what: str) -> None:
         if missing:
@@ -303,6 +310,9 @@ class Preparation:
 
     def _check_disk(self) -> None:
         free = disk_free(self.staging)
+        if self.config.show_progress and free is not None:
+            needed = tfds.units.Size(self.disk_needed())
+            print(f"disk: about {needed} needed, {tfds.units.Size(free)} free", file=sys.stderr)
         if self.config.check_disk_space and free is not None and self.disk_needed() > free:
             raise PreparationError(self._disk_message("the disk is too small: "))
 
@@ -322,6 +332,7 @@ class Preparation:
             unit="B",
             unit_scale=True,
             disable=not self.config.show_progress,
+            mininterval=0.2 if sys.stderr.isatty() else 15.0,
         ) as bar:
             yield lambda task: bar.update(task.num_source_bytes)
 
