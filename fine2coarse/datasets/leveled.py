@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import errno
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -12,12 +13,17 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 from etils import epath
-from tensorflow_datasets.core import dataset_builder
+from tensorflow_datasets.core import constants, dataset_builder, units
 from tensorflow_datasets.core import splits as tfds_splits
 from tensorflow_datasets.core.features import feature as feature_lib
 
 from fine2coarse.datasets import report, stored_taxonomy
-from fine2coarse.datasets.preparation import Preparation, PreparationError, PrepareConfig
+from fine2coarse.datasets.preparation import (
+    Preparation,
+    PreparationError,
+    PrepareConfig,
+    disk_free,
+)
 from fine2coarse.datasets.shards import SplitRule
 from fine2coarse.datasets.units import Source
 from fine2coarse.labels import sources
@@ -222,7 +228,16 @@ class LeveledBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
         kwargs["download_config"] = config
         if self.is_prepared() and not config.download_mode.overwrite_dataset:
             self._check_prepared(config)
-        super().download_and_prepare(**kwargs)
+        try:
+            super().download_and_prepare(**kwargs)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            raise PreparationError(
+                f"the disk is full: {units.Size(disk_free(self._prepared_path.parent) or 0)} are "
+                f"free in {self._prepared_path.parent}, too few for the metadata beside the data. "
+                "Make space and run the same command again: what is done stays done"
+            ) from error
         self._staging.rmtree(missing_ok=True)
 
     def _leaf_builder(self) -> LeveledBuilder:
@@ -259,9 +274,10 @@ class LeveledBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
             staging=self._staging,
         )
         ours = self.data_path  # where TFDS wants the data before it is renamed
-        pattern = f"{self._prepared_path.name}.incomplete*"
-        siblings = self._prepared_path.parent.glob(pattern)
-        infos = preparation.run(stale=[path for path in siblings if path.name != ours.name])
+        temporary = self._prepared_path.parent.glob(f"{constants.INCOMPLETE_PREFIX}*")
+        version = self._prepared_path.name
+        stale = [path for path in temporary if path.name.endswith(version) and path != ours]
+        infos = preparation.run(stale)
         ours.rmdir()
         preparation.final.rename(ours)
         self.info.set_splits(tfds_splits.SplitDict(infos))

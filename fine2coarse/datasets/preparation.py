@@ -22,7 +22,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 import tqdm
 from etils import epath
-from tensorflow_datasets.core import naming, splits
+from tensorflow_datasets.core import naming, splits, units
 
 from fine2coarse.datasets import pool, report, spill
 from fine2coarse.datasets.archives import Skip, SourceError
@@ -311,16 +311,16 @@ class Preparation:
     def _check_disk(self) -> None:
         free = disk_free(self.staging)
         if self.config.show_progress and free is not None:
-            needed = tfds.units.Size(self.disk_needed())
-            print(f"disk: about {needed} needed, {tfds.units.Size(free)} free", file=sys.stderr)
+            needed = units.Size(self.disk_needed())
+            print(f"disk: about {needed} needed, {units.Size(free)} free", file=sys.stderr)
         if self.config.check_disk_space and free is not None and self.disk_needed() > free:
             raise PreparationError(self._disk_message("the disk is too small: "))
 
     def _disk_message(self, begin: str) -> str:
         return (
-            f"{begin}about {tfds.units.Size(self.disk_needed())} more are needed in "
+            f"{begin}about {units.Size(self.disk_needed())} more are needed in "
             f"{self.staging.parent} (twice the source while preparing, once when done), "
-            f"{tfds.units.Size(disk_free(self.staging) or 0)} are free. Make space and run the "
+            f"{units.Size(disk_free(self.staging) or 0)} are free. Make space and run the "
             "same command again: what is done stays done"
         )
 

@@ -238,7 +238,7 @@ def test_missing_and_ambiguous_sources_are_errors(tmp_path):
         prepare(tmp_path / "nowhere", tmp_path / "data")
     (tmp_path / "manual").mkdir()
     (tmp_path / "manual" / "notes.txt").write_text("hello")
-    with pytest.raises(SourceError, match=r"no ImageNet-21k in .*notes.txt.*fall11_whole.tar"):
+    with pytest.raises(SourceError, match=r"(?s)no ImageNet-21k in .*notes.txt.*fall11_whole.tar"):
         prepare(tmp_path / "manual", tmp_path / "data")
     fakes.whole_tar(tmp_path / "manual", fakes.small_files(1))
     fakes.whole_tar(tmp_path / "manual", fakes.small_files(1), gzipped=True)
