@@ -157,7 +157,7 @@ class Preparation:
         path = self.staging / "identity.json"
         identity = {
             "source": self.source.identity(),
-            "features": str(self.features.to_json()),
+            "features": json.dumps(self.features.to_json(), sort_keys=True),
             "file_format": self.file_format,
             "shards": dataclasses.asdict(self.config.get_shard_config()),
             **self.settings,

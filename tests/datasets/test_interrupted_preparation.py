@@ -186,20 +186,21 @@ def test_killed_at_ten_random_moments(shared_data, tmp_path):
     random_seconds = random.Random(7)
     killed = 0
     for attempt in range(40):
-        staging = tmp_path / "killed/imagenet21k/present_level0/1.0.0.preparing"
         if killed == 10:
             break
+        lock = tmp_path / "killed/imagenet21k/present_level0/1.0.0.preparing/lock"
+        before = lock.stat().st_mtime_ns if lock.exists() else None
         process = launch(manual, tmp_path / "killed", f"--num_workers={1 + attempt % 2}")
-        while not staging.exists() and process.poll() is None:
-            time.sleep(0.05)
+        while process.poll() is None and not (lock.exists() and lock.stat().st_mtime_ns != before):
+            time.sleep(0.02)  # until the work begins: TensorFlow takes its time to load
         try:
-            # TensorFlow has been loaded, the work begins; each run gets less far than a whole one
-            process.wait(timeout=1 + random_seconds.uniform(0, 3))
+            process.wait(timeout=random_seconds.uniform(0, 2.5))
         except subprocess.TimeoutExpired:
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
             killed += 1
             continue
+        assert process.returncode == 0, process.stdout.read()
         shutil.rmtree(tmp_path / "killed")  # it was done sooner: begin anew
     assert killed == 10
     last = launch(manual, tmp_path / "killed")
