@@ -1,9 +1,9 @@
 """Lists the levels of a taxonomy, or shows one node of it.
 
-python -m launch.levels --taxonomy=imagenet21k
-python -m launch.levels --taxonomy=imagenet21k --node=n02084071
-python -m launch.levels --taxonomy=inat2021 --categories=train_mini.json --format=json
-python -m launch.levels --taxonomy=groceries.csv
+python launch/levels.py --taxonomy=imagenet21k
+python launch/levels.py --taxonomy=imagenet21k --node=n02084071
+python launch/levels.py --taxonomy=inat2021 --categories=train_mini.json --format=json
+python launch/levels.py --taxonomy=groceries.csv
 """
 
 from __future__ import annotations
@@ -135,7 +135,8 @@ def main(argv: list[str]) -> None:
             return
         summaries = [summarize_level(taxonomy, level) for level in taxonomy.levels]
     except (TaxonomyError, OSError) as error:
-        sys.exit(f"error: {error}")
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
     if as_json:
         print(json.dumps([dataclasses.asdict(summary) for summary in summaries], indent=1))
         return

@@ -1,10 +1,10 @@
 """Prepares a dataset: checks every image, writes TFDS records, goes on where it was stopped.
 
-    python -m launch.prepare --dataset=imagenet21k --manual_dir=archives --data_dir=data
-    python -m launch.prepare --dataset=imagenet21k/present_level0 --manual_dir=archives \\
+    python launch/prepare.py --dataset=imagenet21k --manual_dir=archives --data_dir=data
+    python launch/prepare.py --dataset=imagenet21k/present_level0 --manual_dir=archives \\
         --data_dir=data --num_workers=8 --summary=summary.json
-    python -m launch.prepare --dataset=inat2021 --data_dir=data --splits=mini,val
-    python -m launch.prepare --dataset=imagenet21k --manual_dir=/nfs/archives \\
+    python launch/prepare.py --dataset=inat2021 --data_dir=data --splits=mini,val
+    python launch/prepare.py --dataset=imagenet21k --manual_dir=/nfs/archives \\
         --data_dir=/nfs/data --runner=beam -- --runner=FlinkRunner --flink_master=host:8081
 """
 
@@ -17,7 +17,8 @@ import pathlib
 import sys
 import time
 
-from absl import app, flags
+from _start import start_tensorflow
+from absl import app, flags, logging
 
 DATASETS = ("imagenet21k", "inat2021")
 
@@ -62,7 +63,8 @@ def _beam_options(argv: list[str]):
     try:
         from apache_beam.options import pipeline_options
     except ImportError:
-        sys.exit("error: --runner=beam needs Beam: pip install apache-beam")
+        print("error: --runner=beam needs Beam: pip install apache-beam", file=sys.stderr)
+        sys.exit(2)
     return pipeline_options.PipelineOptions(argv[1:])
 
 
@@ -90,6 +92,8 @@ def main(argv: list[str]) -> None:
     beam_options = _beam_options(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # images are decoded on the CPU
+    logging.set_verbosity(logging.ERROR)
+    start_tensorflow()
     import tensorflow_datasets as tfds
 
     from fine2coarse.datasets import imagenet21k, inat2021  # noqa: F401 (registers them)
@@ -110,8 +114,9 @@ def main(argv: list[str]) -> None:
     try:
         builder = tfds.builder(_DATASET.value, data_dir=_DATA_DIR.value)
         builder.download_and_prepare(download_config=config, file_format=_FILE_FORMAT.value)
-    except (SourceError, PreparationError, ValueError) as error:
-        sys.exit(f"error: {error}")
+    except (SourceError, PreparationError, ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
     summary = {
         "dataset": builder.info.full_name,
         "folder": builder.data_dir,

@@ -2,8 +2,8 @@
 
 On Debian the file comes with `apt-get install wordnet-base`.
 
-    python -m launch.wordnet_table                        # verify the table that is shipped
-    python -m launch.wordnet_table --synsets=ids.txt --write   # make it anew for these synsets
+    python launch/wordnet_table.py                        # verify the table that is shipped
+    python launch/wordnet_table.py --synsets=ids.txt --write  # make it anew for these
 """
 
 from __future__ import annotations

@@ -114,9 +114,9 @@ def iterate_tar(
 
 def is_unsafe(name: str) -> bool:
     """Whether unpacking a member of this name could write outside of its folder."""
-    path = pathlib.PurePosixPath(name.replace("\\", "/"))
-    has_drive = len(name) > 1 and name[1] == ":"
-    return path.is_absolute() or has_drive or ".." in path.parts or "\0" in name
+    path = name.replace("\\", "/")
+    has_drive = name[1:2] == ":"
+    return path.startswith("/") or has_drive or ".." in path.split("/") or "\0" in name
 
 
 def is_gzip(path: pathlib.Path) -> bool:

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import concurrent.futures
-import ctypes
 import dataclasses
 import multiprocessing
 import os
 import signal
-import sys
 import threading
-import time
 from collections.abc import Callable, Iterable
 from typing import Any
-
-_PR_SET_PDEATHSIG = 1  # prctl(2)
-_PARENT_POLL_SECONDS = 1.0
 
 
 class TaskPool:
@@ -63,11 +57,12 @@ class TaskPool:
 
     def _started(self) -> concurrent.futures.ProcessPoolExecutor:
         if self._executor is None:
+            # TensorFlow survives no fork once it has run. A server that has only imported it forks
+            # all workers, so that it is loaded once for all of them.
+            context = multiprocessing.get_context("forkserver")
+            context.set_forkserver_preload(["fine2coarse.datasets.preparation"])
             self._executor = concurrent.futures.ProcessPoolExecutor(
-                self._num_workers,
-                mp_context=multiprocessing.get_context("spawn"),  # TensorFlow survives no fork
-                initializer=_prepare_worker,
-                initargs=(os.getpid(),),
+                self._num_workers, mp_context=context, initializer=_prepare_worker
             )
         return self._executor
 
@@ -87,21 +82,17 @@ def _finish_some(running: dict, on_done: Callable[[Any], None]) -> None:
         on_done(task)
 
 
-def _prepare_worker(parent_pid: int) -> None:
+def _prepare_worker() -> None:
     """Makes a worker die with its parent, leave the accelerators alone and keep to one core."""
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ["TF_NUM_INTRAOP_THREADS"] = "1"
     os.environ["TF_NUM_INTEROP_THREADS"] = "1"
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    threading.Thread(target=_die_with_parent, args=(parent_pid,), daemon=True).start()
+    threading.Thread(target=_die_with_parent, daemon=True).start()
 
 
-def _die_with_parent(parent_pid: int) -> None:
-    while os.getppid() == parent_pid:
-        time.sleep(_PARENT_POLL_SECONDS)
+def _die_with_parent() -> None:
+    multiprocessing.parent_process().join()  # returns when the parent is gone, however it went
     os._exit(1)
 
 

@@ -185,8 +185,7 @@ class Preparation:
                 folder.rmtree()
         self.final.mkdir(exist_ok=True)
         for folder in (self.staging, self._spills, self.final):
-            for path in folder.glob("*.tmp*"):
-                path.unlink()
+            _remove_partial_files(folder)
 
     def _spill_all(self, workers: pool.TaskPool) -> tuple[list[str], list[Skip]]:
         """First half; returns the units' keys, sorted, and what the source has beside them."""
@@ -265,6 +264,7 @@ class Preparation:
         )
         for task in tasks:
             check_shard(epath.Path(task.path), task)
+        _remove_partial_files(self.final)  # of workers that outlived a killed run for a moment
         return infos
 
     def _is_written(self, task: ShardTask, advance: Callable[[Any], None]) -> bool:
@@ -345,6 +345,11 @@ class _FinishedUnits:
 
     def __contains__(self, key: object) -> bool:
         return spill.spill_path(self._folder, str(key)).name in self._stems
+
+
+def _remove_partial_files(folder: epath.Path) -> None:
+    for path in folder.glob("*.tmp*"):
+        path.unlink(missing_ok=True)
 
 
 def disk_free(folder: epath.Path) -> int | None:

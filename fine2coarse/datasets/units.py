@@ -35,10 +35,6 @@ class SourceImage:
     features: Mapping[str, object] = dataclasses.field(default_factory=dict)
     num_files: int = 1
 
-    def without_data(self) -> SourceImage:
-        """The same without its bytes, to keep."""
-        return dataclasses.replace(self, data=b"")
-
 
 class Unit(Protocol):
     """A part of a source that one worker reads in one go; it travels to it by pickle.
@@ -109,7 +105,7 @@ class SynsetFiles:
 
 def image_id(synset: str, name: str) -> str:
     """The file name where it names the synset, as ImageNet's do; else with the synset before."""
-    base = pathlib.PurePosixPath(name).name.encode("utf-8", "backslashreplace").decode()
+    base = name.rsplit("/", 1)[-1].encode("utf-8", "backslashreplace").decode()
     return base if base.startswith(f"{synset}_") else f"{synset}/{base}"
 
 

@@ -133,6 +133,44 @@ def test_workers_change_nothing(uninterrupted, tmp_path):
     assert fakes.content_of(prepare(manual, tmp_path, num_workers=2).data_dir) == expected
 
 
+def lossy_beam(function, tasks, beam_options) -> None:
+    """A runner that loses every second task without a word, as Beam's DirectRunner can."""
+    for number, task in enumerate(tasks):
+        if number % 2 == 0:
+            function(task)
+
+
+def test_a_runner_that_loses_work_is_found_out(uninterrupted, tmp_path, monkeypatch):
+    manual, expected = uninterrupted
+    monkeypatch.setattr(pool, "run_tasks_with_beam", lossy_beam)
+    errors = []
+    for _ in range(10):
+        try:
+            builder = prepare(manual, tmp_path, use_beam=True)
+            break
+        except PreparationError as error:
+            errors.append(str(error))
+    assert errors[0].startswith("2 units were not written")  # of four
+    assert any(" shards were not written" in error for error in errors)
+    assert fakes.content_of(builder.data_dir) == expected
+
+
+def test_beam_cannot_share_a_gzip_stream(tmp_path):
+    fakes.whole_tar(tmp_path / "manual", fakes.small_files(2), gzipped=True)
+    with pytest.raises(PreparationError, match="cannot share a gzip stream; gunzip"):
+        prepare(tmp_path / "manual", tmp_path / "data", use_beam=True)
+
+
+@pytest.mark.slow
+def test_beams_own_runner_gives_the_same(uninterrupted, tmp_path):
+    pipeline_options = pytest.importorskip("apache_beam.options.pipeline_options")
+    manual, expected = uninterrupted
+    flags = ["--runner=DirectRunner", "--direct_num_workers=2"]
+    options = pipeline_options.PipelineOptions([*flags, "--direct_running_mode=multi_processing"])
+    builder = prepare(manual, tmp_path, use_beam=True, beam_options=options)
+    assert fakes.content_of(builder.data_dir) == expected
+
+
 def test_a_small_disk_is_refused_before_any_work(uninterrupted, tmp_path, monkeypatch):
     manual, _ = uninterrupted
     monkeypatch.setattr(preparation_module, "disk_free", lambda folder: 1000)
@@ -169,10 +207,15 @@ def test_a_disk_that_fills(uninterrupted, small_disk, tmp_path, filler_kib, num_
 
 
 def launch(manual: pathlib.Path, data: pathlib.Path, *flags: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "launch.prepare", "--dataset=imagenet21k/present_level0"]
+    command = [sys.executable, "launch/prepare.py", "--dataset=imagenet21k/present_level0"]
     command += [f"--manual_dir={manual}", f"--data_dir={data}", *flags]
     return subprocess.Popen(
-        command, cwd=_ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        cwd=_ROOT,
+        env={**os.environ, "PYTHONPATH": str(_ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
 
 
