@@ -36,7 +36,7 @@ def get_config(levels: str = "fine,coarse,macro@coarse") -> ConfigDict:
     arms["per_image"] = {"source": "per_image"}
     config.arms = ConfigDict(arms)
     config.seeds = (0, 1, 2)
-    config.backbone = ConfigDict({"name": "resnet_small", "image_size_px": 64})
+    config.backbone = ConfigDict({"name": "resnet_tiny", "image_size_px": 64})
     augment = {"crop": "inception", "flip": True, "min_area": 0.25}
     config.pretrain = ConfigDict(
         {
@@ -49,11 +49,11 @@ def get_config(levels: str = "fine,coarse,macro@coarse") -> ConfigDict:
     )
     config.transfer = ConfigDict(
         {
-            "total_steps": 200,
+            "total_steps": 400,
             "batch_size": 64,
-            "optimizer": {"learning_rate": 0.02, "weight_decay": 5e-4, "warmup_steps": 20},
+            "optimizer": {"learning_rate": 0.1, "weight_decay": 5e-4, "warmup_steps": 50},
             "augment": augment,
-            "checkpoint_every_steps": 100,
+            "checkpoint_every_steps": 200,
         }
     )
     config.transfer_mode = "finetune"

@@ -39,13 +39,15 @@ def draw_granularity(path: pathlib.Path, recipe: Recipe, rows: Sequence[results.
     panels = [which for which in _PANELS if results.summarise(rows, which)]
     shown = panels if len(panels) == 1 else [p for p in panels if p != "easy"]
     with saved_figure(
-        path, width_inches=4.2 + 3.6 * len(shown), ncols=len(shown), squeeze=False
+        path, width_inches=6.4, height_inches=3.6 * len(shown), nrows=len(shown), squeeze=False
     ) as axes:
-        for position, (which, axis) in enumerate(zip(shown, axes[0])):
+        for which, axis in zip(shown, axes[:, 0]):
             _draw_panel(axis, results.summarise(rows, which), _kinds(recipe))
             axis.set_title(_PANELS[which], loc="left")
-            axis.set_ylabel("top-1 error (%)" if not position else "")
-        axes[0][-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+            axis.set_ylabel("top-1 error (%)")
+        axes[-1, 0].set_xlabel("classes in pretraining (log axis)")
+        handles, labels = axes[0, 0].get_legend_handles_labels()
+        axes[0, 0].figure.legend(handles, labels, loc="outside lower center", ncols=3)
 
 
 def _kinds(recipe: Recipe) -> Mapping[str, str]:
@@ -87,7 +89,9 @@ def _draw_panel(
                     fontsize=9,
                 )
     axis.set_xscale("log")
-    axis.set_xlabel("classes in pretraining (log)")
+    ticks = sorted({s.num_classes for s in summaries if s.arm != BASELINE})
+    axis.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    axis.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
     axis.set_ylim(bottom=0)
     axis.margins(x=0.15)
 
@@ -132,14 +136,19 @@ def _render(
     workdir: pathlib.Path, recipe: Recipe, dataset_name: str, rows: Sequence[results.Row]
 ) -> str:
     columns, cells = results.table(rows)
-    classes = ["baseline" if line[0] == BASELINE else "" for line in cells]
+    best = min(results.summarise(rows), key=lambda summary: summary.mean).arm
+    marks = {BASELINE: "baseline", best: "best"}
+    classes = [marks.get(line[0], "") for line in cells]
+    target_name = recipe.target.options.get("level", recipe.target.source)
     sections = [
         page.paragraph(answer(rows), "answer"),
         page.paragraph(
-            f"Question: which labels should a {recipe.backbone.name} be pretrained on, when the "
-            f"task is the {rows[0].num_images}-image test of the target "
-            f"{dict(recipe.target.options) or recipe.target.source} on {dataset_name}? Every arm "
-            f"sees the same number of images ({rows[0].images_seen}); seeds are paired."
+            f"The question: which labels should a {recipe.backbone.name} be pretrained on, when "
+            f"the task is to tell the {target_name} of images of {dataset_name}? Each arm "
+            f"pretrains on its labels, then transfers to the task ({recipe.transfer_mode}); the "
+            "baseline trains on the task's labels all along. Every run sees "
+            f"{rows[0].images_seen:,} images and is tested on {rows[0].num_images:,}; the arms "
+            "share their seeds."
         ),
         page.paragraph(_GENERATED, "note") if recipe.dataset.name == "demo" else "",
         page.figure(
