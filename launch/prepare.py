@@ -16,14 +16,23 @@ import os
 import pathlib
 import sys
 import time
+from collections.abc import Mapping, Sequence
 
 from _start import start_tensorflow
 from absl import app, flags, logging
 
-DATASETS = ("imagenet21k", "inat2021")
+from fine2coarse.taxonomy.inat2021 import LEVELS
+from fine2coarse.taxonomy.wordnet import NUM_LEVELS
+
+_HOPS = [f"level{hops}" for hops in range(NUM_LEVELS)]
+CONFIGS: Mapping[str, Sequence[str]] = {
+    "imagenet21k": (*_HOPS, *(f"present_{level}" for level in _HOPS)),
+    "inat2021": LEVELS,
+}
+"""Datasets and their configs; any level of one prepares the leaves, which all levels share."""
 
 _DATASET = flags.DEFINE_string(
-    "dataset", None, f"One of {', '.join(DATASETS)}; or with a config, as in imagenet21k/level0."
+    "dataset", None, f"One of {', '.join(CONFIGS)}; or with a config, as in imagenet21k/level0."
 )
 _MANUAL_DIR = flags.DEFINE_string("manual_dir", None, "Folder of archives that you have.")
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of all TFDS datasets.")
@@ -45,8 +54,11 @@ _IGNORE_DISK = flags.DEFINE_bool(
 
 
 def _check_flags(argv: list[str]) -> None:
-    if _DATASET.value is None or _DATASET.value.split("/")[0] not in DATASETS:
-        raise app.UsageError(f"--dataset is one of {', '.join(DATASETS)}; got {_DATASET.value}")
+    name, _, config = (_DATASET.value or "").partition("/")
+    if name not in CONFIGS:
+        raise app.UsageError(f"--dataset is one of {', '.join(CONFIGS)}; got {_DATASET.value}")
+    if config and config not in CONFIGS[name]:
+        raise app.UsageError(f"{name} has no {config!r}; it has {', '.join(CONFIGS[name])}")
     if _DATA_DIR.value is None:
         raise app.UsageError("--data_dir=FOLDER says where the prepared datasets go")
     if _MANUAL_DIR.value is None and _DATASET.value.startswith("imagenet21k"):
@@ -94,9 +106,7 @@ def main(argv: list[str]) -> None:
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # images are decoded on the CPU
     logging.set_verbosity(logging.ERROR)
     start_tensorflow()
-    import tensorflow_datasets as tfds
-
-    from fine2coarse.datasets import imagenet21k, inat2021  # noqa: F401 (registers them)
+    from fine2coarse.datasets import imagenet21k, inat2021
     from fine2coarse.datasets.archives import SourceError
     from fine2coarse.datasets.leveled import PreparationError, PrepareConfig
 
@@ -111,8 +121,10 @@ def main(argv: list[str]) -> None:
         check_disk_space=not _IGNORE_DISK.value,
         show_progress=_RUNNER.value == "local",
     )
+    builders = {"imagenet21k": imagenet21k.Imagenet21k, "inat2021": inat2021.Inat2021}
+    name, _, level = _DATASET.value.partition("/")
     try:
-        builder = tfds.builder(_DATASET.value, data_dir=_DATA_DIR.value)
+        builder = builders[name](config=level or None, data_dir=_DATA_DIR.value)
         builder.download_and_prepare(download_config=config, file_format=_FILE_FORMAT.value)
     except (SourceError, PreparationError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -10,6 +10,7 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
+from fine2coarse.datasets.archives import SourceError
 from fine2coarse.datasets.imagenet21k_sources import EXPECTED, Leaves, find_source
 from fine2coarse.datasets.leveled import (
     LevelConfig,
@@ -103,7 +104,7 @@ class Imagenet21k(LeveledBuilder):
                 "imagenet21k has no splits of its own to choose from; num_validation says how "
                 "many images are held out"
             )
-        folder = pathlib.Path(config.manual_dir or dl_manager.manual_dir)
+        folder = _manual_folder(dl_manager, config)
         known = known_synsets()
         source = find_source(folder, _leaves(imagenet21k_synsets(), known))
         if not self.builder_config.present_only:
@@ -126,6 +127,17 @@ class Imagenet21k(LeveledBuilder):
     def _split_rule(self, source: Source, config: PrepareConfig) -> SplitRule:
         del source
         return functools.partial(hold_out, num_validation=config.num_validation)
+
+
+def _manual_folder(
+    dl_manager: tfds.download.DownloadManager, config: PrepareConfig
+) -> pathlib.Path:
+    if config.manual_dir is not None:
+        return pathlib.Path(config.manual_dir)
+    try:
+        return pathlib.Path(dl_manager.manual_dir)  # TFDS's own place for it
+    except AssertionError as error:
+        raise SourceError(f"{error}; or give manual_dir, the folder where they are") from error
 
 
 def hold_out(images: SplitPlan, num_validation: int | None) -> Mapping[str, SplitPlan]:

@@ -147,7 +147,7 @@ def format_table(synsets: Sequence[str], nouns: Nouns) -> str:
         raise TaxonomyError(f"{len(missing)} synsets are not in data.noun: {missing[:5]}")
     wanted = set(synsets)
     text = io.StringIO()
-    text.write("# Derived from WordNet 3.0; see LICENSE in this folder.\n")
+    text.write("# Derived from WordNet 3.0; see LICENSE.txt in this folder.\n")
     writer = csv.writer(text, delimiter="\t", quoting=csv.QUOTE_NONE, lineterminator="\n")
     writer.writerow(COLUMNS)
     for synset in closure(rows, nouns):

@@ -73,7 +73,7 @@ def test_the_table_is_what_debians_wordnet_gives():
 
 
 def test_the_licence_goes_with_the_table():
-    text = (wordnet.TABLE_PATH.parent / "LICENSE").read_text()
+    text = (wordnet.TABLE_PATH.parent / "LICENSE.txt").read_text()
     assert "WordNet 3.0 Copyright 2006 by Princeton University" in text
 
 
