@@ -57,7 +57,11 @@ def _photographs() -> ConfigDict:
     config.dataset = ConfigDict(
         {
             "name": "imagenet21k",
-            "options": {"manual_dir": "../shared/data/imagenet21k_mini", "num_validation": 4000},
+            "options": {
+                "manual_dir": "../shared/data/imagenet21k_mini",
+                "leaves": "present",
+                "num_validation": 4000,
+            },
             "eval_split": "validation",
         }
     )

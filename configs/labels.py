@@ -37,12 +37,13 @@ def _nested() -> dict:
 
 
 def _dataset_options() -> dict:
-    """What the datasets take: `source` is folder's; counts and seed are the demo's."""
-    counts = ("num_train", "num_test_easy", "num_test_hard", "seed", "num_validation")
+    """What the datasets take; what stays None is not passed on."""
+    texts = ("source", "manual_dir", "leaves", "name")
+    numbers = ("num_validation", "num_train", "num_test_easy", "num_test_hard", "seed")
     return {
-        "source": placeholder(str),
-        "manual_dir": placeholder(str),
-        **{name: placeholder(int) for name in counts},
+        **{key: placeholder(str) for key in texts},
+        **{key: placeholder(int) for key in numbers},
+        "label_features": placeholder(tuple),
     }
 
 

@@ -32,7 +32,8 @@ def mixed(
 
     Args:
       taxonomy: whose leaves are to be lifted.
-      leaf_sizes: images of each leaf. A leaf without any follows the others without counting.
+      leaf_sizes: images of each leaf. A leaf without any never makes a class: it joins the
+        nearest one above it, or is left out.
       min_images: least number of images of a class.
       rule: along which parent leaves are lifted where a node has several; see `tree_parents`.
       drop_uncovered: leave out what comes to a root, so that every class has `min_images`.
@@ -104,8 +105,15 @@ def _place_the_rest(
     for node in range(len(parent) - 1, -1, -1):
         if parent[node] >= 0:
             total[parent[node]] += total[node]
+    for leaf in np.flatnonzero((class_of_leaf < 0) & (sizes > 0)):
+        class_of_leaf[leaf] = _climb(parent, taxonomy.leaf_nodes[leaf], total >= min_images)
+    is_class = np.isin(np.arange(len(parent)), class_of_leaf)
     for leaf in np.flatnonzero(class_of_leaf < 0):
-        node = taxonomy.leaf_nodes[leaf]
-        while node >= 0 and total[node] < min_images:
-            node = parent[node]
-        class_of_leaf[leaf] = node
+        class_of_leaf[leaf] = _climb(parent, taxonomy.leaf_nodes[leaf], is_class)
+
+
+def _climb(parent: np.ndarray, node: int, wanted: np.ndarray) -> int:
+    """The first node at or above this one that is wanted; -1 where none is."""
+    while node >= 0 and not wanted[node]:
+        node = int(parent[node])
+    return node

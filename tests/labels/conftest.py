@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,15 @@ from fine2coarse.labels.embeddings import Embeddings
 from fine2coarse.labels.image_index import ImageIndex
 from fine2coarse.labels.space import LabelSpace
 from fine2coarse.taxonomy.taxonomy import Taxonomy
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """Small problems are quickest on one thread; the clusters are the same (test_clusters.py)."""
+    with contextlib.suppress(ImportError):
+        import faiss
+
+        faiss.omp_set_num_threads(1)
 
 
 @pytest.fixture
