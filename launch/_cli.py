@@ -28,8 +28,12 @@ DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Folder of prepared data; default: TFDS_DATA_DIR, or `data` in --workdir."
 )
 STRATEGY = flags.DEFINE_enum(
-    "strategy", "auto", ["auto", "one_device", "mirrored"], "How training spreads over devices."
+    "strategy",
+    "auto",
+    ["auto", "one_device", "mirrored", "multi_worker", "tpu"],
+    "How training spreads over devices; multi_worker reads TF_CONFIG.",
 )
+TPU = flags.DEFINE_string("tpu", "", "Name of the TPU, or `local` for one on this machine.")
 NUM_LOGICAL_CPUS = flags.DEFINE_integer(
     "num_logical_cpus", 0, "Split the CPU into as many devices, to try --strategy=mirrored."
 )
@@ -53,7 +57,7 @@ def open_study(recipe: "Recipe") -> "tuple[tf.distribute.Strategy, StudyData]":
     from fine2coarse.experiment.study import load_study_data
     from fine2coarse.training.strategy import make_strategy
 
-    strategy = make_strategy(STRATEGY.value, NUM_LOGICAL_CPUS.value)
+    strategy = make_strategy(STRATEGY.value, NUM_LOGICAL_CPUS.value, TPU.value)
     dataset = open_dataset(recipe.dataset.name, recipe.dataset.options, data_folder())
     return strategy, load_study_data(recipe, dataset)
 
@@ -78,7 +82,7 @@ def run_main(main: Callable[[], None], required: tuple[str, ...] = ("config", "w
             if os.environ.get("FINE2COARSE_TRACEBACK") or not _is_known(error):
                 raise
             print(f"error: {_tell(error)}", file=sys.stderr)
-            sys.exit(EXIT_USAGE)
+            sys.exit(_exit_code(error))
 
     app.run(guarded, flags_parser=_parse_flags)
 
@@ -104,6 +108,13 @@ def _is_known(error: Exception) -> bool:
         or (isinstance(error, _KNOWN_ERRORS) and module.startswith(("fine2coarse", "builtins")))
         or _is_disk_full(error)
     )
+
+
+def _exit_code(error: Exception) -> int:
+    """75 where the run was stopped by SIGTERM and goes on with the same command."""
+    from fine2coarse.training.preemption import EXIT_PREEMPTED, Preempted
+
+    return EXIT_PREEMPTED if isinstance(error, Preempted) else EXIT_USAGE
 
 
 def _is_disk_full(error: Exception) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import tensorflow as tf
 
@@ -10,6 +12,36 @@ from fine2coarse.data.images import AugmentSpec, eval_image, train_image
 from fine2coarse.labels.space import LabelSpaceError
 
 Batch = dict[str, tf.Tensor]
+# Test-time augmentation shows more of the image than training does.
+_TEST_CROP = AugmentSpec(crop="inception", flip=True, min_area=0.25)
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """Which part of every batch a host reads, and in how many pieces it passes it on.
+
+    Attributes:
+      index: of the host.
+      count: number of hosts; host i reads the i-th of `count` equal, contiguous parts.
+      pieces: replicas of this host: each part is passed on in as many equal pieces.
+    """
+
+    index: int = 0
+    count: int = 1
+    pieces: int = 1
+
+    def part_size(self, batch_size: int) -> int:
+        """Images of each batch that this host reads.
+
+        Raises:
+          ValueError: where the batch does not divide evenly.
+        """
+        if batch_size % (self.count * self.pieces):
+            raise ValueError(
+                f"a batch of {batch_size} does not divide among {self.count} hosts × "
+                f"{self.pieces} replicas; use a multiple of {self.count * self.pieces}"
+            )
+        return batch_size // self.count
 
 
 def train_batches(
@@ -22,12 +54,15 @@ def train_batches(
     augment: AugmentSpec,
     seed: int,
     first_step: int = 0,
+    mixup: float = 0.0,
+    shard: Shard = Shard(),
 ) -> tf.data.Dataset:
     """Training batches of the steps [first_step, num_steps).
 
     Position p of the stream shows image `shuffle(p mod N)` of epoch p // N, where the shuffle
     and every random change of the image depend on (seed, p) alone. Starting at `first_step`
-    gives exactly the batches an uninterrupted run would have seen from there.
+    gives exactly the batches an uninterrupted run would have seen from there, and any number of
+    hosts together see exactly what one alone would.
 
     Args:
       examples: the split.
@@ -38,9 +73,12 @@ def train_batches(
       augment: random changes.
       seed: of order and augmentation.
       first_step: where to start.
+      mixup: alpha of mixup's Beta distribution; 0 for none.
+      shard: what this host reads of each batch.
 
     Returns:
-      Batches of image float32 [B, S, S, 3], label int32 [B, M], weight float32 [B] (ones).
+      Batches of image float32 [b, S, S, 3], label int32 [b, M], weight float32 [b] (ones) and,
+      with mixup, own_share float32 [b] (see `losses.mix_pairs`); b is the size of a piece.
 
     Raises:
       LabelSpaceError: where no image has a label.
@@ -56,15 +94,37 @@ def train_batches(
         order_seed = tf.stack([tf.constant(seed, tf.int64), epoch])
         row = rows[tf.random.experimental.index_shuffle(place, order_seed, last)]
         image_seed = tf.stack([tf.constant(seed, tf.int64), position * 2])
-        image = train_image(examples.images[row], image_seed, image_size_px, augment)
-        return {"image": image, "label": table[row], "weight": tf.constant(1.0)}
+        image = examples.images[row]
+        if not examples.holds_features:
+            image = train_image(image, image_seed, image_size_px, augment)
+        found = {"image": image, "label": table[row], "weight": tf.constant(1.0)}
+        if mixup:
+            found["own_share"] = own_share(seed, position // 2, mixup)
+        return found
 
-    positions = tf.data.Dataset.range(first_step * batch_size, num_steps * batch_size)
-    return _batched(positions.map(example, num_parallel_calls=tf.data.AUTOTUNE), batch_size)
+    part_size = shard.part_size(batch_size)
+    positions = _positions(first_step, num_steps, batch_size, shard.index * part_size, part_size)
+    found = positions.map(example, num_parallel_calls=tf.data.AUTOTUNE)
+    return _batched(found, part_size // shard.pieces)
+
+
+def own_share(seed: int, pair: tf.Tensor, alpha: float) -> tf.Tensor:
+    """A scalar float32 draw of Beta(alpha, alpha) for a pair of positions."""
+    pair_seed = tf.random.experimental.stateless_fold_in(
+        tf.stack([tf.constant(seed, tf.int64), pair]), 1
+    )
+    gammas = tf.random.stateless_gamma([2], pair_seed, alpha)
+    return gammas[0] / tf.maximum(gammas[0] + gammas[1], 1e-30)
 
 
 def eval_batches(
-    examples: Examples, labels: np.ndarray, *, batch_size: int, image_size_px: int
+    examples: Examples,
+    labels: np.ndarray,
+    *,
+    batch_size: int,
+    image_size_px: int,
+    shard: Shard = Shard(),
+    random_crop: int | None = None,
 ) -> tf.data.Dataset:
     """Every image once, in stored order; the last batch is padded with weight 0.
 
@@ -73,23 +133,45 @@ def eval_batches(
       labels: int32 [N, M], padded with -1.
       batch_size: images a batch, over all replicas.
       image_size_px: side of the images.
+      shard: what this host reads of each batch.
+      random_crop: number of a random view (Inception crop and flip) in place of the central
+        crop; the same number shows the same view.
 
     Returns:
       As `train_batches`; the weights sum to N.
     """
-    num_padded = -(-len(examples) // batch_size) * batch_size
+    num_batches = -(-len(examples) // batch_size)
     table = tf.constant(labels, tf.int32)
+
+    def view(image: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
+        if examples.holds_features:
+            return image
+        if random_crop is None:
+            return eval_image(image, image_size_px)
+        seed = tf.stack([tf.constant(random_crop, tf.int64), row * 2])
+        return train_image(image, seed, image_size_px, _TEST_CROP)
 
     def example(position: tf.Tensor) -> Batch:
         row = tf.minimum(position, len(examples) - 1)
         return {
-            "image": eval_image(examples.images[row], image_size_px),
+            "image": view(examples.images[row], row),
             "label": table[row],
             "weight": tf.cast(position < len(examples), tf.float32),
         }
 
-    positions = tf.data.Dataset.range(num_padded)
-    return _batched(positions.map(example, num_parallel_calls=tf.data.AUTOTUNE), batch_size)
+    part_size = shard.part_size(batch_size)
+    positions = _positions(0, num_batches, batch_size, shard.index * part_size, part_size)
+    found = positions.map(example, num_parallel_calls=tf.data.AUTOTUNE)
+    return _batched(found, part_size // shard.pieces)
+
+
+def _positions(first: int, stop: int, batch_size: int, start: int, size: int) -> tf.data.Dataset:
+    """Positions [start, start + size) of each of the batches [first, stop)."""
+
+    def position(number: tf.Tensor) -> tf.Tensor:
+        return (number // size) * batch_size + start + number % size
+
+    return tf.data.Dataset.range(first * size, stop * size).map(position)
 
 
 def _batched(examples: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:

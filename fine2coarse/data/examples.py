@@ -1,13 +1,15 @@
-"""A split held in memory: images, labels, ids; and where each training position finds its image."""
+"""A split: labels and ids in memory, images in memory or on disk."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
+from fine2coarse.data.stored import StoredImages
 from fine2coarse.labels.space import LabelSpace, LabelSpaceError
 
 # Up to this size a split of equally large images is kept decoded.
@@ -19,13 +21,15 @@ class Examples:
     """Images of one split, in stored order.
 
     Attributes:
-      images: uint8 [N, h, w, 3] where all images are of one size, else string [N] (encoded).
+      images: uint8 [N, h, w, 3] where all images are of one size, else string [N] (encoded); or
+        float32 [N, D], features in the images' place, which are passed on as they are; or
+        `StoredImages`, left on disk.
       image_ids: N unique ids.
       leaf_labels: int64 [N].
       hard: bool [N], or None where the dataset does not flag hard images.
     """
 
-    images: tf.Tensor
+    images: tf.Tensor | StoredImages
     image_ids: tuple[str, ...]
     leaf_labels: np.ndarray
     hard: np.ndarray | None = None
@@ -33,6 +37,26 @@ class Examples:
     def __len__(self) -> int:
         """Number of images."""
         return len(self.image_ids)
+
+    @property
+    def holds_features(self) -> bool:
+        """Whether features stand in the images' place."""
+        return self.images.dtype == tf.float32
+
+    def with_features(self, features: np.ndarray) -> Examples:
+        """The same examples with features float32 [N, D] in the images' place."""
+        return dataclasses.replace(self, images=tf.constant(features, tf.float32))
+
+    def subset(self, members: np.ndarray) -> Examples:
+        """The images of a mask bool [N], in stored order."""
+        rows = np.flatnonzero(members)
+        stored = isinstance(self.images, StoredImages)
+        return Examples(
+            images=self.images.rows(rows) if stored else tf.gather(self.images, rows),
+            image_ids=tuple(self.image_ids[row] for row in rows),
+            leaf_labels=self.leaf_labels[rows],
+            hard=None if self.hard is None else self.hard[rows],
+        )
 
     def labelled(self, space: LabelSpace) -> np.ndarray:
         """Labels of the images in a label space: int32 [N, M], padded with -1."""
@@ -71,6 +95,29 @@ def load_examples(dataset: tf.data.Dataset) -> Examples:
         leaf_labels=np.asarray([row["label"] for row in rows], np.int64),
         hard=np.asarray([row["hard"] for row in rows]) if flagged else None,
     )
+
+
+def stored_examples(
+    paths: Sequence[str],
+    image_ids: Sequence[str],
+    leaf_labels: np.ndarray,
+    hard: np.ndarray | None,
+) -> Examples:
+    """Examples whose images stay on disk, in TFRecord shards as TFDS writes them.
+
+    Args:
+      paths: of the split's shards, in order.
+      image_ids: N ids, in stored order.
+      leaf_labels: int64 [N].
+      hard: bool [N] or None.
+
+    Raises:
+      ValueError: where the shards hold another number of images.
+    """
+    images = StoredImages.index(paths)
+    if len(images) != len(image_ids):
+        raise ValueError(f"the shards hold {len(images)} images, expected {len(image_ids)}")
+    return Examples(images, tuple(image_ids), leaf_labels, hard)
 
 
 def _decoded_if_even(encoded: list[bytes]) -> tf.Tensor:

@@ -6,6 +6,8 @@ import dataclasses
 
 import tensorflow as tf
 
+from fine2coarse.data.rand_augment import rand_augment
+
 CROPS = ("none", "shift", "inception")
 # Scale and aspect ratio of the random crop: Szegedy et al., arXiv 1409.4842, section 6.
 _INCEPTION_AREA = (0.08, 1.0)
@@ -22,12 +24,16 @@ class AugmentSpec:
       flip: whether to mirror half of the images left to right.
       shift_px: padding of 'shift'.
       min_area: smallest share of the image's area that 'inception' keeps.
+      rand_augment_ops: operations of RandAugment after crop and flip; 0 for none.
+      rand_augment_magnitude: their strength, 10 being the full range of AutoAugment.
     """
 
     crop: str = "inception"
     flip: bool = True
     shift_px: int = 4
     min_area: float = _INCEPTION_AREA[0]
+    rand_augment_ops: int = 0
+    rand_augment_magnitude: float = 10.0
 
     def __post_init__(self) -> None:
         """Checks the choice of crop and its numbers."""
@@ -37,6 +43,11 @@ class AugmentSpec:
             raise ValueError(
                 f"expected shift_px >= 0 and 0 < min_area <= 1, got {self.shift_px} and "
                 f"{self.min_area}"
+            )
+        if self.rand_augment_ops < 0 or self.rand_augment_magnitude < 0:
+            raise ValueError(
+                f"expected rand_augment_ops >= 0 and rand_augment_magnitude >= 0, got "
+                f"{self.rand_augment_ops} and {self.rand_augment_magnitude}"
             )
 
 
@@ -62,6 +73,11 @@ def train_image(image: tf.Tensor, seed: tf.Tensor, size_px: int, augment: Augmen
             result = tf.image.stateless_random_crop(result, [size_px, size_px, 3], seed)
     if augment.flip:
         result = tf.image.stateless_random_flip_left_right(result, seed + [0, 1])
+    if augment.rand_augment_ops:
+        draw = tf.random.experimental.stateless_fold_in(seed, 2)
+        result = rand_augment(
+            result, draw, augment.rand_augment_ops, augment.rand_augment_magnitude
+        )
     return result
 
 

@@ -9,12 +9,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from fine2coarse.experiment.start import StartSpec
 from fine2coarse.experiment.strict import RecipeError, parse
 from fine2coarse.models.backbones import BackboneSpec
-from fine2coarse.training.spec import PRECISIONS, PhaseSpec
+from fine2coarse.training.spec import PRECISIONS, OptimizerSpec, PhaseSpec
 
 TRANSFER_MODES = ("finetune", "linear_probe")
 BASELINE = "baseline"
+STORAGES = ("auto", "memory", "disk")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,12 +28,20 @@ class DatasetSpec:
       options: what that dataset takes.
       train_split: split to train on.
       eval_split: split to evaluate on.
+      storage: 'memory', 'disk' (images are read as they are needed), or 'auto': on disk where a
+        split is larger than 2 GiB.
     """
 
     name: str
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     train_split: str = "train"
     eval_split: str = "test"
+    storage: str = "auto"
+
+    def __post_init__(self) -> None:
+        """Checks the storage."""
+        if self.storage not in STORAGES:
+            raise RecipeError(f"dataset.storage is one of {STORAGES}, got {self.storage!r}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +71,12 @@ class Recipe:
       transfer: phase on the target's labels, from the pretrained backbone.
       transfer_mode: 'finetune' all weights, or 'linear_probe': the head alone.
       precision: 'float32' or 'mixed_bfloat16'.
+      start: what pretraining and the baseline start from; scratch where it is left out.
+      test_crops: random crops of each test image whose mean probability decides (test-time
+        augmentation); 0 for the central crop.
+      transfer_choices: name → optimizer, of which each transfer tries all and takes the best on
+        `transfer.validation_share` of the training images (never on test images), then trains
+        with it on all of them. Empty: `transfer.optimizer` alone.
     """
 
     dataset: DatasetSpec
@@ -72,6 +88,9 @@ class Recipe:
     transfer: PhaseSpec
     transfer_mode: str = "finetune"
     precision: str = "float32"
+    start: StartSpec = StartSpec()
+    test_crops: int = 0
+    transfer_choices: Mapping[str, OptimizerSpec] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Checks arms, seeds and choices."""
@@ -88,6 +107,15 @@ class Recipe:
             )
         if self.precision not in PRECISIONS:
             raise RecipeError(f"precision is one of {PRECISIONS}, got {self.precision!r}")
+        if self.test_crops < 0 or (self.test_crops and self.transfer_mode == "linear_probe"):
+            raise RecipeError(
+                f"test_crops={self.test_crops}: expected 0, or a positive number and finetuning"
+            )
+        if self.transfer_choices and not self.transfer.validation_share:
+            raise RecipeError(
+                "transfer_choices are compared on held-out training images: set "
+                "transfer.validation_share, e.g. 0.1"
+            )
         if self._num_images % self.pretrain.batch_size:
             raise RecipeError(
                 f"pretraining and transfer show {self._num_images} images, which is no multiple "

@@ -12,8 +12,18 @@ from typing import Any
 
 RECIPE, STATUS, METRICS, RESULT = "recipe.json", "status.json", "metrics.csv", "result.json"
 WEIGHTS = "model.weights.h5"
+EMA_WEIGHTS = "ema.weights.h5"  # same layout; there where the run kept an average of its weights
+LABEL_SPACE = "label_space.npz"
 PREDICTIONS = "predictions.npz"
-METRIC_COLUMNS = ("step", "loss", "learning_rate", "images_per_second", "elapsed_seconds")
+METRIC_COLUMNS = (
+    "step",
+    "loss",
+    "learning_rate",
+    "images_per_second",
+    "elapsed_seconds",
+    "input_wait_share",
+    "validation_accuracy",
+)
 
 
 class RunError(RuntimeError):
@@ -71,7 +81,7 @@ class RunFolder:
         return read_json(path)["elapsed_seconds"] if path.is_file() else 0.0
 
     def write_status(self, state: str, step: int, total_steps: int, elapsed_seconds: float) -> None:
-        """State is 'running' or 'finished'."""
+        """State is 'running', 'preempted' or 'finished'."""
         status = {"state": state, "step": step, "total_steps": total_steps}
         write_json(self.path / STATUS, {**status, "elapsed_seconds": round(elapsed_seconds, 3)})
 

@@ -12,8 +12,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from fine2coarse.data.examples import Examples, load_examples
+from fine2coarse.data.examples import (
+    MAX_DECODED_BYTES,
+    Examples,
+    load_examples,
+    stored_examples,
+)
 from fine2coarse.experiment import results
+from fine2coarse.experiment.best_of import best_of
 from fine2coarse.experiment.label_sources import label_context, make_label_space
 from fine2coarse.experiment.phases import Run, execute
 from fine2coarse.experiment.progress import ProgressBar
@@ -61,8 +67,8 @@ def load_study_data(recipe: Recipe, dataset: Any) -> StudyData:
     Raises:
       ValueError: on an unknown split, level, label source or option.
     """
-    train = load_examples(dataset.read(recipe.dataset.train_split))
-    evaluate = load_examples(dataset.read(recipe.dataset.eval_split))
+    train = open_examples(dataset, recipe.dataset.train_split, recipe.dataset.storage)
+    evaluate = open_examples(dataset, recipe.dataset.eval_split, recipe.dataset.storage)
     base = label_context(dataset.taxonomy, train, evaluate, dataset.fingerprint)
     target = make_label_space(recipe.target, base)
     train.targets(target)
@@ -72,6 +78,17 @@ def load_study_data(recipe: Recipe, dataset: Any) -> StudyData:
         context = dataclasses.replace(base, target=target, seed=seed)
         spaces[arm, seed] = make_label_space(spec, context)
     return StudyData(dataset.name, dataset.fingerprint, train, evaluate, target, spaces)
+
+
+def open_examples(dataset: Any, split: str, storage: str) -> Examples:
+    """A split of a `PreparedDataset`, in memory or left on disk: see `DatasetSpec.storage`."""
+    stored = dataset.builder.info.splits
+    is_large = split in stored and stored[split].num_bytes > MAX_DECODED_BYTES
+    if storage == "memory" or (storage == "auto" and not is_large):
+        return load_examples(dataset.read(split))
+    index = dataset.index(split)
+    paths = [str(path) for path in stored[split].filepaths]
+    return stored_examples(paths, index.image_ids, index.labels, index.hard)
 
 
 class Study:
@@ -134,6 +151,8 @@ class Study:
         first = pretraining_run(self.recipe, data.spaces[arm, seed], seed, data)
         pretrained = _execute(first, folder / "pretrain", strategy, title)
         second = transfer_run(self.recipe, seed, data, folder / "pretrain")
+        if self.recipe.transfer_choices:
+            second = best_of(second, self.recipe.transfer_choices, folder / "choices", strategy)
         final = _execute(second, folder / "transfer", strategy, title)
         return results.Row.from_results(arm, pretrained, final)
 
@@ -144,9 +163,9 @@ def baseline_run(recipe: Recipe, seed: int, data: StudyData) -> Run:
 
 
 def pretraining_run(recipe: Recipe, space: LabelSpace, seed: int, data: StudyData) -> Run:
-    """The run that pretrains on a label space. It is not evaluated on the target."""
+    """The run that pretrains on a label space; judged by coarse-from-fine, if at all."""
     run = _run(recipe, "pretrain", space, seed, data, recipe.pretrain)
-    return dataclasses.replace(run, evaluate=None)
+    return dataclasses.replace(run, target=data.target, test_crops=0)
 
 
 def transfer_run(recipe: Recipe, seed: int, data: StudyData, start_from: pathlib.Path) -> Run:
@@ -169,6 +188,8 @@ def _run(
         train=data.train,
         evaluate=data.evaluate,
         dataset_fingerprint=data.dataset_fingerprint,
+        start=recipe.start,
+        test_crops=recipe.test_crops,
     )
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 
 import keras
 
+from fine2coarse.models.hub_backbones import ResNetSpec, VitSpec, hub_resnet, hub_vit
+from fine2coarse.models.mlp import MlpSpec, mlp
 from fine2coarse.models.small_resnet import small_resnet
 
 # Channel means and standard deviations of ImageNet in [0, 1], the usual choice in the field.
@@ -26,10 +28,15 @@ class BackboneSpec:
     Attributes:
       name: one of `backbone_names()`.
       image_size_px: side of the square input image.
+      small_stem: for resnet18, 34 and 50 at 32 to 64 px: a first convolution that keeps the
+        resolution, and no pooling after it.
+      dropout_rate: inside a ViT's or MLP's blocks.
     """
 
     name: str
     image_size_px: int
+    small_stem: bool = False
+    dropout_rate: float = 0.0
 
     def __post_init__(self) -> None:
         """Checks the name and the size."""
@@ -41,6 +48,18 @@ class BackboneSpec:
             )
         if self.image_size_px < 8:
             raise ValueError(f"image_size_px must be at least 8, got {self.image_size_px}")
+        patch = _VIT_PATCH_PX.get(self.name, 1)
+        if self.image_size_px % patch:
+            raise ValueError(
+                f"{self.name} cuts the image into patches of {patch} px; image_size_px must be a "
+                f"multiple, got {self.image_size_px}"
+            )
+        if self.small_stem and self.name not in _RESNETS:
+            raise ValueError(f"small_stem is for {', '.join(_RESNETS)}; got {self.name!r}")
+        if not 0 <= self.dropout_rate < 1:
+            raise ValueError(f"dropout_rate must be in [0, 1), got {self.dropout_rate}")
+        if self.dropout_rate and self.name not in {**_VITS, **_MLPS}:
+            raise ValueError(f"dropout_rate is for ViTs and MLPs; got {self.name!r}")
 
 
 def build_backbone(spec: BackboneSpec, *, seed: int) -> keras.Model:
@@ -59,7 +78,7 @@ def build_backbone(spec: BackboneSpec, *, seed: int) -> keras.Model:
     keras.utils.set_random_seed(seed)
     inputs = keras.Input((spec.image_size_px, spec.image_size_px, 3), name="image")
     normalise = keras.layers.Normalization(mean=_IMAGE_MEAN, variance=_IMAGE_VARIANCE)
-    features = _BUILDERS[spec.name](spec.image_size_px)(normalise(inputs))
+    features = _BUILDERS[spec.name](spec)(normalise(inputs))
     return keras.Model(inputs, features, name=spec.name)
 
 
@@ -68,51 +87,51 @@ def backbone_names() -> tuple[str, ...]:
     return tuple(sorted(_BUILDERS))
 
 
-def _hub_resnet(blocks: tuple[int, ...], block_type: str) -> Callable[[int], keras.Model]:
-    def build(image_size_px: int) -> keras.Model:
-        import keras_hub
-
-        body = keras_hub.models.ResNetBackbone(
-            input_conv_filters=[64],
-            input_conv_kernel_sizes=[7],
-            stackwise_num_filters=[64, 128, 256, 512],
-            stackwise_num_blocks=list(blocks),
-            stackwise_num_strides=[1, 2, 2, 2],
-            block_type=block_type,
-            image_shape=(image_size_px, image_size_px, 3),
-        )
-        for layer in body.layers:
-            if isinstance(layer, keras.layers.BatchNormalization):
-                layer.synchronized = True
-        pooled = keras.layers.GlobalAveragePooling2D()(body.output)
-        return keras.Model(body.input, pooled, name="pooled_resnet")
-
-    return build
+Builder = Callable[["BackboneSpec"], keras.Model]
 
 
-def _hub_vit(num_heads: int, hidden_dim: int) -> Callable[[int], keras.Model]:
-    def build(image_size_px: int) -> keras.Model:
-        import keras_hub
-
-        body = keras_hub.models.ViTBackbone(
-            image_shape=(image_size_px, image_size_px, 3),
-            patch_size=16,
-            num_layers=12,
-            num_heads=num_heads,
-            hidden_dim=hidden_dim,
-            mlp_dim=4 * hidden_dim,
-        )
-        return keras.Model(body.input, body.output[:, 0], name="class_token_vit")
-
-    return build
+def _resnet(num_blocks: tuple[int, ...], block_type: str) -> Builder:
+    shape = ResNetSpec(num_blocks, block_type)
+    return lambda spec: hub_resnet(spec.image_size_px, shape, small_stem=spec.small_stem)
 
 
-_BUILDERS: Mapping[str, Callable[[int], keras.Model]] = {
-    "resnet_tiny": lambda size: small_resnet(size, widths=(16, 32, 64)),
-    "resnet_small": small_resnet,
-    "resnet18": _hub_resnet((2, 2, 2, 2), "basic_block"),
-    "resnet34": _hub_resnet((3, 4, 6, 3), "basic_block"),
-    "resnet50": _hub_resnet((3, 4, 6, 3), "bottleneck_block"),
-    "vit_s16": _hub_vit(6, 384),
-    "vit_b16": _hub_vit(12, 768),
+def _vit(patch_size_px: int, num_layers: int, num_heads: int, width: int) -> Builder:
+    shape = VitSpec(patch_size_px, num_layers, num_heads, width)
+    return lambda spec: hub_vit(spec.image_size_px, shape, dropout_rate=spec.dropout_rate)
+
+
+def _mlp(num_blocks: int, width: int, bottleneck: bool = True) -> Builder:
+    shape = MlpSpec(num_blocks, width, bottleneck)
+    return lambda spec: mlp(spec.image_size_px, shape, spec.dropout_rate)
+
+
+_RESNETS: Mapping[str, Builder] = {
+    "resnet18": _resnet((2, 2, 2, 2), "basic_block"),
+    "resnet34": _resnet((3, 4, 6, 3), "basic_block"),
+    "resnet50": _resnet((3, 4, 6, 3), "bottleneck_block"),
+}
+_VIT_PATCH_PX = {"vit_ti16": 16, "vit_s16": 16, "vit_b16": 16, "vit_b32": 32, "vit_l16": 16}
+_VITS: Mapping[str, Builder] = {
+    "vit_ti16": _vit(16, 12, 3, 192),
+    "vit_s16": _vit(16, 12, 6, 384),
+    "vit_b16": _vit(16, 12, 12, 768),
+    "vit_b32": _vit(32, 12, 12, 768),
+    "vit_l16": _vit(16, 24, 16, 1024),
+}
+# B_* are the paper's B-MLPs, S_* its S-MLPs; the smallest is ours, for tries.
+_MLPS: Mapping[str, Builder] = {
+    "mlp_B_2-Wi_64": _mlp(2, 64),
+    "mlp_B_6-Wi_512": _mlp(6, 512),
+    "mlp_B_12-Wi_512": _mlp(12, 512),
+    "mlp_B_6-Wi_1024": _mlp(6, 1024),
+    "mlp_B_12-Wi_1024": _mlp(12, 1024),
+    "mlp_S_6-Wi_512": _mlp(6, 512, bottleneck=False),
+    "mlp_S_6-Wi_1024": _mlp(6, 1024, bottleneck=False),
+}
+_BUILDERS: Mapping[str, Builder] = {
+    "resnet_tiny": lambda spec: small_resnet(spec.image_size_px, widths=(16, 32, 64)),
+    "resnet_small": lambda spec: small_resnet(spec.image_size_px),
+    **_RESNETS,
+    **_VITS,
+    **_MLPS,
 }

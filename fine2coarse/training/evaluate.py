@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import keras
 import numpy as np
 import tensorflow as tf
+
+from fine2coarse.data.batches import Shard
+from fine2coarse.training.strategy import distribute
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -15,13 +20,15 @@ class Predictions:
 
     Attributes:
       targets: int32 [N], the right class.
-      predicted: int32 [N], the class with the largest logit.
-      margins: float32 [N], the right class's logit minus the largest other one.
+      predicted: int32 [N], the class with the largest score.
+      margins: float32 [N], the right class's score minus the largest other one.
+      ranks: int32 [N], how many classes have a larger score than the right one.
     """
 
     targets: np.ndarray
     predicted: np.ndarray
     margins: np.ndarray
+    ranks: np.ndarray
 
     @property
     def wrong(self) -> np.ndarray:
@@ -32,42 +39,132 @@ class Predictions:
 def predict(
     strategy: tf.distribute.Strategy,
     model: keras.Model,
-    batches: tf.data.Dataset,
+    make_batches: Callable[[Shard], tf.data.Dataset],
     targets: np.ndarray,
 ) -> Predictions:
-    """Runs the model over evaluation batches.
+    """Runs the model over evaluation batches; the scores are logits.
 
     Args:
       strategy: the process's strategy.
       model: images to logits.
-      batches: from `eval_batches`, labels being the single-class targets.
+      make_batches: from `eval_batches`, labels being the single-class targets.
       targets: int32 [N], the same targets.
 
     Raises:
       RuntimeError: where the batches do not hold each of the N images once.
     """
 
-    def replica_step(batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, ...]:
+    def row(batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, ...]:
         logits = model(batch["image"], training=False)
-        label = tf.maximum(batch["label"][:, 0], 0)
-        is_label = tf.one_hot(
-            label, logits.shape[-1], dtype=tf.bool, on_value=True, off_value=False
-        )
-        others = tf.where(is_label, -np.inf, logits)
-        right = tf.gather(logits, label, batch_dims=1)
-        margin = right - tf.reduce_max(others, -1)
-        return tf.argmax(logits, -1, tf.int32), margin, batch["weight"]
+        return compare(logits, tf.maximum(batch["label"][:, 0], 0))
+
+    predicted, margins, ranks = run_over(strategy, row, make_batches, len(targets))
+    return Predictions(np.asarray(targets, np.int32), predicted, margins, ranks)
+
+
+def predict_mapped(
+    strategy: tf.distribute.Strategy,
+    model: keras.Model,
+    passes: list[Callable[[Shard], tf.data.Dataset]],
+    targets: np.ndarray,
+    *,
+    loss: str = "softmax",
+    class_map: np.ndarray | None = None,
+) -> Predictions:
+    """As `predict`, the scores being probabilities, averaged over several views of each image.
+
+    Args:
+      strategy: the process's strategy.
+      model: images to logits.
+      passes: evaluation batches, one pass a view.
+      targets: int32 [N].
+      loss: that the model was trained with; says how logits become probabilities.
+      class_map: float32 [C, K]: the share of class c that belongs to the target class k. The
+        probabilities of the C classes are summed into K (*coarse-from-fine*). None where the
+        model's classes are the targets.
+
+    Raises:
+      RuntimeError: where a pass does not hold each of the N images once.
+    """
+    to_probability = tf.nn.softmax if loss == "softmax" else tf.nn.sigmoid
+    table = None if class_map is None else tf.constant(class_map, tf.float32)
+
+    def row(batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, ...]:
+        scores = to_probability(model(batch["image"], training=False))
+        return (scores if table is None else scores @ table,)
+
+    views = (run_over(strategy, row, make, len(targets))[0] for make in passes)
+    mean = sum(views) / len(passes)
+    targets = np.asarray(targets, np.int32)
+    predicted, margins, ranks = compare(tf.constant(mean), tf.constant(targets))
+    return Predictions(targets, predicted.numpy(), margins.numpy(), ranks.numpy())
+
+
+def compare(scores: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    """Largest class int32 [B], margin float32 [B] and rank int32 [B] of the right one."""
+    is_label = tf.one_hot(label, scores.shape[-1], dtype=tf.bool, on_value=True, off_value=False)
+    others = tf.where(is_label, -np.inf, scores)
+    right = tf.gather(scores, label, batch_dims=1)
+    rank = tf.reduce_sum(tf.cast(others > right[:, None], tf.int32), -1)
+    return tf.argmax(scores, -1, tf.int32), right - tf.reduce_max(others, -1), rank
+
+
+def run_over(
+    strategy: tf.distribute.Strategy,
+    replica_step: Callable[[dict[str, tf.Tensor]], tuple[tf.Tensor, ...]],
+    make_batches: Callable[[Shard], tf.data.Dataset],
+    num_images: int,
+) -> list[np.ndarray]:
+    """Applies a function to every batch; padding is cut off.
+
+    Args:
+      strategy: the process's strategy.
+      replica_step: a batch to tensors [B, ...], the same number for each.
+      make_batches: from `eval_batches`.
+      num_images: N, how many there must be.
+
+    Returns:
+      One array [N, ...] for each tensor, in stored order, the same in every process.
+
+    Raises:
+      RuntimeError: where the batches hold another number of images.
+    """
 
     @tf.function
     def step(batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, ...]:
-        return strategy.run(replica_step, args=(batch,))
+        def with_weight(batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, ...]:
+            return (*replica_step(batch), batch["weight"])
 
-    columns: tuple[list, ...] = ([], [], [])
-    for batch in strategy.experimental_distribute_dataset(batches):
-        for column, value in zip(columns, step(batch)):
-            column.extend(part.numpy() for part in strategy.experimental_local_results(value))
-    predicted, margins, weights = map(np.concatenate, columns)
+        return strategy.run(with_weight, args=(batch,))
+
+    batches = []
+    for batch in distribute(strategy, make_batches):
+        batches.append([_gathered(strategy, value) for value in step(batch)])
+    *columns, weights = [np.concatenate(column) for column in zip(*batches, strict=True)]
     seen = weights > 0
-    if seen.sum() != len(targets):
-        raise RuntimeError(f"evaluated {int(seen.sum())} images, expected {len(targets)}")
-    return Predictions(np.asarray(targets, np.int32), predicted[seen], margins[seen])
+    if seen.sum() != num_images:
+        raise RuntimeError(f"evaluated {int(seen.sum())} images, expected {num_images}")
+    return [column[seen] for column in columns]
+
+
+def _gathered(strategy: tf.distribute.Strategy, value: tf.Tensor) -> np.ndarray:
+    """The pieces of all replicas, also those of other processes, in the order of the batch."""
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return strategy.gather(value, axis=0).numpy()
+    return np.concatenate([part.numpy() for part in strategy.experimental_local_results(value)])
+
+
+@contextmanager
+def averaged(model: keras.Model, averages: list[keras.Variable]) -> Iterator[None]:
+    """The model with the moving averages as its trainable weights; its own come back after."""
+    if not averages:
+        yield
+        return
+    own = [variable.numpy() for variable in model.trainable_variables]
+    for variable, average in zip(model.trainable_variables, averages, strict=True):
+        variable.assign(average.numpy())
+    try:
+        yield
+    finally:
+        for variable, values in zip(model.trainable_variables, own, strict=True):
+            variable.assign(values)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import keras
+from collections.abc import Collection
 
+import keras
+import tensorflow as tf
+
+from fine2coarse.models.roles import kernels
 from fine2coarse.training.spec import OptimizerSpec
 
 
@@ -12,23 +16,102 @@ def build_optimizer(
 ) -> keras.optimizers.Optimizer:
     """An optimizer built for the model's trainable variables, its schedule ending at total_steps.
 
-    Weight decay applies to kernels (two or more dimensions) alone.
+    Weight decay applies to the kernels of linear layers alone (`models.roles`). The gradients
+    that it is given must be summed over the replicas already.
+
+    Args:
+      spec: optimizer, schedule, decay, per-part learning rates, averaging.
+      total_steps: where the schedule ends.
+      model: what its attribute `backbone` holds, if it has one, learns at the backbone's rate.
     """
     schedule = learning_rate_schedule(spec, total_steps)
-    decay = spec.weight_decay or None
-    if spec.name == "adamw":
-        optimizer = keras.optimizers.AdamW(schedule, weight_decay=decay)
-    else:
+    if spec.name == "sgd":
         nesterov = spec.momentum > 0
-        optimizer = keras.optimizers.SGD(
-            schedule, momentum=spec.momentum, nesterov=nesterov, weight_decay=decay
-        )
-    if decay:
-        exempt = [v for v in model.trainable_variables if len(v.shape) < 2]
-        if exempt:
-            optimizer.exclude_from_weight_decay(var_list=exempt)
+        optimizer = SgdByRole(schedule, momentum=spec.momentum, nesterov=nesterov)
+    elif spec.name == "adamw":
+        optimizer = AdamByRole(schedule, beta_1=spec.beta_1, beta_2=spec.beta_2, epsilon=1e-8)
+    else:
+        optimizer = LionByRole(schedule, beta_1=spec.beta_1, beta_2=spec.beta_2)
+    backbone = getattr(model, "backbone", None)
+    body = backbone.trainable_variables if backbone is not None else ()
+    optimizer.assign_roles(spec, model.trainable_variables, kernels(model), body)
     optimizer.build(model.trainable_variables)
     return optimizer
+
+
+class _ByRole:
+    """Adds to a Keras optimizer: decay and learning rate by role, and an average of the weights.
+
+    All three happen in `update_step`, which Keras calls for one variable on one device, so they
+    work the same under every strategy. Keras's own decay would ignore per-part learning rates;
+    its averaging is not written for variables that are mirrored over devices.
+    """
+
+    average_decay = 0.0
+
+    def assign_roles(
+        self,
+        spec: OptimizerSpec,
+        variables: list[keras.Variable],
+        decayed: Collection[keras.Variable],
+        body: Collection[keras.Variable],
+    ) -> None:
+        """Says, in the order of the variables, what decays and what learns at another rate."""
+        decayed_ids, body_ids = {id(v) for v in decayed}, {id(v) for v in body}
+        self._decays = [spec.weight_decay * (id(v) in decayed_ids) for v in variables]
+        self._factors = [spec.backbone_rate_factor if id(v) in body_ids else 1.0 for v in variables]
+        self.average_decay = spec.ema_decay
+
+    def build(self, variables: list[keras.Variable]) -> None:
+        """Makes the slots, and the averages, which start at the weights."""
+        super().build(variables)
+        self.averages = []
+        if not self.average_decay:
+            return
+        for variable in variables:
+            average = self.add_variable_from_reference(variable, name="average")
+            average.assign(variable)
+            self.averages.append(average)
+
+    def update_step(
+        self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor
+    ) -> None:
+        """Decays, updates and averages one variable."""
+        index = self._get_variable_index(variable)
+        rate = tf.cast(learning_rate, variable.dtype) * self._factors[index]
+        if self._decays[index]:
+            variable.assign_sub(variable * (rate * self._decays[index]))
+        super().update_step(gradient, variable, rate)
+        if self.average_decay:
+            decay = average_decay_at(self.average_decay, self.iterations)
+            decay = keras.ops.cast(decay, variable.dtype)
+            average = self.averages[index]
+            self.assign(average, decay * average + (1.0 - decay) * variable)
+
+    def _all_reduce_sum_gradients(self, grads_and_vars: list) -> list:
+        """Keras would sum the gradients over the replicas here; the train step has done so."""
+        return list(grads_and_vars)
+
+
+class SgdByRole(_ByRole, keras.optimizers.SGD):
+    """SGD, by role."""
+
+
+class AdamByRole(_ByRole, keras.optimizers.Adam):
+    """AdamW: Adam, with the decay of `_ByRole`."""
+
+
+class LionByRole(_ByRole, keras.optimizers.Lion):
+    """Lion, by role."""
+
+
+def average_decay_at(decay: float, step: tf.Tensor) -> tf.Tensor:
+    """Decay of the moving average: min(decay, (1 + t) / (10 + t)), as TensorFlow's own average.
+
+    So the first weights are forgotten fast.
+    """
+    step = keras.ops.cast(step, "float32")
+    return keras.ops.minimum(decay, (1.0 + step) / (10.0 + step))
 
 
 def learning_rate_schedule(

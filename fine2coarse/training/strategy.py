@@ -1,36 +1,130 @@
-"""Where a step runs: one device, or mirrored over several on one machine."""
+"""Where a step runs: one device, several on one machine, several machines, or a TPU."""
 
 from __future__ import annotations
 
+import json
+import os
+from collections.abc import Callable
+
 import tensorflow as tf
 
-STRATEGIES = ("auto", "one_device", "mirrored")
+from fine2coarse.data.batches import Shard
+
+STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
+# On these devices and families XLA was measured: docs/training.md. On a TPU all goes through it.
+_XLA_FAMILIES = {"CPU": ("vit", "mlp"), "GPU": ("vit", "mlp", "resnet")}
 
 
-def make_strategy(name: str = "auto", num_logical_cpus: int = 0) -> tf.distribute.Strategy:
+def make_strategy(
+    name: str = "auto", num_logical_cpus: int = 0, tpu: str = ""
+) -> tf.distribute.Strategy:
     """Makes the process's strategy, and makes its operations deterministic.
 
     Call once, before any other TensorFlow work.
 
     Args:
-      name: 'one_device', 'mirrored' (all GPUs, or all logical CPUs where there is no GPU), or
-        'auto' (mirrored where there are several GPUs).
+      name: 'one_device', 'mirrored' (all GPUs, or all logical CPUs where there is no GPU),
+        'multi_worker' (this process is one of those in the environment variable TF_CONFIG),
+        'tpu', or 'auto' (multi_worker where TF_CONFIG is set, tpu where `tpu` is given, mirrored
+        where there are several GPUs).
       num_logical_cpus: split the CPU into that many logical devices, to try 'mirrored'
         without a GPU; 0 leaves it whole.
+      tpu: name of the TPU, or 'local' for one attached to this machine.
 
     Raises:
-      ValueError: on an unknown name, or logical CPUs wanted after TensorFlow has started.
+      ValueError: on an unknown name, logical CPUs wanted after TensorFlow has started, or a
+        TF_CONFIG or TPU that is missing or wrong.
     """
     if name not in STRATEGIES:
         raise ValueError(f"strategy is one of {STRATEGIES}, got {name!r}")
+    if name == "tpu" and not tpu:
+        raise ValueError("strategy 'tpu' needs the TPU's name: --tpu=NAME, or --tpu=local")
     if num_logical_cpus > 1:
         _split_cpu(num_logical_cpus)
     tf.config.experimental.enable_op_determinism()
+    if name == "tpu" or (name == "auto" and tpu):
+        return _tpu(tpu)
+    if name == "multi_worker" or (name == "auto" and "TF_CONFIG" in os.environ):
+        return _multi_worker()
     gpus = tf.config.list_logical_devices("GPU")
     if name == "one_device" or (name == "auto" and len(gpus) < 2):
         return tf.distribute.OneDeviceStrategy("GPU:0" if gpus else "CPU:0")
     devices = gpus or tf.config.list_logical_devices("CPU")
     return tf.distribute.MirroredStrategy([device.name for device in devices])
+
+
+def distribute(
+    strategy: tf.distribute.Strategy, make_batches: Callable[[Shard], tf.data.Dataset]
+) -> tf.distribute.DistributedDataset:
+    """A dataset for the strategy, each host reading its own part of every batch.
+
+    Args:
+      strategy: the process's strategy.
+      make_batches: the pieces that a host's replicas get, in order.
+    """
+
+    def make(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        hosts = context.num_input_pipelines
+        pieces = context.num_replicas_in_sync // hosts
+        return make_batches(Shard(context.input_pipeline_id, hosts, pieces))
+
+    return strategy.distribute_datasets_from_function(make)
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this process is the one that writes files."""
+    resolver = strategy.cluster_resolver
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) or resolver is None:
+        return True
+    return resolver.task_type == "chief" or (
+        resolver.task_id == 0 and "chief" not in resolver.cluster_spec().as_dict()
+    )
+
+
+def choose_jit_compile(strategy: tf.distribute.Strategy, backbone: str) -> bool:
+    """Whether to compile the whole train step with XLA: by device and family, as measured.
+
+    With several replicas the gradients are summed between devices, which only a TPU's compiler
+    (always at work there) takes into the step.
+    """
+    if strategy.num_replicas_in_sync > 1 or is_tpu(strategy):
+        return False
+    device = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
+    return backbone.startswith(_XLA_FAMILIES[device])
+
+
+def is_tpu(strategy: tf.distribute.Strategy) -> bool:
+    """Whether steps run on a TPU."""
+    return isinstance(strategy, tf.distribute.TPUStrategy)
+
+
+def _multi_worker() -> tf.distribute.Strategy:
+    try:
+        config = json.loads(os.environ["TF_CONFIG"])
+        workers, task = config["cluster"]["worker"], config["task"]
+        task["type"], int(task["index"])
+    except (KeyError, ValueError, TypeError) as error:
+        raise ValueError(
+            "strategy 'multi_worker' reads the environment variable TF_CONFIG, e.g. "
+            '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", '
+            f'"index": 0}}}}; got {os.environ.get("TF_CONFIG")!r} ({error!r})'
+        ) from error
+    if task["type"] == "worker" and not 0 <= int(task["index"]) < len(workers):
+        raise ValueError(f"TF_CONFIG: task index {task['index']}, but {len(workers)} workers")
+    options = tf.distribute.experimental.CommunicationOptions(
+        implementation=tf.distribute.experimental.CommunicationImplementation.AUTO
+    )
+    return tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+
+
+def _tpu(name: str) -> tf.distribute.Strategy:
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=name)
+        tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+    except (ValueError, RuntimeError, tf.errors.OpError) as error:
+        raise ValueError(f"no TPU {name!r} can be reached: {error}") from error
+    return tf.distribute.TPUStrategy(resolver)
 
 
 def _split_cpu(num_logical_cpus: int) -> None:

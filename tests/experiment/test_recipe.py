@@ -31,6 +31,34 @@ def test_configs_parse_and_are_locked(name):
     assert Recipe.from_config(loaded).seeds == (0, 1, 2)
 
 
+@pytest.mark.parametrize(
+    ("name", "forms"),
+    [
+        ("paper_inat2021", ("resnet34", "resnet50", "smoke")),
+        ("paper_imagenet21k", ("full", "smoke")),
+        ("scaling_mlps", ("B_12-Wi_1024", "B_6-Wi_512", "smoke")),
+    ],
+)
+def test_the_papers_recipes_parse(name, forms):
+    for form in forms:
+        assert Recipe.from_config(config(name, form)).arms
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"transfer_choices": {"a": {"name": "sgd"}}}, "set transfer.validation_share"),
+        ({"test_crops": -1}, "test_crops=-1"),
+        ({"start": {"kind": "run"}}, "does not go with source"),
+        ({"start": {"kind": "hub", "source": "x"}}, "start.kind is one of"),
+        ({"dataset": {"name": "demo", "storage": "cloud"}}, "dataset.storage is one of"),
+    ],
+)
+def test_mistakes_of_the_engine_are_named(changes, message):
+    with pytest.raises(RecipeError, match=message):
+        Recipe.from_config(demo(**changes))
+
+
 def test_baseline_sees_as_many_images_as_the_other_arms():
     recipe = Recipe.from_config(demo())
     both = recipe.pretrain.total_steps + recipe.transfer.total_steps

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from fine2coarse.models import BackboneSpec, Classifier, UnknownBackboneError, backbone_names
+from fine2coarse.models.backbones import build_backbone
+from fine2coarse.models.weights import WeightsError, copy_weights, resize_positions
 
 # Trainable parameters with a 1000-way head at 224 px, in millions, as the literature counts them.
 PARAMETERS = {
@@ -55,3 +57,77 @@ def test_unknown_name_lists_what_there_is():
     with pytest.raises(UnknownBackboneError, match="did you mean 'resnet_small'") as caught:
         BackboneSpec("resnet_smal", 32)
     assert all(name in str(caught.value) for name in backbone_names())
+
+
+# 10,450 classes: ImageNet-21k (winter 2021, processed), which the paper's counts include.
+MLP_MILLIONS = {
+    "mlp_B_6-Wi_512": 24,
+    "mlp_B_12-Wi_512": 37,
+    "mlp_B_6-Wi_1024": 74,
+    "mlp_B_12-Wi_1024": 124,
+}
+
+
+@pytest.mark.parametrize("name", MLP_MILLIONS)
+def test_mlp_parameter_counts(name):
+    model = Classifier(BackboneSpec(name, 64), 10450, seed=0)
+    assert round(model.count_params() / 1e6 - 0.01) == MLP_MILLIONS[name]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "millions"), [("vit_b32", 88.22), ("vit_l16", 304.33)])
+def test_large_vit_parameter_counts(name, millions):
+    model = Classifier(BackboneSpec(name, 224), 1000, seed=0)
+    count = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
+    assert round(count / 1e6, 2) == millions
+
+
+def test_small_stem_keeps_the_resolution_up_to_the_second_stage():
+    spec = BackboneSpec("resnet18", 32, small_stem=True)
+    model = Classifier(spec, 4, seed=0)
+    body = next(layer for layer in model.backbone.layers if layer.name == "small_stem_resnet")
+    pool = next(x for x in body.layers if isinstance(x, keras.layers.GlobalAveragePooling2D))
+    assert tuple(pool.input.shape[1:3]) == (4, 4)
+    stem = next(x for x in body.layers if x.name == "stem_conv")
+    assert tuple(stem.kernel.shape) == (3, 3, 3, 64)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"name": "vit_s16", "image_size_px": 40}, "patches of 16 px"),
+        ({"name": "vit_s16", "image_size_px": 32, "small_stem": True}, "small_stem is for resnet"),
+        ({"name": "resnet18", "image_size_px": 32, "dropout_rate": 0.1}, "ViTs and MLPs"),
+    ],
+)
+def test_options_that_do_not_fit(settings, message):
+    with pytest.raises(ValueError, match=message):
+        BackboneSpec(**settings)
+
+
+def test_head_bias_of_sigmoid_losses():
+    model = Classifier(BackboneSpec("mlp_B_2-Wi_64", 8), 3, seed=0, head_bias=-10.0)
+    assert model.head.bias.numpy().tolist() == [-10.0] * 3
+
+
+def test_weights_are_copied_whole_or_not_at_all():
+    ours = build_backbone(BackboneSpec("mlp_B_2-Wi_64", 8), seed=0)
+    same = build_backbone(BackboneSpec("mlp_B_2-Wi_64", 8), seed=1)
+    copy_weights(ours, same, "there")
+    assert all(np.array_equal(a, b) for a, b in zip(ours.get_weights(), same.get_weights()))
+    other = build_backbone(BackboneSpec("mlp_B_2-Wi_64", 16), seed=2)
+    with pytest.raises(WeightsError, match=r"only wanted: .*192, 64.*only there: .*768, 64"):
+        copy_weights(ours, other, "there")
+    assert all(np.array_equal(a, b) for a, b in zip(ours.get_weights(), same.get_weights()))
+
+
+def test_position_embeddings_resize_with_the_image():
+    small = build_backbone(BackboneSpec("vit_ti16", 32), seed=0)
+    large = build_backbone(BackboneSpec("vit_ti16", 64), seed=1)
+    copy_weights(large, small, "there")
+    flat = np.concatenate([np.zeros((1, 3)), np.ones((4, 3))]).astype(np.float32)
+    resized = resize_positions(flat, 17)
+    assert resized.shape == (17, 3) and not resized[0].any() and (resized[1:] == 1).all()
+    ramp = np.asarray([[9.0], [0.0], [1.0], [0.0], [1.0]], np.float32)
+    row = resize_positions(ramp, 17)[1:5, 0]
+    assert row[0] == 0 and row[3] == 1 and (np.diff(row) >= 0).all()

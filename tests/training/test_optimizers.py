@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fine2coarse.models import BackboneSpec, Classifier
+from fine2coarse.models.roles import kernels
 from fine2coarse.training.optimizers import build_optimizer, learning_rate_schedule
 from fine2coarse.training.spec import OptimizerSpec, PhaseSpec
 
@@ -60,3 +61,48 @@ def test_bad_phases(changes, message):
 def test_unknown_optimizer_lists_the_choices():
     with pytest.raises(ValueError, match="adamw"):
         OptimizerSpec(name="adam")
+
+
+def step_once(spec: OptimizerSpec, gradient: float = 1.0):
+    """A tiny classifier's weights before and after one step with gradients of one value."""
+    model = Classifier(BackboneSpec("mlp_B_2-Wi_64", 8), 4, seed=0)
+    optimizer = build_optimizer(spec, 10, model)
+    before = [v.numpy().copy() for v in model.trainable_variables]
+    gradients = [np.full(v.shape, gradient, np.float32) for v in model.trainable_variables]
+    optimizer.apply(gradients, model.trainable_variables)
+    return model, optimizer, before
+
+
+def test_the_backbone_learns_at_its_own_rate():
+    spec = OptimizerSpec(
+        learning_rate=0.1, momentum=0.0, decay="constant", backbone_rate_factor=0.1
+    )
+    model, _, before = step_once(spec)
+    body = {id(v) for v in model.backbone.trainable_variables}
+    for variable, old in zip(model.trainable_variables, before):
+        moved = 0.01 if id(variable) in body else 0.1
+        np.testing.assert_allclose(old - variable.numpy(), moved, rtol=1e-3)
+
+
+def test_lion_moves_by_the_sign():
+    spec = OptimizerSpec(name="lion", learning_rate=0.5, decay="constant", beta_2=0.99)
+    model, _, before = step_once(spec, gradient=-3e-4)
+    for variable, old in zip(model.trainable_variables, before):
+        np.testing.assert_allclose(variable.numpy() - old, 0.5, rtol=1e-3)
+
+
+def test_the_average_starts_at_the_weights_and_follows():
+    spec = OptimizerSpec(learning_rate=0.1, momentum=0.0, decay="constant", ema_decay=0.9)
+    model, optimizer, before = step_once(spec)
+    decay = 1 / 10  # (1 + t) / (10 + t) at t = 0
+    for variable, average, old in zip(model.trainable_variables, optimizer.averages, before):
+        expected = decay * old + (1 - decay) * variable.numpy()
+        np.testing.assert_allclose(average.numpy(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_position_embeddings_and_class_tokens_do_not_decay():
+    model = Classifier(BackboneSpec("vit_ti16", 16), 4, seed=0)
+    decayed = {id(v) for v in kernels(model)}
+    spared = {v.path.split("/")[-1] for v in model.trainable_variables if id(v) not in decayed}
+    assert spared == {"bias", "gamma", "beta", "class_token", "embeddings"}
+    assert {v.path.split("/")[-1] for v in kernels(model)} == {"kernel"}

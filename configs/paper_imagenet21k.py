@@ -1,0 +1,103 @@
+"""ImageNet-21k: ViT-B/16 pretrained on WordNet levels, transferred to one level's classes.
+
+  python launch/study.py --config=configs/paper_imagenet21k.py --workdir=runs/in21k \
+    --data_dir=DIR --config.dataset.options.manual_dir=ARCHIVES
+  python launch/study.py --config=configs/paper_imagenet21k.py:smoke --workdir=runs/in21k_smoke \
+    --config.dataset.options.manual_dir=../shared/data/imagenet21k_mini
+
+Hong et al., arXiv 2410.23129: levels 0, 1, 2, 4, 6 and 9 above the leaves, labels above the leaves
+being several per image; target ImageNet-1k. The paper refers to public recipes for its training:
+lines marked † are Steiner et al., arXiv 2106.10270 (AdamW, sigmoid loss of Dosovitskiy et al.,
+arXiv 2010.11929, table 3), ‡ are ours. Not run here: no ImageNet-21k on this machine.
+The target of this card is a cut of the same hierarchy into 1,000 classes, because a study reads its
+target's images from the same dataset and a level gives some images several classes. For ImageNet-1k
+itself pretrain with launch/pretrain.py and give the run to launch/transfer.py with a config whose
+dataset is ImageNet-1k.
+"""
+
+from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
+
+_NUM_TRAIN_IMAGES = 12_800_000  # about, after the held-out share
+_LEVELS = (0, 1, 2, 4, 6, 9)
+
+
+def get_config(form: str = "full") -> ConfigDict:
+    """ViT-B/16 at 224 px for 30 epochs on each level's labels.
+
+    Args:
+      form: 'full' or 'smoke'.
+    """
+    if form not in ("full", "smoke"):
+        raise ValueError(f"expected full or smoke after the colon, got {form!r}")
+    batch_size = 4096  # †
+    config = ConfigDict()
+    config.dataset = ConfigDict(
+        {
+            "name": "imagenet21k",
+            "options": {"manual_dir": placeholder(str), "leaves": "present"},
+            "eval_split": "validation",
+        }
+    )
+    config.target = ConfigDict({"source": "cut", "options": {"num_classes": 1000}})
+    config.arms = ConfigDict({f"level{k}": _level(k) for k in _LEVELS})
+    config.seeds = (0,)
+    config.backbone = ConfigDict(
+        {"name": "vit_b16", "image_size_px": 224, "dropout_rate": 0.1}
+    )  # †
+    config.precision = "mixed_bfloat16"  # ‡
+    config.pretrain = ConfigDict(
+        {
+            "total_steps": 30 * _NUM_TRAIN_IMAGES // batch_size,  # † 30 epochs
+            "batch_size": batch_size,
+            "loss": "sigmoid",
+            "optimizer": {
+                "name": "adamw",
+                "learning_rate": 1e-3,  # †
+                "weight_decay": 30.0 * 1e-3,  # †
+                "warmup_steps": 10_000,  # †
+                "max_gradient_norm": 1.0,  # †
+            },
+            "augment": {
+                "crop": "inception",
+                "flip": True,
+                "rand_augment_ops": 2,  # † "light": 2 operations of strength 10
+                "rand_augment_magnitude": 10.0,
+            },
+            "mixup": 0.2,  # †
+            "checkpoint_every_steps": 1000,
+        }
+    )
+    config.transfer = ConfigDict(
+        {
+            "total_steps": 20_000,  # † Dosovitskiy et al., table 4
+            "batch_size": 4096,  # ‡ 512 there; a study's baseline wants the same batch
+            "optimizer": {
+                "learning_rate": 0.03,  # †
+                "warmup_steps": 500,  # †
+                "max_gradient_norm": 1.0,  # †
+            },
+            "augment": {"crop": "inception", "flip": True},
+            "checkpoint_every_steps": 1000,
+        }
+    )
+    config.transfer_mode = "finetune"
+    if form == "smoke":
+        _shrink(config)
+    return config.lock()
+
+
+def _level(hops: int) -> ConfigDict:
+    return ConfigDict({"source": "level", "options": {"level": str(hops)}})
+
+
+def _shrink(config: ConfigDict) -> None:
+    """The same on 200 synsets, with ViT-Ti/16 at 32 px for a few steps."""
+    config.target = ConfigDict({"source": "cut", "options": {"num_classes": 23}})
+    config.arms = ConfigDict({f"level{k}": _level(k) for k in (0, 1, 4)})
+    config.backbone = ConfigDict({"name": "vit_ti16", "image_size_px": 32, "dropout_rate": 0.1})
+    config.precision = "float32"
+    for phase, steps in ((config.pretrain, 30), (config.transfer, 10)):
+        phase.update({"total_steps": steps, "batch_size": 32, "checkpoint_every_steps": 10})
+        phase.optimizer.warmup_steps = 5
+        phase.log_every_steps = 5

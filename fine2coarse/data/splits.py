@@ -1,0 +1,30 @@
+"""Validation images: a share of the training images, chosen by their ids."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def held_out(image_ids: Sequence[str], share: float) -> np.ndarray:
+    """Which images are held out for validation: bool [N].
+
+    An image's turn depends on its id alone (the order of SHA-256), not on the order of storage,
+    on the seed or on other images, so all runs of a study hold out the same ones.
+
+    Raises:
+      ValueError: where the share leaves no image on one of both sides.
+    """
+    count = round(share * len(image_ids))
+    if not 0 < count < len(image_ids):
+        raise ValueError(
+            f"validation_share={share} of {len(image_ids)} training images is {count}; expected at "
+            "least one for validation and one for training"
+        )
+    keys = [hashlib.sha256(image_id.encode()).digest() for image_id in image_ids]
+    chosen = sorted(range(len(keys)), key=keys.__getitem__)[:count]
+    mask = np.zeros(len(keys), bool)
+    mask[chosen] = True
+    return mask

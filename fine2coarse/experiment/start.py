@@ -1,0 +1,103 @@
+"""What a run starts from: fresh weights, a finished run or a KerasHub preset."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from typing import Any
+
+import keras
+
+from fine2coarse.experiment.run_folder import EMA_WEIGHTS, WEIGHTS, RunError, RunFolder
+from fine2coarse.models import BackboneSpec, Classifier
+from fine2coarse.models.weights import WeightsError, copy_weights
+
+START_KINDS = ("scratch", "run", "preset")
+
+
+@dataclasses.dataclass(frozen=True)
+class StartSpec:
+    """Where a backbone's first weights come from.
+
+    Attributes:
+      kind: 'scratch', 'run' (a finished run's folder) or 'preset' (KerasHub's name of one, e.g.
+        `resnet_18_imagenet`, or a folder that its `save_to_preset` wrote).
+      source: folder, name or handle; empty for 'scratch'.
+    """
+
+    kind: str = "scratch"
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        """Checks the kind and that it has its source."""
+        if self.kind not in START_KINDS:
+            raise ValueError(f"start.kind is one of {START_KINDS}, got {self.kind!r}")
+        if (self.kind == "scratch") == bool(self.source):
+            raise ValueError(f"start.kind={self.kind!r} does not go with source={self.source!r}")
+
+    def recipe(self) -> Any:
+        """What `recipe.json` says of it: of a run all that determines its weights."""
+        if self.kind == "scratch":
+            return "scratch"
+        if self.kind == "run":
+            return {"recipe": RunFolder(self.source).recipe()}
+        return {self.kind: self.source}
+
+
+def load_classifier(path: pathlib.Path, weights: str = "auto") -> Classifier:
+    """The classifier of a finished run, trained weights and all.
+
+    Args:
+      path: folder of the run.
+      weights: 'last', 'ema' (the moving average) or 'auto': the average where the run kept one.
+
+    Raises:
+      RunError: where there is no finished run, or no average.
+    """
+    folder = RunFolder(path)
+    folder.result()
+    recipe = folder.recipe()
+    spec = BackboneSpec(**recipe["backbone"])
+    model = Classifier(spec, recipe["label_space"]["num_classes"], seed=0)
+    has_average = (folder.path / EMA_WEIGHTS).is_file()
+    if weights == "ema" and not has_average:
+        raise RunError(f"{path}: no {EMA_WEIGHTS}; the run kept no moving average")
+    name = EMA_WEIGHTS if weights == "ema" or (weights == "auto" and has_average) else WEIGHTS
+    model.load_weights(folder.path / name)
+    return model
+
+
+def start_weights(backbone: keras.Model, start: StartSpec) -> None:
+    """Sets a fresh backbone's weights to those it shall start from.
+
+    Raises:
+      RunError: where they are missing or do not fit; nothing is loaded in part.
+    """
+    if start.kind == "scratch":
+        return
+    try:
+        if start.kind == "run":
+            source = load_classifier(pathlib.Path(start.source)).backbone
+            copy_weights(backbone, source, start.source)
+        else:
+            source = _preset(start.source)
+            copy_weights(_inner(backbone), source, start.source)
+    except WeightsError as error:
+        raise RunError(str(error)) from error
+
+
+def _preset(name: str) -> keras.Model:
+    import keras_hub
+
+    try:
+        return keras_hub.models.Backbone.from_preset(name)
+    except (ValueError, OSError, KeyError) as error:
+        raise RunError(f"KerasHub preset {name!r} cannot be loaded: {error}") from error
+
+
+def _inner(backbone: keras.Model) -> keras.Model:
+    """The part of a backbone that KerasHub's has too: all but the normalisation of pixels."""
+    bodies = [layer for layer in backbone.layers if isinstance(layer, keras.Model)]
+    if len(bodies) != 1:
+        raise RunError(f"{backbone.name} is not one of KerasHub's backbones")
+    return bodies[0]

@@ -1,0 +1,40 @@
+"""What role each weight of a model plays, read from the layer that owns it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import keras
+
+_LINEAR_LAYERS = (
+    keras.layers.Dense,
+    keras.layers.EinsumDense,
+    keras.layers.Conv1D,
+    keras.layers.Conv2D,
+    keras.layers.Conv3D,
+    keras.layers.DepthwiseConv2D,
+)
+
+
+def kernels(model: keras.Model) -> list[keras.Variable]:
+    """The kernels of linear layers (dense, convolution, attention projections).
+
+    Biases, normalisation, class tokens and position embeddings are none. Of a layer that is
+    neither Keras's nor KerasHub's (a loaded SavedModel), whose roles nobody knows, every weight of
+    two or more dimensions counts.
+    """
+    return list(_kernels(model._flatten_layers()))
+
+
+def _kernels(layers: Iterable[keras.layers.Layer]) -> Iterable[keras.Variable]:
+    for layer in layers:
+        if isinstance(layer, _LINEAR_LAYERS):
+            yield layer.kernel
+        elif _is_foreign(layer):
+            yield from (weight for weight in layer.trainable_weights if len(weight.shape) > 1)
+
+
+def _is_foreign(layer: keras.layers.Layer) -> bool:
+    is_container = isinstance(layer, keras.Model)
+    known = type(layer).__module__.split(".")[0] in ("keras", "keras_hub")
+    return not known and not is_container

@@ -1,0 +1,79 @@
+"""One train step on one replica: loss, gradients, their sum, clipping, update."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from fine2coarse.data.batches import Batch
+from fine2coarse.training.losses import mix_pairs, mixed_loss
+from fine2coarse.training.spec import PhaseSpec
+
+
+class TrainStep:
+    """The step of a model, its optimizer and a phase; called on every replica.
+
+    Args:
+      model: images to logits.
+      optimizer: from `build_optimizer`.
+      phase: loss, batch size, clipping.
+    """
+
+    def __init__(
+        self, model: keras.Model, optimizer: keras.optimizers.Optimizer, phase: PhaseSpec
+    ) -> None:
+        self._model, self._optimizer, self._phase = model, optimizer, phase
+
+    def __call__(self, parts: Sequence[Batch]) -> tuple[tf.Tensor, tf.Tensor]:
+        """Does one step.
+
+        Args:
+          parts: this replica's piece of each part of the batch.
+
+        Returns:
+          The mean loss over the whole batch, and the norm of the gradient before clipping; both
+          float32 scalars, the same on every replica.
+        """
+        loss, gradients = self._loss_and_gradients(parts[0])
+        for part in parts[1:]:
+            part_loss, part_gradients = self._loss_and_gradients(part)
+            loss += part_loss
+            gradients = [a + b for a, b in zip(gradients, part_gradients, strict=True)]
+        loss, *gradients = sum_over_replicas([loss, *gradients])
+        norm = tf.linalg.global_norm(gradients)
+        limit = self._phase.optimizer.max_gradient_norm
+        if limit:
+            scale = limit / tf.maximum(norm, limit)
+            gradients = [gradient * scale for gradient in gradients]
+        self._optimizer.apply(gradients, self._model.trainable_variables)
+        return loss, norm
+
+    def _loss_and_gradients(self, batch: Batch) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """This replica's share of the batch's mean loss, and its gradients."""
+        images, share = batch["image"], batch.get("own_share")
+        if share is not None:
+            images = mix_pairs(images, share)
+        phase = self._phase
+        variables = [variable.value for variable in self._model.trainable_variables]
+        with tf.GradientTape() as tape:
+            logits = self._model(images, training=True)
+            losses = mixed_loss(phase.loss, logits, batch["label"], phase.label_smoothing, share)
+            loss = tf.reduce_sum(losses * batch["weight"]) / phase.batch_size
+            loss += self._regularisation()
+        return loss, tape.gradient(loss, variables)
+
+    def _regularisation(self) -> tf.Tensor | float:
+        """A replica's share, for one part, of what layers add to the loss (loaded models do)."""
+        num_replicas = tf.distribute.get_replica_context().num_replicas_in_sync
+        shares = num_replicas * self._phase.accumulate_steps
+        return sum(tf.cast(loss, tf.float32) for loss in self._model.losses) / shares
+
+
+def sum_over_replicas(values: list[tf.Tensor]) -> list[tf.Tensor]:
+    """The sums over all replicas; called in a replica's context."""
+    context = tf.distribute.get_replica_context()
+    if context.num_replicas_in_sync == 1:
+        return values
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, values)

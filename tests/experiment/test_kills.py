@@ -1,0 +1,150 @@
+"""SIGKILL at random moments and SIGTERM: the run ends as one that nobody disturbed."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import random
+import signal
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+_ROOT = pathlib.Path(__file__).resolve().parents[2]
+_PROGRAM = pathlib.Path(__file__).with_name("killable.py")
+
+
+def start(settings: dict, tf_config: dict | None = None) -> subprocess.Popen:
+    environment = {**os.environ, "PYTHONPATH": str(_ROOT), "CUDA_VISIBLE_DEVICES": ""}
+    environment.pop("TF_CONFIG", None)
+    if tf_config:
+        environment["TF_CONFIG"] = json.dumps(tf_config)
+    return subprocess.Popen(
+        [sys.executable, str(_PROGRAM), json.dumps(settings)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run_once(settings: dict) -> tuple[int, str]:
+    process = start(settings)
+    out, errors = process.communicate(timeout=900)
+    assert process.returncode in (0, 75, -signal.SIGKILL), errors[-3000:]
+    return process.returncode, out
+
+
+def run_workers(settings: list[dict]) -> list[int]:
+    """Runs two workers; where one dies the other, which would wait for it, is killed too."""
+    ports = []
+    for _ in settings:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            ports.append(f"127.0.0.1:{free.getsockname()[1]}")
+    both = [
+        start(one, {"cluster": {"worker": ports}, "task": {"type": "worker", "index": index}})
+        for index, one in enumerate(settings)
+    ]
+    codes = []
+    for process in both:
+        try:
+            process.communicate(timeout=2 if any(codes) else 600)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+        codes.append(process.returncode)
+    return codes
+
+
+def weights(folder: pathlib.Path, num_steps: int = 60) -> dict[str, np.ndarray]:
+    with np.load(folder / "checkpoints" / f"step-{num_steps}.npz") as arrays:
+        return {name: arrays[name] for name in arrays.files if name != "meta"}
+
+
+def assert_identical(ours: pathlib.Path, theirs: pathlib.Path, num_steps: int = 60) -> None:
+    a, b = weights(ours, num_steps), weights(theirs, num_steps)
+    assert a.keys() == b.keys()
+    assert all(np.array_equal(a[name], b[name]) for name in a)
+    drop = ("images_per_second", "elapsed_seconds", "input_wait_share")
+    rows = [folder.joinpath("metrics.csv").read_text().splitlines() for folder in (ours, theirs)]
+    header = rows[0][0].split(",")
+    kept = [i for i, name in enumerate(header) if name not in drop]
+    picked = [[[line.split(",")[i] for i in kept] for line in lines] for lines in rows]
+    assert picked[0] == picked[1]
+
+
+def kill_many(folder: pathlib.Path, settings: dict, num_kills: int, seed: int) -> int:
+    """Kills a run again and again, every fourth time inside a checkpoint; then lets it finish."""
+    generator = random.Random(seed)
+    killed = 0
+    for number in range(num_kills):
+        how = {"kill_after_seconds": generator.uniform(0.0, 1.5)}
+        if number % 4 == 3:
+            how = {"kill_in_fsync": generator.choice([1, 2])}
+        code, _ = run_once({**settings, **how, "folder": str(folder)})
+        killed += code == -signal.SIGKILL
+    assert run_once({**settings, "folder": str(folder)})[0] == 0
+    return killed
+
+
+def test_a_kill_while_a_checkpoint_is_written(tmp_path):
+    settings = {"total_steps": 20}
+    run_once({**settings, "folder": str(tmp_path / "whole")})
+    code, _ = run_once({**settings, "folder": str(tmp_path / "cut"), "kill_in_fsync": 3})
+    assert code == -signal.SIGKILL
+    assert list((tmp_path / "cut" / "checkpoints").glob("*.tmp"))
+    assert run_once({**settings, "folder": str(tmp_path / "cut")})[0] == 0
+    assert_identical(tmp_path / "cut", tmp_path / "whole", 20)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("num_replicas", [1, 2])
+def test_twenty_kills(tmp_path, num_replicas):
+    settings = {"num_replicas": num_replicas}
+    run_once({**settings, "folder": str(tmp_path / "whole")})
+    killed = kill_many(tmp_path / "cut", settings, 20, seed=num_replicas)
+    assert killed >= 5
+    assert_identical(tmp_path / "cut", tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_kills_of_one_of_two_processes(tmp_path):
+    def both(folder: str, how: tuple[dict, dict] = ({}, {})) -> list[int]:
+        return run_workers([{"folder": str(tmp_path / folder), **one} for one in how])
+
+    assert both("whole") == [0, 0]
+    generator = random.Random(0)
+    for number in range(4):
+        how = [{}, {}]
+        how[number % 2] = {"kill_after_seconds": generator.uniform(0.0, 2.0)}
+        both("cut", tuple(how))
+    assert both("cut") == [0, 0]
+    assert_identical(tmp_path / "cut", tmp_path / "whole")
+
+
+def test_sigterm_saves_and_leaves_with_its_own_code(tmp_path):
+    settings = {"total_steps": 3000, "announce": True, "folder": str(tmp_path)}
+    process = start(settings)
+    for line in process.stdout:
+        if line.startswith("step"):
+            break
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=120)
+    assert process.returncode == 75
+    status = json.loads((tmp_path / "status.json").read_text())
+    assert status["state"] == "preempted" and 0 < status["step"] < 3000
+    assert (tmp_path / "checkpoints" / f"step-{status['step']}.npz").is_file()
+
+
+@pytest.mark.slow
+def test_restart_with_another_number_of_replicas(tmp_path):
+    settings = {"folder": str(tmp_path / "cut")}
+    run_once({**settings, "kill_at_step": 33})
+    code, out = run_once({**settings, "num_replicas": 2})
+    assert code == 0
+    assert "going on from step 30 with 2 replicas after 1" in out

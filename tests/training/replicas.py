@@ -1,0 +1,79 @@
+"""Trains a tiny model in a process of its own and prints what came out, as JSON.
+
+python replicas.py '{"num_replicas": 2, "precision": "float32", "jit_compile": false}'
+
+With TF_CONFIG set it is one of several workers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def main(settings: dict) -> dict:
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    from fine2coarse.data import AugmentSpec, Examples, train_batches
+    from fine2coarse.models import BackboneSpec, Classifier
+    from fine2coarse.training.loop import Trainer
+    from fine2coarse.training.spec import OptimizerSpec, PhaseSpec
+    from fine2coarse.training.strategy import make_strategy
+
+    replicas = settings.get("num_replicas", 1)
+    strategy = make_strategy("auto" if replicas == 1 else "mirrored", replicas)
+    keras.config.set_dtype_policy(settings.get("precision", "float32"))
+    generator = np.random.default_rng(0)
+    images = tf.constant(generator.integers(0, 255, (64, 16, 16, 3), np.uint8))
+    examples = Examples(images, tuple(map(str, range(64))), np.arange(64) % 4)
+    labels = (np.arange(64) % 4)[:, None].astype(np.int32)
+    phase = PhaseSpec(
+        total_steps=20,
+        batch_size=32,
+        optimizer=OptimizerSpec(
+            learning_rate=0.05,
+            weight_decay=1e-3,
+            max_gradient_norm=0.5,
+            ema_decay=0.99,
+            backbone_rate_factor=0.5,
+        ),
+        augment=AugmentSpec(crop="shift", shift_px=2),
+        mixup=0.4,
+        label_smoothing=0.1,
+        accumulate_steps=2,
+        log_every_steps=1,
+    )
+    trainer = Trainer(
+        strategy,
+        lambda: Classifier(BackboneSpec("resnet_tiny", 16), 4, seed=0),
+        phase,
+        settings.get("jit_compile", False),
+    )
+    losses = [
+        progress.loss
+        for progress in trainer.train(
+            lambda shard: train_batches(
+                examples,
+                labels,
+                batch_size=16,
+                num_steps=40,
+                image_size_px=16,
+                augment=phase.augment,
+                seed=3,
+                mixup=phase.mixup,
+                shard=shard,
+            )
+        )
+    ]
+    averages = [float(np.abs(v.numpy()).sum()) for v in trainer.average_weights()]
+    statistics = [float(np.abs(v.numpy()).sum()) for v in trainer.model.non_trainable_variables]
+    return {"losses": losses, "averages": averages, "statistics": statistics}
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(json.loads(sys.argv[1]))))
