@@ -192,7 +192,7 @@ def test_a_study_names_every_source_and_a_file(card, embeddings, tmp_path):
         "within": _arm("clusters", num_clusters=8, embeddings=str(embeddings)),
         "mixed": _arm("mixed", min_images=7),
         "noisy": _arm("corrupted", base=_arm("level", level="fine"), share=0.5),
-        "few": _arm("size_matched", base=_arm("level", level="fine"), num_images_total=96),
+        "few": _arm("size_matched", base=_arm("level", level="fine"), num_images_total=160),
         "file": _arm("file", path=str(space)),
     }
     card_file.write_text(
