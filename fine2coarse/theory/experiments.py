@@ -90,7 +90,7 @@ def _both(make: Callable[..., Trial], values: Iterable[float]) -> tuple[Trial, .
 
 
 def _default(scale):
-    steps = (0, 2, 5, 10, 20, 50, 100)
+    steps = (0, 5, 10, 20, 50, 100)
     trials = _both(lambda c, v, g: scale.trial(c, v, num_groups=g, snapshots=steps), [0])
     easy = Line("coarse labels, easy images", "coarse", "easy_error_max")
     fine_easy = Line("fine labels, easy images (max)", "fine", "easy_error_max")
@@ -236,7 +236,7 @@ def _label_noise(scale):
 def _samples(scale):
     trials = _both(
         lambda c, n, g: scale.trial(c, n, num_groups=g, num_images=n, has_probe=True),
-        (16, 32, 64, 128, 256, 512, 1024),
+        (16, 32, 64, 128, 512),
     )
     probes = tuple(Line(f"{c} labels (probe)", c, "hard_error_probe") for c in ("coarse", "fine"))
     picture = Picture(
@@ -272,7 +272,7 @@ def _superclasses(scale):
 
 
 def _label_per_image(scale):
-    steps = 1000
+    steps = 500
 
     def make(curve, n, **labels):
         recipe = Recipe(num_steps=steps)

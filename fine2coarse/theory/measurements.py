@@ -124,8 +124,9 @@ def probe_errors(
     centred = hidden - mean
     target = np.eye(data.num_superclasses)[data.superclass_of(train.leaves)]
     gram = centred.swapaxes(1, 2) @ centred
-    # A thousandth of the mean feature's energy: small, but well above rounding.
-    ridge = 1e-3 * np.trace(gram, axis1=1, axis2=2) / gram.shape[-1]
+    # A thousandth of the mean feature's energy: small, but well above rounding. The floor keeps
+    # the system solvable where no neuron ever fires.
+    ridge = 1e-3 * np.trace(gram, axis1=1, axis2=2) / gram.shape[-1] + 1e-12
     gram += ridge[:, None, None] * np.eye(gram.shape[-1])
     offset = target.mean(1, keepdims=True)
     coefficients = np.linalg.solve(gram, centred.swapaxes(1, 2) @ (target - offset))

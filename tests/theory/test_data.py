@@ -119,5 +119,5 @@ def test_strengths_must_not_be_negative(change):
 def test_draws_refuse_bad_counts_and_shares():
     with pytest.raises(ValueError, match="num_samples is 0"):
         draw_samples(_SMALL, _rngs(0), 0)
-    with pytest.raises(ValueError, match="hard_share is 1.5"):
+    with pytest.raises(ValueError, match=r"hard_share is 1\.5"):
         draw_samples(_SMALL, _rngs(0), 1, hard_share=1.5)

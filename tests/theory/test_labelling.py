@@ -47,5 +47,5 @@ def test_noise_stays_within_the_superclass():
     assert (half == leaves).mean() == pytest.approx(0.5 + 0.5 * 0.25, abs=0.02)
     none = with_noise(leaves, _DATA, [np.random.default_rng(0)], 0.0)
     np.testing.assert_array_equal(none, leaves)
-    with pytest.raises(ValueError, match="label noise is 1.5"):
+    with pytest.raises(ValueError, match=r"label noise is 1\.5"):
         with_noise(leaves, _DATA, [np.random.default_rng(0)], 1.5)
