@@ -53,12 +53,12 @@ class DemoConfig(tfds.core.BuilderConfig):
     num_train: int = 4000
     num_test_easy: int = 1000
     num_test_hard: int = 1000
-    num_marks: int = 3
+    num_marks: int = 4
     common_strength: float = 1.0
-    rare_strength: float = 1.0
+    rare_strength: float = 1.3
     faint_strength: float = 0.4
-    clutter_strength: float = 0.5
-    noise: float = 0.3
+    clutter_strength: float = 0.4
+    noise: float = 0.2
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -11,7 +11,9 @@ from keras import layers
 def small_resnet(
     image_size_px: int, *, widths: Sequence[int] = (32, 64, 128), blocks_per_stage: int = 1
 ) -> keras.Model:
-    """Builds a headless ResNet whose first convolution keeps the resolution.
+    """Builds a headless ResNet for small images.
+
+    The first convolution brings the image to about 32 px (at 32 px it keeps the resolution).
 
     Args:
       image_size_px: side of the square input.
@@ -22,7 +24,7 @@ def small_resnet(
       Model from float [B, size, size, 3] to pooled features [B, widths[-1]].
     """
     inputs = keras.Input((image_size_px, image_size_px, 3), name="image")
-    x = _convolution(widths[0], 3)(inputs)
+    x = _convolution(widths[0], 3, max(image_size_px // 32, 1))(inputs)
     x = layers.ReLU()(_batch_norm()(x))
     for stage, width in enumerate(widths):
         for block in range(blocks_per_stage):

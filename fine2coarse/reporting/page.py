@@ -23,7 +23,6 @@ figure { margin: 1rem 0; }
 figure img { display: block; width: 100%; height: auto; max-width: 54rem; }
 .scroll { overflow-x: auto; -webkit-overflow-scrolling: touch; margin: .8rem 0; }
 table { border-collapse: collapse; font-size: .93rem; font-variant-numeric: tabular-nums; }
-caption { text-align: left; color: var(--soft); font-size: .9rem; padding-bottom: .4rem; }
 th, td { padding: .35rem .75rem .35rem 0; text-align: right; white-space: nowrap;
   border-bottom: 1px solid var(--line); }
 th:first-child, td:first-child { text-align: left; }
@@ -100,9 +99,9 @@ def table(
         + "</tr>\n"
         for row, css_class in zip(rows, classes, strict=True)
     )
-    title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
+    title = f'<p class="note">{html.escape(caption)}</p>' if caption else ""
     return (
-        f'<div class="scroll"><table>{title}<thead><tr>{head}</tr></thead>'
+        f'{title}<div class="scroll"><table><thead><tr>{head}</tr></thead>'
         f"<tbody>\n{body}</tbody></table></div>"
     )
 

@@ -30,12 +30,27 @@ class Checkpoints:
         self._manager.save(checkpoint_number=self._trainer.step)
 
     def restore_newest(self) -> int:
-        """Restores the newest checkpoint that can be read; returns its step, 0 where none is."""
+        """Restores the newest intact checkpoint; returns its step, 0 where there is none.
+
+        A damaged one is reported and passed over; nothing of it reaches the trainer.
+        """
         for path in reversed(self._manager.checkpoints):
-            try:
-                self._checkpoint.restore(path).assert_consumed()
-            except (tf.errors.OpError, AssertionError, ValueError) as error:
-                print(f"checkpoint {path} cannot be read and is passed over: {error}")
+            problem = _damage(path)
+            if problem:
+                print(f"checkpoint {path} is damaged and passed over: {problem}")
                 continue
+            self._checkpoint.restore(path).assert_consumed()
             return self._trainer.step
         return 0
+
+
+def _damage(path: str) -> str:
+    """What is wrong with a checkpoint, found by reading all of it; empty where it is intact."""
+    try:
+        reader = tf.train.load_checkpoint(path)
+        for key in reader.get_variable_to_shape_map():
+            reader.get_tensor(key)
+    # The reader's C++ errors arrive as plain Python ones, of a kind that depends on the damage.
+    except (tf.errors.OpError, IndexError, ValueError, RuntimeError, KeyError) as error:
+        return str(error) or type(error).__name__
+    return ""

@@ -63,6 +63,9 @@ class Trainer:
         with strategy.scope():
             self.model = build_model()
             self.optimizer = build_optimizer(phase.optimizer, phase.total_steps, self.model)
+            # Sum and number of the losses since the last log row: a checkpoint may fall between
+            # two rows, and the next row must not depend on that.
+            self._unlogged = tf.Variable([0.0, 0.0], dtype=tf.float64, trainable=False)
 
     @property
     def step(self) -> int:
@@ -72,7 +75,8 @@ class Trainer:
     @property
     def state_variables(self) -> list[tf.Variable]:
         """All that a checkpoint must hold, seed generators of dropout layers included."""
-        return [v.value for v in [*self.model.variables, *self.optimizer.variables]]
+        variables = [*self.model.variables, *self.optimizer.variables]
+        return [*(variable.value for variable in variables), self._unlogged]
 
     def train(self, batches: tf.data.Dataset) -> Iterator[Progress]:
         """Trains to the phase's last step, pausing wherever a log row or checkpoint is due.
@@ -90,7 +94,6 @@ class Trainer:
         run_steps = self._compile()
         phase = self.phase
         step = self.step
-        unlogged_loss, unlogged_steps = 0.0, 0
         while step < phase.total_steps:
             stop = min(_next_multiple(step, n) for n in self._intervals())
             stop = min(stop, phase.total_steps)
@@ -101,20 +104,18 @@ class Trainer:
                     f"the loss is {loss} between steps {step} and {stop} at learning rate "
                     f"{learning_rate:g}; try a smaller learning_rate or a longer warmup_steps"
                 )
-            unlogged_loss += loss
-            unlogged_steps += stop - step
+            loss_sum, num_losses = self._unlogged.numpy() + [loss, stop - step]
             step = stop
             log_due = step % phase.log_every_steps == 0 or step == phase.total_steps
+            self._unlogged.assign([0.0, 0.0] if log_due else [loss_sum, num_losses])
             yield Progress(
                 step=step,
-                loss=unlogged_loss / unlogged_steps,
+                loss=loss_sum / num_losses,
                 learning_rate=learning_rate,
                 log_due=log_due,
                 checkpoint_due=step % phase.checkpoint_every_steps == 0
                 or step == phase.total_steps,
             )
-            if log_due:
-                unlogged_loss, unlogged_steps = 0.0, 0
 
     def _intervals(self) -> tuple[int, int]:
         return self.phase.log_every_steps, self.phase.checkpoint_every_steps

@@ -11,6 +11,11 @@ DECAYS = ("cosine", "linear", "constant")
 PRECISIONS = ("float32", "mixed_bfloat16")
 
 
+def _check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{what} is one of {choices}, got {value!r}")
+
+
 @dataclasses.dataclass(frozen=True)
 class OptimizerSpec:
     """An optimizer and its learning-rate schedule.
@@ -76,8 +81,3 @@ class PhaseSpec:
             raise ValueError(
                 f"warmup_steps={self.optimizer.warmup_steps} exceeds total_steps={self.total_steps}"
             )
-
-
-def _check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"{what} is one of {choices}, got {value!r}")

@@ -8,7 +8,9 @@ STRATEGIES = ("auto", "one_device", "mirrored")
 
 
 def make_strategy(name: str = "auto", num_logical_cpus: int = 0) -> tf.distribute.Strategy:
-    """Makes the process's strategy. Call once, before any other TensorFlow work.
+    """Makes the process's strategy, and makes its operations deterministic.
+
+    Call once, before any other TensorFlow work.
 
     Args:
       name: 'one_device', 'mirrored' (all GPUs, or all logical CPUs where there is no GPU), or
@@ -23,6 +25,7 @@ def make_strategy(name: str = "auto", num_logical_cpus: int = 0) -> tf.distribut
         raise ValueError(f"strategy is one of {STRATEGIES}, got {name!r}")
     if num_logical_cpus > 1:
         _split_cpu(num_logical_cpus)
+    tf.config.experimental.enable_op_determinism()
     gpus = tf.config.list_logical_devices("GPU")
     if name == "one_device" or (name == "auto" and len(gpus) < 2):
         return tf.distribute.OneDeviceStrategy("GPU:0" if gpus else "CPU:0")

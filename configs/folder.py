@@ -1,0 +1,60 @@
+"""One's own photographs: an image folder (or a tar of one) with a taxonomy.csv.
+
+  python launch/study.py --config=configs/folder.py --workdir=runs/grocery \
+    --config.dataset.options.source=../shared/data/grocery.tar
+
+The target is the level `coarse`; every other level, random labels and one label per image are the
+arms. Other level names are passed finest first, with the target's after @:
+`--config=configs/folder.py:species,genus,family@genus`. README holds what the grocery study
+printed.
+"""
+
+from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
+
+
+def get_config(levels: str = "fine,coarse,macro@coarse") -> ConfigDict:
+    """A small ResNet at 64 px.
+
+    Args:
+      levels: names of the taxonomy's levels, finest first, and after @ the target's.
+    """
+    names, _, target = levels.partition("@")
+    ordered = names.split(",")
+    target = target or ordered[-2 if len(ordered) > 2 else -1]
+    if target not in ordered:
+        raise ValueError(f"target level {target!r} is not among {ordered}")
+    config = ConfigDict()
+    config.dataset = ConfigDict(
+        {"name": "folder", "options": {"source": placeholder(str)}, "eval_split": "test"}
+    )
+    config.target = ConfigDict({"source": "level", "options": {"level": target}})
+    arms = {
+        name: {"source": "level", "options": {"level": name}} for name in ordered if name != target
+    }
+    arms["random"] = {"source": "random", "options": {"as_many_as_level": ordered[0]}}
+    arms["per_image"] = {"source": "per_image"}
+    config.arms = ConfigDict(arms)
+    config.seeds = (0, 1, 2)
+    config.backbone = ConfigDict({"name": "resnet_tiny", "image_size_px": 64})
+    augment = {"crop": "inception", "flip": True, "min_area": 0.25}
+    config.pretrain = ConfigDict(
+        {
+            "total_steps": 800,
+            "batch_size": 64,
+            "optimizer": {"learning_rate": 0.1, "weight_decay": 5e-4, "warmup_steps": 50},
+            "augment": augment,
+            "checkpoint_every_steps": 400,
+        }
+    )
+    config.transfer = ConfigDict(
+        {
+            "total_steps": 200,
+            "batch_size": 64,
+            "optimizer": {"learning_rate": 0.02, "weight_decay": 5e-4, "warmup_steps": 20},
+            "augment": augment,
+            "checkpoint_every_steps": 100,
+        }
+    )
+    config.transfer_mode = "finetune"
+    return config.lock()

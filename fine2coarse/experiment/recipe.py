@@ -1,0 +1,148 @@
+"""The recipe of a study: parsed once, checked once, written beside its runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from fine2coarse.experiment.strict import RecipeError, parse
+from fine2coarse.models.backbones import BackboneSpec
+from fine2coarse.training.spec import PRECISIONS, PhaseSpec
+
+TRANSFER_MODES = ("finetune", "linear_probe")
+BASELINE = "baseline"
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetSpec:
+    """Which images.
+
+    Attributes:
+      name: e.g. 'demo' or 'folder'.
+      options: what that dataset takes.
+      train_split: split to train on.
+      eval_split: split to evaluate on.
+    """
+
+    name: str
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    train_split: str = "train"
+    eval_split: str = "test"
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelSpec:
+    """A label space to be made.
+
+    Attributes:
+      source: one of `label_sources.SOURCES`.
+      options: what that source takes, e.g. `level`.
+    """
+
+    source: str
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """All that determines a study's numbers.
+
+    Attributes:
+      dataset: the images.
+      target: the coarse task; one class an image.
+      arms: name → label space to pretrain on. The baseline is always there besides.
+      seeds: one run of every arm for each; paired across arms.
+      backbone: name and image size.
+      pretrain: phase on each arm's labels.
+      transfer: phase on the target's labels, from the pretrained backbone.
+      transfer_mode: 'finetune' all weights, or 'linear_probe': the head alone.
+      precision: 'float32' or 'mixed_bfloat16'.
+    """
+
+    dataset: DatasetSpec
+    target: LabelSpec
+    arms: Mapping[str, LabelSpec]
+    seeds: tuple[int, ...]
+    backbone: BackboneSpec
+    pretrain: PhaseSpec
+    transfer: PhaseSpec
+    transfer_mode: str = "finetune"
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        """Checks arms, seeds and choices."""
+        if BASELINE in self.arms:
+            raise RecipeError(f"arm {BASELINE!r} is always there; give yours another name")
+        for arm in self.arms:
+            if not arm or "/" in arm or arm.startswith("."):
+                raise RecipeError(f"arm {arm!r}: a name may not be empty, start with . or hold /")
+        if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
+            raise RecipeError(f"seeds must be distinct and not negative, got {self.seeds}")
+        if self.transfer_mode not in TRANSFER_MODES:
+            raise RecipeError(
+                f"transfer_mode is one of {TRANSFER_MODES}, got {self.transfer_mode!r}"
+            )
+        if self.precision not in PRECISIONS:
+            raise RecipeError(f"precision is one of {PRECISIONS}, got {self.precision!r}")
+        if self._num_images % self.pretrain.batch_size:
+            raise RecipeError(
+                f"pretraining and transfer show {self._num_images} images, which is no multiple "
+                f"of pretrain.batch_size={self.pretrain.batch_size}: the baseline could not see "
+                "as many; change a number of steps or a batch size"
+            )
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Recipe:
+        """Parses an ml_collections ConfigDict or a plain mapping.
+
+        Raises:
+          RecipeError: naming the key at fault.
+        """
+        to_dict = getattr(config, "to_dict", None)
+        return parse(cls, to_dict() if to_dict else config)
+
+    def only(self, *, arm: str, seed: int) -> Recipe:
+        """The same with one seed and one arm; 'target' stands for none.
+
+        Raises:
+          RecipeError: on an unknown arm.
+        """
+        if arm != "target" and arm not in self.arms:
+            close = difflib.get_close_matches(arm, [*self.arms, "target"], n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise RecipeError(
+                f"unknown arm {arm!r}{hint} There are: {', '.join([*self.arms, 'target'])}"
+            )
+        arms = {name: spec for name, spec in self.arms.items() if name == arm}
+        return dataclasses.replace(self, arms=arms, seeds=(seed,))
+
+    @property
+    def _num_images(self) -> int:
+        phases = (self.pretrain, self.transfer)
+        return sum(phase.total_steps * phase.batch_size for phase in phases)
+
+    @property
+    def baseline_phase(self) -> PhaseSpec:
+        """Training on the target alone, for as many images as the other arms see in two phases."""
+        steps = self._num_images // self.pretrain.batch_size
+        return dataclasses.replace(self.pretrain, total_steps=steps)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain, JSON-able values."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    def without_arms_and_seeds(self) -> dict[str, Any]:
+        """What must not change between two calls on one study folder; arms and seeds may grow."""
+        content = self.to_dict()
+        del content["seeds"], content["arms"]
+        return content
+
+
+def stream_seed(seed: int, purpose: str) -> int:
+    """A seed in [0, 2**31) for one purpose of a run, so that purposes do not share numbers."""
+    digest = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
+    return int.from_bytes(digest[:4], "little") >> 1

@@ -1,0 +1,164 @@
+"""A run is a folder: recipe, status, metrics, checkpoints, and `result.json` written last."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+RECIPE, STATUS, METRICS, RESULT = "recipe.json", "status.json", "metrics.csv", "result.json"
+WEIGHTS = "model.weights.h5"
+PREDICTIONS = "predictions.npz"
+METRIC_COLUMNS = ("step", "loss", "learning_rate", "images_per_second", "elapsed_seconds")
+
+
+class RunError(RuntimeError):
+    """A run folder that cannot be used: another recipe's, unwritable, or unfinished."""
+
+
+class RunFolder:
+    """One run's files. Every file is written whole or not at all."""
+
+    def __init__(self, path: str | os.PathLike) -> None:
+        self.path = pathlib.Path(path)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run has its result."""
+        return (self.path / RESULT).is_file()
+
+    def claim(self, recipe: Mapping[str, Any]) -> None:
+        """Makes the folder and writes the recipe, or checks that the one there is the same.
+
+        Raises:
+          RunError: where the folder holds a run with another recipe.
+        """
+        make_writable_folder(self.path)
+        check_or_write(self.path / RECIPE, recipe, f"run folder {self.path}")
+
+    def recipe(self) -> dict[str, Any]:
+        """What the run is.
+
+        Raises:
+          RunError: where the folder holds no run.
+        """
+        return self._read(RECIPE)
+
+    def result(self) -> dict[str, Any]:
+        """What came out.
+
+        Raises:
+          RunError: where the run is not finished.
+        """
+        return self._read(RESULT)
+
+    def _read(self, name: str) -> dict[str, Any]:
+        path = self.path / name
+        if not path.is_file():
+            raise RunError(
+                f"{self.path}: no {name}; expected the folder of a "
+                f"{'finished ' if name == RESULT else ''}run"
+            )
+        return read_json(path)
+
+    def elapsed_seconds(self) -> float:
+        """Seconds that earlier calls spent on what the checkpoints hold."""
+        path = self.path / STATUS
+        return read_json(path)["elapsed_seconds"] if path.is_file() else 0.0
+
+    def write_status(self, state: str, step: int, total_steps: int, elapsed_seconds: float) -> None:
+        """State is 'running' or 'finished'."""
+        status = {"state": state, "step": step, "total_steps": total_steps}
+        write_json(self.path / STATUS, {**status, "elapsed_seconds": round(elapsed_seconds, 3)})
+
+    def write_result(self, result: Mapping[str, Any]) -> None:
+        """Marks the run as finished."""
+        write_json(self.path / RESULT, result)
+
+    def rewind_metrics(self, step: int) -> None:
+        """Drops rows after `step`: those that a killed run logged past its last checkpoint."""
+        rows = [row for row in self.metrics() if int(row["step"]) <= step]
+        partial = self.path / (METRICS + ".tmp")
+        with partial.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, METRIC_COLUMNS)
+            writer.writeheader()
+            writer.writerows(rows)
+        partial.replace(self.path / METRICS)
+
+    def append_metrics(self, row: Mapping[str, float]) -> None:
+        """Adds one row to `metrics.csv`."""
+        with (self.path / METRICS).open("a", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, METRIC_COLUMNS).writerow(row)
+
+    def metrics(self) -> list[dict[str, str]]:
+        """The rows of `metrics.csv`; a row cut short by a kill is left out."""
+        path = self.path / METRICS
+        if not path.is_file():
+            return []
+        with path.open(newline="", encoding="utf-8") as file:
+            return [row for row in csv.DictReader(file) if None not in row.values()]
+
+
+def make_writable_folder(path: pathlib.Path) -> None:
+    """Makes a folder and tries to write into it.
+
+    Raises:
+      RunError: where that is not allowed.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
+        raise RunError(
+            f"cannot write to {path}: {error.strerror}; choose another --workdir or change its "
+            "permissions"
+        ) from error
+
+
+def check_or_write(path: pathlib.Path, content: Mapping[str, Any], what: str) -> None:
+    """Writes a JSON file, or checks that the one there says the same.
+
+    Raises:
+      RunError: naming the keys that differ.
+    """
+    content = json.loads(json.dumps(content))
+    if not path.is_file():
+        write_json(path, content)
+        return
+    before = read_json(path)
+    if before != content:
+        differing = sorted(_differences(before, content))
+        raise RunError(
+            f"{what} belongs to another recipe; differing: {'; '.join(differing[:8])}. "
+            "Use another folder, or go back to that recipe"
+        )
+
+
+def _differences(before: Any, after: Any, where: str = "") -> list[str]:
+    if not (isinstance(before, dict) and isinstance(after, dict)):
+        return [] if before == after else [f"{where} was {before!r}, now {after!r}"]
+    found = []
+    for key in before.keys() | after.keys():
+        name = f"{where}.{key}" if where else key
+        found += _differences(before.get(key), after.get(key), name)
+    return found
+
+
+def read_json(path: pathlib.Path) -> dict[str, Any]:
+    """Reads a JSON object."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
+    """Writes a JSON object, whole or not at all."""
+    partial = path.with_name(path.name + ".tmp")
+    partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.replace(path)

@@ -1,0 +1,178 @@
+"""A study: every arm × every seed, and the answer."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import itertools
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from fine2coarse.data.examples import Examples, load_examples
+from fine2coarse.experiment import results
+from fine2coarse.experiment.label_sources import LabelContext, make_label_space
+from fine2coarse.experiment.phases import Run, execute
+from fine2coarse.experiment.progress import ProgressBar
+from fine2coarse.experiment.recipe import BASELINE, Recipe
+from fine2coarse.experiment.run_folder import (
+    RunFolder,
+    check_or_write,
+    make_writable_folder,
+    write_json,
+)
+from fine2coarse.labels.space import LabelSpace
+from fine2coarse.training.spec import PhaseSpec
+
+STUDY, RESOLVED, RESULTS = "study.json", "recipe.json", "results.csv"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class StudyData:
+    """What all runs of a study share.
+
+    Attributes:
+      name: of the prepared dataset.
+      dataset_fingerprint: of the prepared images.
+      train: training images.
+      evaluate: test images.
+      target: label space of the coarse task.
+      spaces: (arm, seed) → label space to pretrain on.
+    """
+
+    name: str
+    dataset_fingerprint: str
+    train: Examples
+    evaluate: Examples
+    target: LabelSpace
+    spaces: dict[tuple[str, int], LabelSpace]
+
+
+def load_study_data(recipe: Recipe, dataset: Any) -> StudyData:
+    """Reads the images and makes every label space, so that mistakes show before any training.
+
+    Args:
+      recipe: of the study.
+      dataset: a `PreparedDataset`.
+
+    Raises:
+      ValueError: on an unknown split, level, label source or option.
+    """
+    train = load_examples(dataset.read(recipe.dataset.train_split))
+    evaluate = load_examples(dataset.read(recipe.dataset.eval_split))
+    base = LabelContext(dataset.taxonomy, train, dataset.fingerprint, None, seed=0)
+    target = make_label_space(recipe.target, base)
+    train.targets(target)
+    evaluate.targets(target)
+    spaces = {}
+    for (arm, spec), seed in itertools.product(recipe.arms.items(), recipe.seeds):
+        context = dataclasses.replace(base, target=target, seed=seed)
+        spaces[arm, seed] = make_label_space(spec, context)
+    return StudyData(dataset.name, dataset.fingerprint, train, evaluate, target, spaces)
+
+
+class Study:
+    """A study in its folder.
+
+    Args:
+      recipe: what to do.
+      workdir: where all files go; one folder a study.
+
+    Raises:
+      RunError: where the folder is not writable or belongs to another recipe.
+    """
+
+    def __init__(self, recipe: Recipe, workdir: pathlib.Path) -> None:
+        self.recipe, self.workdir = recipe, workdir
+        make_writable_folder(workdir)
+        check_or_write(workdir / STUDY, recipe.without_arms_and_seeds(), f"study {workdir}")
+        write_json(workdir / RESOLVED, recipe.to_dict())
+
+    def run(
+        self,
+        data: StudyData,
+        strategy: tf.distribute.Strategy,
+        announce: Callable[[str], None] = print,
+    ) -> list[results.Row]:
+        """Does every run that is not finished yet; `results.csv` grows with each.
+
+        Args:
+          data: images and label spaces.
+          strategy: the process's strategy.
+          announce: told one line a finished run.
+
+        Returns:
+          A row for each run.
+        """
+        plan = list(self._plan())
+        rows: list[results.Row] = []
+        for number, (seed, arm) in enumerate(plan, start=1):
+            title = f"run {number}/{len(plan)} {arm} seed {seed}"
+            row = self._run_arm(arm, seed, data, strategy, title)
+            rows.append(row)
+            results.write_csv(self.workdir / RESULTS, rows)
+            announce(f"{title}: {row.num_classes} classes, error {100 * row.error():.2f} %")
+            keras.backend.clear_session()
+            gc.collect()
+        return rows
+
+    def _plan(self) -> Iterator[tuple[int, str]]:
+        """Seed by seed, so that a study cut short is still paired."""
+        return itertools.product(self.recipe.seeds, [BASELINE, *self.recipe.arms])
+
+    def _run_arm(
+        self, arm: str, seed: int, data: StudyData, strategy: tf.distribute.Strategy, title: str
+    ) -> results.Row:
+        folder = self.workdir / "runs" / f"{arm}-seed{seed}"
+        if arm == BASELINE:
+            run = baseline_run(self.recipe, seed, data)
+            final = _execute(run, folder / "baseline", strategy, title)
+            return results.Row.from_results(arm, None, final)
+        first = pretraining_run(self.recipe, data.spaces[arm, seed], seed, data)
+        pretrained = _execute(first, folder / "pretrain", strategy, title)
+        second = transfer_run(self.recipe, seed, data, folder / "pretrain")
+        final = _execute(second, folder / "transfer", strategy, title)
+        return results.Row.from_results(arm, pretrained, final)
+
+
+def baseline_run(recipe: Recipe, seed: int, data: StudyData) -> Run:
+    """The run that trains on the target alone, for as many images as the other arms see."""
+    return _run(recipe, "baseline", data.target, seed, data, recipe.baseline_phase)
+
+
+def pretraining_run(recipe: Recipe, space: LabelSpace, seed: int, data: StudyData) -> Run:
+    """The run that pretrains on a label space. It is not evaluated on the target."""
+    run = _run(recipe, "pretrain", space, seed, data, recipe.pretrain)
+    return dataclasses.replace(run, evaluate=None)
+
+
+def transfer_run(recipe: Recipe, seed: int, data: StudyData, start_from: pathlib.Path) -> Run:
+    """The run that transfers a finished run's backbone to the target."""
+    run = _run(recipe, "transfer", data.target, seed, data, recipe.transfer)
+    is_probe = recipe.transfer_mode == "linear_probe"
+    return dataclasses.replace(run, start_from=start_from, freeze_backbone=is_probe)
+
+
+def _run(
+    recipe: Recipe, purpose: str, space: LabelSpace, seed: int, data: StudyData, phase: PhaseSpec
+) -> Run:
+    return Run(
+        purpose=purpose,
+        space=space,
+        phase=phase,
+        backbone=recipe.backbone,
+        seed=seed,
+        precision=recipe.precision,
+        train=data.train,
+        evaluate=data.evaluate,
+        dataset_fingerprint=data.dataset_fingerprint,
+    )
+
+
+def _execute(
+    run: Run, path: pathlib.Path, strategy: tf.distribute.Strategy, title: str
+) -> dict[str, Any]:
+    return execute(run, RunFolder(path), strategy, ProgressBar(f"{title} {run.purpose}"))

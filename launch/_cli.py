@@ -1,0 +1,142 @@
+"""What the launchers share: their common flags, and errors told in one line."""
+
+import errno
+import os
+import pathlib
+import sys
+import tempfile
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from fine2coarse.experiment.recipe import Recipe
+    from fine2coarse.experiment.study import StudyData
+
+CONFIG = config_flags.DEFINE_config_file(
+    "config",
+    None,
+    "Recipe card, e.g. configs/demo.py; override a field with --config.pretrain.total_steps=500.",
+    lock_config=True,
+)
+WORKDIR = flags.DEFINE_string("workdir", None, "Folder of this study or run.")
+DATA_DIR = flags.DEFINE_string(
+    "data_dir", None, "Folder of prepared data; default: TFDS_DATA_DIR, or `data` in --workdir."
+)
+STRATEGY = flags.DEFINE_enum(
+    "strategy", "auto", ["auto", "one_device", "mirrored"], "How training spreads over devices."
+)
+NUM_LOGICAL_CPUS = flags.DEFINE_integer(
+    "num_logical_cpus", 0, "Split the CPU into as many devices, to try --strategy=mirrored."
+)
+
+_KNOWN_ERRORS = (ValueError, RuntimeError, ArithmeticError, FileNotFoundError, KeyError)
+EXIT_USAGE = 2
+
+
+def data_folder() -> str:
+    """Where prepared data lies."""
+    return (
+        DATA_DIR.value
+        or os.environ.get("TFDS_DATA_DIR")
+        or str(pathlib.Path(WORKDIR.value) / "data")
+    )
+
+
+def open_study(recipe: "Recipe") -> "tuple[tf.distribute.Strategy, StudyData]":
+    """The strategy, and the data of a recipe: prepared on first use, label spaces made."""
+    from fine2coarse.datasets.open import open_dataset
+    from fine2coarse.experiment.study import load_study_data
+    from fine2coarse.training.strategy import make_strategy
+
+    strategy = make_strategy(STRATEGY.value, NUM_LOGICAL_CPUS.value)
+    dataset = open_dataset(recipe.dataset.name, recipe.dataset.options, data_folder())
+    return strategy, load_study_data(recipe, dataset)
+
+
+def start_tensorflow() -> None:
+    """Imports TensorFlow without the lines its libraries print as they start.
+
+    They go to the file descriptor itself, before any setting of a log level can reach them. What
+    was printed is shown where the import fails.
+    """
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            tf.config.list_physical_devices()
+        except BaseException:
+            file.seek(0)
+            os.write(stderr, file.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+def run_main(main: Callable[[], None], required: tuple[str, ...] = ("config", "workdir")) -> None:
+    """Parses the flags, runs, and tells a mistake in one line with exit code 2.
+
+    Set FINE2COARSE_TRACEBACK=1 to see where an error came from.
+    """
+    for name in required:
+        flags.mark_flag_as_required(name)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+    def guarded(argv: list[str]) -> None:
+        logging.set_verbosity(logging.WARNING)
+        if len(argv) > 1:
+            sys.exit(f"error: unexpected arguments {argv[1:]}; flags begin with --")
+        try:
+            start_tensorflow()
+            main()
+        except Exception as error:
+            if os.environ.get("FINE2COARSE_TRACEBACK") or not _is_known(error):
+                raise
+            print(f"error: {_tell(error)}", file=sys.stderr)
+            sys.exit(EXIT_USAGE)
+
+    app.run(guarded, flags_parser=_parse_flags)
+
+
+def _parse_flags(argv: list[str]) -> list[str]:
+    """As absl does; a mistake in a config is told in one line too."""
+    try:
+        remaining = app.parse_flags_with_usage(argv)
+        CONFIG.value  # noqa: B018 - a file that could not be read is told of here
+        return remaining
+    except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+        if os.environ.get("FINE2COARSE_TRACEBACK"):
+            raise
+        text = " ".join(str(error).replace("\\n", " ").split()).strip("\"'")
+        print(f"error: --config: {text}", file=sys.stderr)
+        sys.exit(EXIT_USAGE)
+
+
+def _is_known(error: Exception) -> bool:
+    module = type(error).__module__
+    return (
+        isinstance(error, OSError)
+        or (isinstance(error, _KNOWN_ERRORS) and module.startswith(("fine2coarse", "builtins")))
+        or _is_disk_full(error)
+    )
+
+
+def _is_disk_full(error: Exception) -> bool:
+    return getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
+
+
+def _tell(error: Exception) -> str:
+    if _is_disk_full(error):
+        return (
+            f"the disk is full ({error}). Nothing finished is lost: make space and run the same "
+            "command again"
+        )
+    return str(error)

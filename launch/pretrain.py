@@ -1,0 +1,38 @@
+"""Pretrains a backbone on one label space of a recipe.
+
+python launch/pretrain.py --config=configs/demo.py --arm=fine --workdir=runs/fine
+"""
+
+import pathlib
+
+from _cli import CONFIG, WORKDIR, open_study, run_main
+from absl import flags
+
+_ARM = flags.DEFINE_string(
+    "arm", None, "Whose labels to pretrain on: an arm of the recipe, or `target`."
+)
+_SEED = flags.DEFINE_integer("seed", 0, "Of weights, order and augmentation.", lower_bound=0)
+
+
+def main() -> None:
+    from fine2coarse.experiment.phases import execute
+    from fine2coarse.experiment.progress import ProgressBar
+    from fine2coarse.experiment.recipe import Recipe
+    from fine2coarse.experiment.run_folder import RunFolder
+    from fine2coarse.experiment.study import pretraining_run
+
+    recipe = Recipe.from_config(CONFIG.value).only(arm=_ARM.value, seed=_SEED.value)
+    strategy, data = open_study(recipe)
+    space = data.target if _ARM.value == "target" else data.spaces[_ARM.value, _SEED.value]
+    run = pretraining_run(recipe, space, _SEED.value, data)
+    bar = ProgressBar(f"pretrain on {space.name}")
+    result = execute(run, RunFolder(pathlib.Path(WORKDIR.value)), strategy, bar)
+    print(
+        f"pretrained on {space.name} ({space.num_classes} classes), seed {_SEED.value}: loss "
+        f"{result['last_loss']:.4f}, {result['images_seen']} images in "
+        f"{result['elapsed_seconds']:.0f} s; transfer it with --pretrained={WORKDIR.value}"
+    )
+
+
+if __name__ == "__main__":
+    run_main(main, required=("config", "workdir", "arm"))

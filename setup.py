@@ -1,0 +1,51 @@
+"""Installation of fine2coarse; settings of ruff and pytest stand in pyproject.toml.
+
+TensorFlow is an extra, because `tensorflow` and `tensorflow-tpu` provide the same module and must
+never be installed together: choose one of `cpu`, `gpu` and `tpu`.
+"""
+
+import pathlib
+
+from setuptools import find_packages, setup
+
+_HERE = pathlib.Path(__file__).parent
+
+# Bounds are the versions tested, up to the next that may break; BUILD.md says why each is here.
+_REQUIRED = [
+    "absl-py>=2.1,<3",
+    "importlib_resources>=6,<8",  # tensorflow-datasets imports it without declaring it
+    "keras>=3.15,<3.16",
+    "matplotlib>=3.9,<4",
+    "ml-collections>=1.1,<1.2",
+    "numpy>=2.1,<3",
+    "scipy>=1.14,<2",
+    "tensorboard>=2.20,<2.22",  # tf.summary needs it; TensorFlow 2.21 no longer installs it
+    "tensorflow-datasets>=4.9.10,<4.9.11",
+    "tensorflow-hub>=0.16.1,<0.17",
+    "tqdm>=4.66,<5",
+]
+# KerasHub needs tensorflow-text, which must be of TensorFlow's own minor version.
+_KERAS_HUB = "keras-hub>=0.32,<0.33"
+_TEST = ["pytest>=8,<10", "dill>=0.3.8,<0.5", "scikit-learn>=1.5,<2"]
+_CLUSTERS = ["faiss-cpu>=1.9,<2"]
+
+setup(
+    name="fine2coarse",
+    version="0.1.0",
+    description="Which labels should a backbone be pretrained on, when the task is coarser?",
+    long_description=(_HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11,<3.14",
+    packages=find_packages(include=["fine2coarse", "fine2coarse.*"]),
+    package_data={"fine2coarse": ["**/*.npz", "**/*.txt", "**/*.csv", "**/*.tsv", "**/*.gz"]},
+    install_requires=_REQUIRED,
+    extras_require={
+        "cpu": ["tensorflow>=2.21,<2.22", "tensorflow-text>=2.21,<2.22", _KERAS_HUB],
+        "gpu": ["tensorflow[and-cuda]>=2.21,<2.22", "tensorflow-text>=2.21,<2.22", _KERAS_HUB],
+        "tpu": ["tensorflow-tpu>=2.20,<2.21"],
+        "clusters": _CLUSTERS,
+        "test": [*_TEST, *_CLUSTERS],
+        "dev": [*_TEST, *_CLUSTERS, "ruff>=0.9,<0.18"],
+    },
+)

@@ -1,0 +1,87 @@
+"""Recipes: strict keys and types, the baseline's fair share."""
+
+from __future__ import annotations
+
+import importlib.util
+import pathlib
+
+import pytest
+
+from fine2coarse.experiment.recipe import Recipe, stream_seed
+from fine2coarse.experiment.strict import RecipeError
+
+_CONFIGS = pathlib.Path(__file__).resolve().parents[2] / "configs"
+
+
+def config(name: str, *arguments: str):
+    spec = importlib.util.spec_from_file_location(name, _CONFIGS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config(*arguments)
+
+
+def demo(**changes) -> dict:
+    return {**config("demo").to_dict(), **changes}
+
+
+@pytest.mark.parametrize("name", ["demo", "folder"])
+def test_configs_parse_and_are_locked(name):
+    loaded = config(name)
+    assert loaded.is_locked
+    assert Recipe.from_config(loaded).seeds == (0, 1, 2)
+
+
+def test_baseline_sees_as_many_images_as_the_other_arms():
+    recipe = Recipe.from_config(demo())
+    both = recipe.pretrain.total_steps + recipe.transfer.total_steps
+    assert recipe.baseline_phase.total_steps == both
+
+
+def test_baseline_counts_images_where_batches_differ():
+    changed = demo()
+    changed["transfer"]["batch_size"] = 32
+    recipe = Recipe.from_config(changed)
+    assert recipe.baseline_phase.total_steps == 400 + 100 // 2
+    changed["transfer"]["total_steps"] = 99
+    with pytest.raises(RecipeError, match="no multiple"):
+        Recipe.from_config(changed)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"pretrian": {}}, "config: unknown key 'pretrian'; did you mean 'pretrain'"),
+        ({"pretrain": {"batch_size": 4}}, "config.pretrain: missing total_steps"),
+        ({"pretrain": {"total_steps": "9", "batch_size": 4}}, "expected int, got '9'"),
+        ({"seeds": (0, 0)}, "seeds must be distinct"),
+        ({"transfer_mode": "probe"}, "linear_probe"),
+        ({"arms": {"baseline": {"source": "per_image"}}}, "always there"),
+        ({"arms": {"../x": {"source": "per_image"}}}, "hold /"),
+        ({"backbone": {"name": "resnet_tin", "image_size_px": 32}}, "did you mean 'resnet_tiny'"),
+        ({"dataset": {"name": "demo", "options": 3}}, "expected keys and values"),
+    ],
+)
+def test_mistakes_are_named(changes, message):
+    with pytest.raises(RecipeError, match=message):
+        Recipe.from_config(demo(**changes))
+
+
+def test_only_one_arm_and_seed():
+    recipe = Recipe.from_config(demo()).only(arm="fine", seed=7)
+    assert list(recipe.arms) == ["fine"] and recipe.seeds == (7,)
+    with pytest.raises(RecipeError, match="did you mean 'fine'"):
+        recipe.only(arm="fin", seed=0)
+
+
+def test_folder_config_takes_level_names():
+    loaded = config("folder", "species,genus,family@genus")
+    assert set(loaded.arms) == {"species", "family", "random", "per_image"}
+    with pytest.raises(ValueError, match="'order' is not among"):
+        config("folder", "species,genus@order")
+
+
+def test_stream_seeds_differ_by_purpose_and_seed():
+    seeds = {
+        stream_seed(seed, purpose) for seed in range(3) for purpose in ("pretrain", "transfer")
+    }
+    assert len(seeds) == 6 and all(0 <= seed < 2**31 for seed in seeds)

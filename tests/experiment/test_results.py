@@ -1,0 +1,82 @@
+"""Means, spreads and changes against numbers worked out by hand."""
+
+from __future__ import annotations
+
+import csv
+
+import pytest
+
+from fine2coarse.experiment import results
+from fine2coarse.experiment.report import answer
+from fine2coarse.experiment.results import Row
+
+
+def row(arm: str, seed: int, wrong: int, classes: int = 4, hard: int | None = None) -> Row:
+    return Row(
+        arm=arm,
+        num_classes=classes,
+        seed=seed,
+        num_wrong=wrong,
+        num_images=100,
+        easy_wrong=None if hard is None else wrong - hard,
+        easy_images=None if hard is None else 50,
+        hard_wrong=hard,
+        hard_images=None if hard is None else 50,
+        images_seen=1000,
+        pretrain_seconds=1.0,
+        transfer_seconds=2.0,
+    )
+
+
+ROWS = [
+    row("baseline", 0, 40),
+    row("baseline", 1, 44),
+    row("fine", 0, 20, 32),
+    row("fine", 1, 22, 32),
+    row("random", 0, 41, 32),
+]
+
+
+def test_mean_deviation_and_paired_change():
+    baseline, fine, random = results.summarise(ROWS)
+    assert (baseline.arm, baseline.relative_change) == ("baseline", None)
+    assert baseline.mean == pytest.approx(0.42)
+    assert baseline.deviation == pytest.approx(0.02 * 2**0.5)
+    assert fine.relative_change == pytest.approx(0.21 / 0.42 - 1)
+    assert random.relative_change == pytest.approx(41 / 40 - 1)  # seed 0 alone is shared
+
+
+def test_hard_and_easy_errors_are_counted_apart():
+    rows = [row("baseline", 0, 30, hard=20)]
+    assert results.summarise(rows, "hard")[0].mean == pytest.approx(0.4)
+    assert results.summarise(rows, "easy")[0].mean == pytest.approx(0.2)
+    assert results.summarise(ROWS, "hard") == []
+
+
+def test_csv_holds_counts(tmp_path):
+    results.write_csv(tmp_path / "r.csv", ROWS)
+    read = list(csv.DictReader((tmp_path / "r.csv").open()))
+    assert len(read) == 5
+    assert (read[2]["arm"], read[2]["num_wrong"], read[2]["num_images"]) == ("fine", "20", "100")
+    assert read[2]["hard_wrong"] == ""
+
+
+def test_table_shows_percentages():
+    columns, cells = results.table(ROWS)
+    assert columns[:4] == ["arm", "classes", "seeds", "top-1 error %"]
+    assert cells[1] == ["fine", "32", "2", "21.00 ± 1.41", "-50.0 %"]
+    text = results.format_table(columns, cells).splitlines()
+    assert len({len(line) for line in text}) == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "start"),
+    [
+        (ROWS, "fine won"),
+        (ROWS[:1] + ROWS[2:3], "One seed cannot tell"),
+        (ROWS[:2] + [row("fine", 0, 39, 32), row("fine", 1, 43, 32)], "Not clear"),
+        (ROWS[:2] + [row("fine", 0, 49, 32), row("fine", 1, 53, 32)], "No label space beat"),
+    ],
+)
+def test_the_answer_is_as_cautious_as_the_spread(rows, start):
+    assert answer(rows).startswith(start)
