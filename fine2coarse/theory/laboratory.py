@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import json
 import multiprocessing
+import os
 import pathlib
 import time
 from collections.abc import Callable
@@ -41,7 +43,7 @@ def run_experiment(experiment: Experiment, num_seeds: int, num_workers: int = 1)
     else:
         # spawn: a fork would copy a parent in which BLAS threads may be running.
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(num_workers, mp_context=context) as pool:
+        with _one_thread_each(), ProcessPoolExecutor(num_workers, mp_context=context) as pool:
             parts = list(pool.map(_run_task, tasks))
     rows = [row for part in parts for row in part]
     _check_count(experiment, rows, num_seeds)
@@ -95,6 +97,25 @@ def read_csv(path: pathlib.Path) -> list[Row]:
             {name: _parse(name, text) for name, text in row.items() if text != ""}
             for row in csv.DictReader(file)
         ]
+
+
+@contextlib.contextmanager
+def _one_thread_each():
+    """Processes started meanwhile use one BLAS thread: they share the cores, threads would fight.
+
+    It also keeps a product's rounding from depending on the number of threads.
+    """
+    names = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _run_task(task: tuple[Callable, Trial, tuple[int, ...]]) -> list[Row]:

@@ -8,16 +8,16 @@ import functools
 
 import pytest
 
-from fine2coarse.theory.claims import claims_of
 from fine2coarse.theory.experiments import Scale, all_experiments
 from fine2coarse.theory.laboratory import run_experiment
+from fine2coarse.theory.verdicts import judge
 
 _SCALE = Scale(num_seeds=3, num_dimensions=60, num_test_images=500, dimensions=(50, 100))
 
 
 @functools.cache
 def _rows(name):
-    return run_experiment(all_experiments(_SCALE)[name], _SCALE.num_seeds)
+    return run_experiment(all_experiments(_SCALE)[name], _SCALE.num_seeds, num_workers=2)
 
 
 def _values(name, column, curve, **wanted):
@@ -150,7 +150,7 @@ def test_coarse_finetuning_keeps_fine_features():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list(all_experiments(Scale())))
 def test_every_prediction_holds_in_all_twenty_seeds(name):
-    rows = run_experiment(all_experiments(Scale())[name], 20)
-    predictions = [claim for claim in claims_of(name, rows) if not claim.is_asked]
+    rows = run_experiment(all_experiments(Scale())[name], 20, num_workers=2)
+    predictions = [claim for claim in judge(name, rows) if not claim.is_asked]
     assert predictions
     assert [claim for claim in predictions if not claim.holds] == []
