@@ -18,7 +18,7 @@ import pathlib
 import sys
 from typing import NoReturn
 
-from absl import app, flags
+from absl import app, flags, logging
 
 KERAS_PATCHES = "keras_patches"
 EXPERIMENTS = (
@@ -60,6 +60,7 @@ flags.mark_flag_as_required("workdir")
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         _fail(f"unexpected argument {argv[1]!r}; flags begin with --")
+    logging.set_verbosity(logging.WARNING)
     names = _chosen(_EXPERIMENT.value)
     # One thread for each product where everything runs in this process: see laboratory.py.
     for variable in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
