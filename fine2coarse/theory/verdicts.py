@@ -183,6 +183,10 @@ def _superclasses(rows):
 
 def _label_per_image(rows):
     made = []
+    for n in settings_of(rows):
+        coarse, image = (select(rows, curve=c, value=n) for c in ("coarse", "one per image"))
+        statement = f"n = {n:g}: one label per image beats coarse labels (max)"
+        made.append(wins(statement, image, coarse, "hard_error_max"))
     for readout in ("max", "logsumexp", "sum", "probe"):
         for n in settings_of(rows):
             curves = ("one per image", "fine")
