@@ -12,6 +12,8 @@ from fine2coarse.theory.training import Recipe
 from fine2coarse.theory.trials import Row, Trial, run_growth_trial, run_trial
 
 STOP_LOSSES = (0.1, 0.05, 0.01)
+# Two, because the answer of a linear probe turns on its penalty more than on the labels.
+PROBE_RIDGES = (0.001, 0.1)
 
 
 @dataclass(frozen=True)
@@ -158,14 +160,22 @@ def _granularity(scale):
     def make(curve, groups):
         is_mixed = curve == "mixed"
         return scale.trial(
-            curve, groups, num_groups=groups, mixes_superclasses=is_mixed, has_probe=True
+            curve,
+            groups,
+            num_groups=groups,
+            mixes_superclasses=is_mixed,
+            probe_ridges=PROBE_RIDGES,
         )
 
     trials = tuple(make(c, g) for c in ("aligned", "mixed") for g in (1, 2, 4, 8))
     lines = tuple(
         Line(f"aligned classes ({readout})", "aligned", f"hard_error_{readout}")
-        for readout in ("max", "sum", "probe")
-    ) + (Line("classes across superclasses (probe)", "mixed", "hard_error_probe"),)
+        for readout in ("max", "sum")
+    ) + tuple(
+        Line(f"{curve} classes (probe, ridge {ridge:g})", curve, f"hard_error_probe_{ridge:g}")
+        for curve in ("aligned", "mixed")
+        for ridge in PROBE_RIDGES
+    )
     picture = Picture(
         "granularity", "value", "g, classes in a superclass", _ERROR + ", hard images", lines,
         x_scale="log2",
@@ -235,10 +245,14 @@ def _label_noise(scale):
 
 def _samples(scale):
     trials = _both(
-        lambda c, n, g: scale.trial(c, n, num_groups=g, num_images=n, has_probe=True),
+        lambda c, n, g: scale.trial(c, n, num_groups=g, num_images=n, probe_ridges=PROBE_RIDGES),
         (16, 32, 64, 128, 512),
     )
-    probes = tuple(Line(f"{c} labels (probe)", c, "hard_error_probe") for c in ("coarse", "fine"))
+    probes = tuple(
+        Line(f"{c} labels, hard images (probe, ridge {r:g})", c, f"hard_error_probe_{r:g}")
+        for c in ("coarse", "fine")
+        for r in PROBE_RIDGES
+    )
     picture = Picture(
         "samples", "value", "n, training images", _ERROR, (_COARSE, _FINE, _FINE_SUM, *probes),
         x_scale="log2",
@@ -276,7 +290,9 @@ def _label_per_image(scale):
 
     def make(curve, n, **labels):
         recipe = Recipe(num_steps=steps)
-        return scale.trial(curve, n, num_images=n, recipe=recipe, has_probe=True, **labels)
+        return scale.trial(
+            curve, n, num_images=n, recipe=recipe, probe_ridges=PROBE_RIDGES, **labels
+        )
 
     trials = tuple(
         make(curve, n, **labels)
@@ -298,7 +314,7 @@ def _label_per_image(scale):
             ),
             x_scale="log2",
         )
-        for readout in ("max", "logsumexp", "sum", "probe")
+        for readout in ("max", "logsumexp", "sum", *(f"probe_{r:g}" for r in PROBE_RIDGES))
     )  # fmt: skip
     question = f"Can labels be too fine? One label per image, {steps} steps."
     return Experiment("label_per_image", question, trials, pictures)

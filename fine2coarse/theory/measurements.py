@@ -112,29 +112,31 @@ def _mean_growth(before, after, outputs, axes):
 
 
 def probe_errors(
-    network: Network, train: Samples, tests: dict[str, Samples], data: MultiViewData
-) -> dict[str, np.ndarray]:
-    """Error [S] of a linear probe on the hidden layer, for each of the test sets.
+    network: Network, train: Samples, tests: dict[str, Samples], data: MultiViewData, ridges
+) -> dict[tuple[str, float], np.ndarray]:
+    """Errors [S] of linear probes on the hidden layer, by name of the test set and ridge.
 
-    The probe is a ridge regression of the superclass (one-hot) on the hidden features
-    Σ_p ReLU(⟨w_{o,r}, x_p⟩ + b_{o,r}), fitted to `train` with superclass labels.
+    A probe is a ridge regression of the superclass (one-hot) on the hidden features
+    Σ_p ReLU(⟨w_{o,r}, x_p⟩ + b_{o,r}), fitted to `train` with superclass labels. Its penalty is
+    `ridge` times the mean energy of a feature.
     """
     hidden = _in_chunks(hidden_features, network, train.patches).astype(np.float64)
     mean = hidden.mean(1, keepdims=True)
-    centred = hidden - mean
     target = np.eye(data.num_superclasses)[data.superclass_of(train.leaves)]
-    gram = centred.swapaxes(1, 2) @ centred
-    # A thousandth of the mean feature's energy: small, but well above rounding. The floor keeps
-    # the system solvable where no neuron ever fires.
-    ridge = 1e-3 * np.trace(gram, axis1=1, axis2=2) / gram.shape[-1] + 1e-12
-    gram += ridge[:, None, None] * np.eye(gram.shape[-1])
     offset = target.mean(1, keepdims=True)
-    coefficients = np.linalg.solve(gram, centred.swapaxes(1, 2) @ (target - offset))
+    # Eigenvectors solve for every ridge at once.
+    centred = hidden - mean
+    energies, axes = np.linalg.eigh(centred.swapaxes(1, 2) @ centred)
+    energies = np.maximum(energies, 0)  # rounding may leave them below
+    along = axes.swapaxes(1, 2) @ (centred.swapaxes(1, 2) @ (target - offset))
     errors = {}
     for name, samples in tests.items():
-        hidden = _in_chunks(hidden_features, network, samples.patches)
-        scores = (hidden - mean) @ coefficients + offset
-        errors[name] = _error(scores, data.superclass_of(samples.leaves))
+        seen = (_in_chunks(hidden_features, network, samples.patches) - mean) @ axes
+        for ridge in ridges:
+            # The floor keeps the system solvable where no neuron ever fires.
+            penalty = ridge * energies.mean(-1)[:, None, None] + 1e-12
+            scores = seen @ (along / (energies[..., None] + penalty)) + offset
+            errors[name, ridge] = _error(scores, data.superclass_of(samples.leaves))
     return errors
 
 

@@ -46,7 +46,7 @@ class Trial:
     hard_share: float = 0.0  # of the training images
     label_noise: float = 0.0
     num_test_images: int = 1000  # of each kind, easy and hard
-    has_probe: bool = False
+    probe_ridges: tuple[float, ...] = ()  # of linear probes on the hidden layer
     test_variants: tuple[tuple[float, float], ...] = ()  # (α†, σ*) of the hard test images
     snapshots: tuple[int, ...] = ()  # steps after which to measure, besides the last
     stop_losses: tuple[float, ...] = ()  # measure where a batch's loss first falls so low
@@ -100,7 +100,7 @@ def run_trial(trial: Trial, seeds: tuple[int, ...]) -> list[Row]:
     """Rows of the trial: for each seed one after the last step, and one at each earlier stop.
 
     Columns: curve, value, step, seed; train_loss of the last batch; alignment_ratio; and
-    `{easy,hard}_error_{max,logsumexp,sum,probe}` as shares, those that the trial measures.
+    `{easy,hard}_error_{max,logsumexp,sum,probe_<ridge>}` as shares, those that the trial measures.
     """
     streams = _Streams(seeds)
     per_output = neurons_per_output(trial.num_neurons, trial.num_outputs)
@@ -238,10 +238,10 @@ class _Examiner:
             for kind, samples in tests.items():
                 errors = superclass_errors(network, samples, data, table)
                 columns |= {f"{kind}_error_{readout}": e for readout, e in errors.items()}
-        if self.trial.has_probe:
+        if self.trial.probe_ridges:
             train_images = self.images or draw_samples(
                 data, streams.probe, _NUM_PROBE_IMAGES, self.trial.hard_share
             )
-            errors = probe_errors(network, train_images, tests, data)
-            columns |= {f"{kind}_error_probe": e for kind, e in errors.items()}
+            errors = probe_errors(network, train_images, tests, data, self.trial.probe_ridges)
+            columns |= {f"{kind}_error_probe_{r:g}": e for (kind, r), e in errors.items()}
         return columns

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 from fine2coarse.theory.claims import (
@@ -16,7 +17,7 @@ from fine2coarse.theory.claims import (
     settings_of,
     wins,
 )
-from fine2coarse.theory.experiments import STOP_LOSSES
+from fine2coarse.theory.experiments import PROBE_RIDGES, STOP_LOSSES
 from fine2coarse.theory.trials import Row
 
 _EASY_ERROR_AT_MOST = 0.01
@@ -111,7 +112,14 @@ def _subclasses(rows):
         _misses_hard(f"k = {k:g}, coarse", select(coarse, value=k), is_asked=k < 4)
         for k in settings_of(rows)
     ]
-    return [*made, _gets_hard("Any k, fine", select(rows, curve="fine"))]
+    fine = select(rows, curve="fine")
+    # At k = 1 the labels are the coarse ones: there is nothing finer to learn.
+    alone, more = select(fine, value=1), [row for row in fine if row["value"] > 1]
+    return [
+        *made,
+        _gets_hard("k = 1, fine (the same as coarse)", alone, is_asked=True),
+        _gets_hard("Any k > 1, fine", more),
+    ]
 
 
 def _granularity(rows):
@@ -120,10 +128,10 @@ def _granularity(rows):
         for g in settings_of(rows)
         if g > 1
     ]
-    for g in (2.0, 4.0):
-        statement = f"g = {g:g}: classes across superclasses are worse than aligned ones (probe)"
+    for g, ridge in itertools.product((2, 4), PROBE_RIDGES):
+        statement = f"g = {g}: mixed classes are worse than aligned ones (probe, ridge {ridge:g})"
         crossed, own = (select(rows, curve=curve, value=g) for curve in ("mixed", "aligned"))
-        made.append(exceeds(statement, crossed, own, "hard_error_probe", _WORSE_BY))
+        made.append(exceeds(statement, crossed, own, f"hard_error_probe_{ridge:g}", _WORSE_BY))
     return made
 
 
@@ -187,7 +195,7 @@ def _label_per_image(rows):
         coarse, image = (select(rows, curve=c, value=n) for c in ("coarse", "one per image"))
         statement = f"n = {n:g}: one label per image beats coarse labels (max)"
         made.append(wins(statement, image, coarse, "hard_error_max"))
-    for readout in ("max", "logsumexp", "sum", "probe"):
+    for readout in ("max", "logsumexp", "sum", *(f"probe_{r:g}" for r in PROBE_RIDGES)):
         for n in settings_of(rows):
             curves = ("one per image", "fine")
             image, fine = (select(rows, curve=curve, value=n) for curve in curves)

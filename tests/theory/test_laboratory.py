@@ -50,11 +50,11 @@ def test_the_same_seed_gives_the_same_numbers_whatever_runs_beside_it():
 @pytest.mark.parametrize(
     "changes",
     [
-        {"has_probe": True},
+        {"probe_ridges": (0.1,)},
         {"label_noise": 0.5},
         {"num_images": 16},
         {"num_images": 16, "label_per_image": True},
-        {"mixes_superclasses": True, "num_groups": 2, "has_probe": True},
+        {"mixes_superclasses": True, "num_groups": 2, "probe_ridges": (0.1,)},
         {"test_variants": ((0.0, 0.0), (0.4, 0.5))},
         {"coarse_steps": 5, "snapshots": ()},
         {"stop_losses": (1.385, 1.38), "recipe": Recipe(num_steps=500)},

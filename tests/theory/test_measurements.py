@@ -91,10 +91,29 @@ def test_probe_reads_superclasses_from_fine_features():
     weights[0, np.arange(4), 0, 2 + np.arange(4)] = 1.0
     knows = Network(weights, np.full((1, 4, 1), -0.3))
     assert hidden_features(knows, train.patches).shape == (1, 300, 4)
-    assert probe_errors(knows, train, tests, data)["hard"] < 0.1
+    assert probe_errors(knows, train, tests, data, [0.01])["hard", 0.01] < 0.1
     weights = np.roll(weights, 20, -1)  # along axes that carry noise only
     ignorant = Network(weights, np.full((1, 4, 1), -0.3))
-    assert probe_errors(ignorant, train, tests, data)["hard"] > 0.3
+    assert probe_errors(ignorant, train, tests, data, [0.01])["hard", 0.01] > 0.3
+
+
+def test_probe_is_ridge_regression():
+    data = MultiViewData(num_subclasses=2, num_dimensions=40)
+    train = draw_samples(data, [np.random.default_rng(0)], 200)
+    test = draw_samples(data, [np.random.default_rng(1)], 200, 1.0)
+    rng = np.random.default_rng(2)
+    network = Network(rng.standard_normal((1, 2, 3, 40)), np.full((1, 2, 3), -0.1))
+    hidden = hidden_features(network, train.patches)[0]
+    centred = hidden - hidden.mean(0)
+    target = np.eye(2)[train.leaves[0] // 2]
+    gram = centred.T @ centred
+    gram += 0.1 * np.trace(gram) / 6 * np.eye(6)
+    fitted = np.linalg.solve(gram, centred.T @ (target - target.mean(0)))
+    scores = (hidden_features(network, test.patches)[0] - hidden.mean(0)) @ fitted
+    expected = ((scores + target.mean(0)).argmax(-1) != test.leaves[0] // 2).mean()
+    found = probe_errors(network, train, {"hard": test}, data, [0.1])["hard", 0.1]
+    assert found == pytest.approx(expected)
+    assert 0.05 < expected < 0.95
 
 
 def test_spread_by_hand():

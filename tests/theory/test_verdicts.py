@@ -41,7 +41,7 @@ def _invented(experiment, value):
     columns += [
         f"{kind}_error_{readout}"
         for kind in ("easy", "hard")
-        for readout in ("max", "logsumexp", "sum", "probe")
+        for readout in ("max", "logsumexp", "sum", "probe_0.001", "probe_0.1")
     ]
     rows = []
     for trial in experiment.trials:
