@@ -1,7 +1,9 @@
 """Installation of fine2coarse; settings of ruff and pytest stand in pyproject.toml.
 
 TensorFlow is an extra, because `tensorflow` and `tensorflow-tpu` provide the same module and must
-never be installed together: choose one of `cpu`, `gpu` and `tpu`.
+never be installed together: choose one of `cpu`, `gpu` and `tpu`. KerasHub (through
+tensorflow-text) and tensorflow-hub (through tf-keras) both demand `tensorflow` by name, so on a TPU
+they are installed without their dependencies: see BUILD.md.
 """
 
 import pathlib
@@ -19,13 +21,30 @@ _REQUIRED = [
     "ml-collections>=1.1,<1.2",
     "numpy>=2.1,<3",
     "scipy>=1.14,<2",
-    "tensorboard>=2.20,<2.22",  # tf.summary needs it; TensorFlow 2.21 no longer installs it
     "tensorflow-datasets>=4.9.10,<4.9.11",
-    "tensorflow-hub>=0.16.1,<0.17",
     "tqdm>=4.66,<5",
 ]
-# KerasHub needs tensorflow-text, which must be of TensorFlow's own minor version.
-_KERAS_HUB = "keras-hub>=0.32,<0.33"
+# tensorflow-text and tf-keras must be of TensorFlow's own minor version.
+_BESIDE_TENSORFLOW = [
+    # tf.summary needs it and TensorFlow 2.21 no longer brings it; the bounds here and below also
+    # make pip refuse an installation with `tpu` and another of the three.
+    "tensorboard>=2.21,<2.22",
+    "keras-hub>=0.32,<0.33",
+    "tensorflow-text>=2.21,<2.22",
+    "tensorflow-hub>=0.16.1,<0.17",
+    "tf-keras>=2.21,<2.22",
+]
+# What keras-hub needs besides tensorflow-text; keras-hub itself comes without dependencies.
+_BESIDE_TPU = [
+    "tensorboard>=2.20,<2.21",
+    "kagglehub>=0.3,<2,!=1.0.1",
+    "packaging>=23",
+    "protobuf>=5",
+    "regex>=2024",
+    "rich>=13,<16",
+    "sentencepiece>=0.2,<0.3",
+    "tokenizers>=0.20,<1",
+]
 _TEST = ["pytest>=8,<10", "dill>=0.3.8,<0.5", "scikit-learn>=1.5,<2"]
 _CLUSTERS = ["faiss-cpu>=1.9,<2"]
 
@@ -41,9 +60,9 @@ setup(
     package_data={"fine2coarse": ["**/*.npz", "**/*.txt", "**/*.csv", "**/*.tsv", "**/*.gz"]},
     install_requires=_REQUIRED,
     extras_require={
-        "cpu": ["tensorflow>=2.21,<2.22", "tensorflow-text>=2.21,<2.22", _KERAS_HUB],
-        "gpu": ["tensorflow[and-cuda]>=2.21,<2.22", "tensorflow-text>=2.21,<2.22", _KERAS_HUB],
-        "tpu": ["tensorflow-tpu>=2.20,<2.21"],
+        "cpu": ["tensorflow>=2.21,<2.22", *_BESIDE_TENSORFLOW],
+        "gpu": ["tensorflow[and-cuda]>=2.21,<2.22", *_BESIDE_TENSORFLOW],
+        "tpu": ["tensorflow-tpu>=2.20,<2.21", *_BESIDE_TPU],
         "clusters": _CLUSTERS,
         "test": [*_TEST, *_CLUSTERS],
         "dev": [*_TEST, *_CLUSTERS, "ruff>=0.9,<0.18"],

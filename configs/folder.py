@@ -40,20 +40,20 @@ def get_config(levels: str = "fine,coarse,macro@coarse") -> ConfigDict:
     augment = {"crop": "inception", "flip": True, "min_area": 0.25}
     config.pretrain = ConfigDict(
         {
-            "total_steps": 800,
+            "total_steps": 600,
             "batch_size": 64,
             "optimizer": {"learning_rate": 0.1, "weight_decay": 5e-4, "warmup_steps": 50},
             "augment": augment,
-            "checkpoint_every_steps": 400,
+            "checkpoint_every_steps": 200,
         }
     )
     config.transfer = ConfigDict(
         {
-            "total_steps": 200,
+            "total_steps": 400,
             "batch_size": 64,
-            "optimizer": {"learning_rate": 0.02, "weight_decay": 5e-4, "warmup_steps": 20},
+            "optimizer": {"learning_rate": 0.1, "weight_decay": 5e-4, "warmup_steps": 50},
             "augment": augment,
-            "checkpoint_every_steps": 100,
+            "checkpoint_every_steps": 200,
         }
     )
     config.transfer_mode = "finetune"

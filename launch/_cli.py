@@ -4,10 +4,10 @@ import errno
 import os
 import pathlib
 import sys
-import tempfile
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from _start import start_tensorflow
 from absl import app, flags, logging
 from ml_collections import config_flags
 
@@ -58,29 +58,6 @@ def open_study(recipe: "Recipe") -> "tuple[tf.distribute.Strategy, StudyData]":
     return strategy, load_study_data(recipe, dataset)
 
 
-def start_tensorflow() -> None:
-    """Imports TensorFlow without the lines its libraries print as they start.
-
-    They go to the file descriptor itself, before any setting of a log level can reach them. What
-    was printed is shown where the import fails.
-    """
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as file:
-        os.dup2(file.fileno(), 2)
-        try:
-            import tensorflow as tf
-
-            tf.config.list_physical_devices()
-        except BaseException:
-            file.seek(0)
-            os.write(stderr, file.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-
-
 def run_main(main: Callable[[], None], required: tuple[str, ...] = ("config", "workdir")) -> None:
     """Parses the flags, runs, and tells a mistake in one line with exit code 2.
 
@@ -91,7 +68,7 @@ def run_main(main: Callable[[], None], required: tuple[str, ...] = ("config", "w
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
     def guarded(argv: list[str]) -> None:
-        logging.set_verbosity(logging.WARNING)
+        logging.set_verbosity(logging.ERROR)
         if len(argv) > 1:
             sys.exit(f"error: unexpected arguments {argv[1:]}; flags begin with --")
         try:

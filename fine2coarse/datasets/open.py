@@ -8,14 +8,18 @@ import json
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tensorflow_datasets as tfds
 
 from fine2coarse.datasets.demo import Demo, DemoConfig
 from fine2coarse.datasets.folder import FolderConfig, FolderError, LabelledFolder, read_taxonomy
+from fine2coarse.datasets.imagenet21k import Imagenet21k
+from fine2coarse.datasets.inat2021 import Inat2021
+from fine2coarse.datasets.leveled import PrepareConfig
 from fine2coarse.datasets.prepared import DatasetError, PreparedDataset
+from fine2coarse.datasets.tfds_hierarchy import open_hierarchy
 
 
 def open_dataset(name: str, options: Mapping[str, Any], data_dir: str) -> PreparedDataset:
@@ -35,14 +39,12 @@ def open_dataset(name: str, options: Mapping[str, Any], data_dir: str) -> Prepar
         raise DatasetError(
             f"unknown dataset {name!r}{hint} There are: {', '.join(dataset_names())}"
         )
-    try:
-        builder = _OPENERS[name](dict(options), data_dir)
-    except TypeError as error:
-        raise DatasetError(f"dataset {name!r} does not take these options: {error}") from error
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
-    builder.download_and_prepare()
-    return PreparedDataset(builder, builder.taxonomy)
+    try:
+        return _OPENERS[name](dict(options), data_dir)
+    except TypeError as error:
+        raise DatasetError(f"dataset {name!r} does not take these options: {error}") from error
 
 
 def dataset_names() -> tuple[str, ...]:
@@ -50,12 +52,19 @@ def dataset_names() -> tuple[str, ...]:
     return tuple(sorted(_OPENERS))
 
 
-def _demo(options: dict[str, Any], data_dir: str) -> tfds.core.DatasetBuilder:
+def _prepared(
+    builder: tfds.core.DatasetBuilder, config: tfds.download.DownloadConfig | None = None
+) -> PreparedDataset:
+    builder.download_and_prepare(download_config=config)
+    return PreparedDataset(builder, builder.taxonomy)
+
+
+def _demo(options: dict[str, Any], data_dir: str) -> PreparedDataset:
     name = f"custom-{_digest(options)}" if options else "default"
-    return Demo(config=DemoConfig(name=name, **options), data_dir=data_dir)
+    return _prepared(Demo(config=DemoConfig(name=name, **options), data_dir=data_dir))
 
 
-def _folder(options: dict[str, Any], data_dir: str) -> tfds.core.DatasetBuilder:
+def _folder(options: dict[str, Any], data_dir: str) -> PreparedDataset:
     source = options.get("source")
     if not source:
         raise FolderError("dataset 'folder' needs `source`: an image folder or a tar of one")
@@ -68,7 +77,49 @@ def _folder(options: dict[str, Any], data_dir: str) -> tfds.core.DatasetBuilder:
             f"{source}: its taxonomy.csv changed since {builder.data_dir} was prepared; "
             "give the dataset another `name` or remove that folder"
         )
-    return builder
+    return _prepared(builder)
+
+
+def _imagenet21k(options: dict[str, Any], data_dir: str) -> PreparedDataset:
+    leaves = options.pop("leaves", "all")
+    if leaves not in _IMAGENET21K_LEAVES:
+        raise DatasetError(f"leaves is one of {list(_IMAGENET21K_LEAVES)}, got {leaves!r}")
+    builder = Imagenet21k(config=_IMAGENET21K_LEAVES[leaves], data_dir=data_dir)
+    return _prepared(builder, _prepare_config(**options))
+
+
+def _inat2021(options: dict[str, Any], data_dir: str) -> PreparedDataset:
+    return _prepared(Inat2021(data_dir=data_dir), _prepare_config(**options))
+
+
+def _prepare_config(
+    *,
+    manual_dir: str | None = None,
+    num_workers: int = 1,
+    splits: Sequence[str] | None = None,
+    num_validation: int | None = None,
+) -> PrepareConfig:
+    return PrepareConfig(
+        manual_dir=manual_dir,
+        num_workers=num_workers,
+        splits=None if splits is None else tuple(splits),
+        num_validation=num_validation,
+        show_progress=sys.stderr.isatty(),
+    )
+
+
+def _tfds(options: dict[str, Any], data_dir: str) -> PreparedDataset:
+    """Any TFDS dataset whose labels nest: `name`, and `label_features` finest first."""
+    name = options.pop("name", None)
+    label_features = options.pop("label_features", None)
+    if not name or options:
+        raise DatasetError(
+            "dataset 'tfds' takes `name` (as in cifar100) and `label_features` (finest first); "
+            f"got {sorted(options)} besides"
+        )
+    builder = tfds.builder(name, data_dir=data_dir)
+    builder.download_and_prepare()
+    return open_hierarchy(builder, label_features)
 
 
 def read_taxonomy_fingerprint(source: str) -> str:
@@ -80,7 +131,12 @@ def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:10]
 
 
-_OPENERS: Mapping[str, Callable[[dict[str, Any], str], tfds.core.DatasetBuilder]] = {
+_IMAGENET21K_LEAVES: Mapping[str, str] = {"all": "level0", "present": "present_level0"}
+
+_OPENERS: Mapping[str, Callable[[dict[str, Any], str], PreparedDataset]] = {
     "demo": _demo,
     "folder": _folder,
+    "imagenet21k": _imagenet21k,
+    "inat2021": _inat2021,
+    "tfds": _tfds,
 }

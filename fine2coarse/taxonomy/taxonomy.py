@@ -140,9 +140,8 @@ class Taxonomy:
         """
         if level not in self.levels:
             raise TaxonomyError(f"unknown level {level!r}; this taxonomy has {list(self.levels)}")
-        if self.level_kind == "hops":
-            return [self._hop_ends(leaf, int(level)) for leaf in self.leaf_nodes]
-        found = [self._ancestors_of_rank(leaf, level) for leaf in self.leaf_nodes]
+        rows = self._rows_at(level)
+        found = [rows[leaf] for leaf in self.leaf_nodes]
         bare = [self.node_ids[leaf] for leaf, nodes in zip(self.leaf_nodes, found) if not nodes]
         if bare:
             raise TaxonomyError(
@@ -150,20 +149,89 @@ class Taxonomy:
             )
         return found
 
-    def _hop_ends(self, node: int, num_hops: int) -> tuple[int, ...]:
-        frontier = {node}
-        for _ in range(num_hops):
-            frontier = {upper for lower in frontier for upper in (self.parents[lower] or (lower,))}
-        return tuple(sorted(frontier))
+    def labels_of(self, node: int, level: str) -> tuple[int, ...]:
+        """Nodes that label `node` (a leaf or not) at a level; empty where a rank has none.
 
-    def _ancestors_of_rank(self, node: int, rank: str) -> tuple[int, ...]:
-        seen, pending = {node}, [node]
+        Raises:
+          TaxonomyError: on an unknown level.
+        """
+        if level not in self.levels:
+            raise TaxonomyError(f"unknown level {level!r}; this taxonomy has {list(self.levels)}")
+        return self._rows_at(level)[node]
+
+    @functools.cached_property
+    def children(self) -> tuple[tuple[int, ...], ...]:
+        """Indices of each node's children, in node order."""
+        below: list[list[int]] = [[] for _ in self.node_ids]
+        for node, parents in enumerate(self.parents):
+            for parent in parents:
+                below[parent].append(node)
+        return tuple(map(tuple, below))
+
+    @functools.cached_property
+    def edges(self) -> np.ndarray:
+        """int32 [num_edges, 2]: (parent, child) pairs, sorted by child; parents come first."""
+        pairs = [(up, node) for node, parents in enumerate(self.parents) for up in parents]
+        return np.asarray(pairs, np.int32).reshape(-1, 2)
+
+    def ancestors(self, node: int) -> tuple[int, ...]:
+        """Sorted indices of every node above `node`, itself left out."""
+        return _reachable(node, self.parents)
+
+    def descendants(self, node: int) -> tuple[int, ...]:
+        """Sorted indices of every node below `node`, itself left out."""
+        return _reachable(node, self.children)
+
+    def paths(self, node: int, *, max_paths: int = 1000) -> list[tuple[int, ...]]:
+        """Every path from `node` up to a root, `node` first.
+
+        Raises:
+          TaxonomyError: where there are more than `max_paths`.
+        """
+        finished: list[tuple[int, ...]] = []
+        pending = [(node,)]
         while pending:
-            for parent in self.parents[pending.pop()]:
-                if parent not in seen:
-                    seen.add(parent)
-                    pending.append(parent)
-        return tuple(sorted(n for n in seen if self.ranks[n] == rank))
+            path = pending.pop()
+            above = self.parents[path[-1]]
+            if not above:
+                finished.append(path)
+            pending.extend((*path, parent) for parent in reversed(above))
+            if len(finished) + len(pending) > max_paths:
+                raise TaxonomyError(
+                    f"{self.node_ids[node]!r} has more than {max_paths} paths to a root"
+                )
+        return finished
+
+    @functools.cached_property
+    def _row_cache(self) -> dict[str, list[tuple[int, ...]]]:
+        return {}
+
+    def _rows_at(self, level: str) -> list[tuple[int, ...]]:
+        """For every node the sorted nodes that label it at a level; one sweep, parents first."""
+        if level not in self._row_cache:
+            if self.level_kind == "hops":
+                rows = self._hop_rows(int(level))
+            else:
+                rows = self._rank_rows(level)
+            self._row_cache[level] = rows
+        return self._row_cache[level]
+
+    def _hop_rows(self, num_hops: int) -> list[tuple[int, ...]]:
+        """Where k hops from each node end: where k - 1 hops from its parents end, united."""
+        if num_hops == 0:
+            return [(node,) for node in range(len(self.node_ids))]
+        above = self._rows_at(str(num_hops - 1))
+        return [
+            _united([above[parent] for parent in parents]) if parents else (node,)
+            for node, parents in enumerate(self.parents)
+        ]
+
+    def _rank_rows(self, rank: str) -> list[tuple[int, ...]]:
+        rows: list[tuple[int, ...]] = []
+        for node, parents in enumerate(self.parents):
+            inherited = _united([rows[parent] for parent in parents])
+            rows.append((*inherited, node) if self.ranks[node] == rank else inherited)
+        return rows
 
     def to_json(self) -> str:
         """The taxonomy as JSON text that `from_json` reads back, fingerprint and all."""
@@ -207,6 +275,23 @@ def topological_order(parents: Mapping[str, Sequence[str]]) -> list[str]:
             else:
                 path.append(waiting[0])
     return order
+
+
+def _united(rows: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """The sorted union of sorted tuples; the tuple itself where there is one."""
+    if len(rows) == 1:
+        return rows[0]
+    return tuple(sorted(set().union(*rows)))
+
+
+def _reachable(start: int, neighbours: Sequence[Sequence[int]]) -> tuple[int, ...]:
+    seen, pending = {start}, [start]
+    while pending:
+        for node in neighbours[pending.pop()]:
+            if node not in seen:
+                seen.add(node)
+                pending.append(node)
+    return tuple(sorted(seen - {start}))
 
 
 def table_from_tuples(rows: Sequence[Sequence[int]]) -> np.ndarray:

@@ -1,0 +1,162 @@
+"""What the benchmarks share: sides run as processes of their own, measured from outside."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+
+import psutil
+
+_POLL_SECONDS = 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """One run of one side.
+
+    Attributes:
+      num_images: handled while the clock ran.
+      seconds: wall time of that, as the side itself took it.
+      cpu_seconds: of that, over all its processes.
+      peak_bytes: most memory of all its processes together; pages that they share count once.
+    """
+
+    num_images: int
+    seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+
+    @property
+    def images_per_second(self) -> float:
+        """By the wall's clock."""
+        return self.num_images / self.seconds
+
+    @property
+    def images_per_cpu_second(self) -> float:
+        """What one core does, however busy the machine is with other things."""
+        return self.num_images / self.cpu_seconds
+
+
+def run_side(command: Sequence[str]) -> Measured:
+    """Runs a side, whose last line of output is JSON: num_images, seconds, cpu_seconds."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    peak = [0]
+    watcher = threading.Thread(target=_watch, args=(process.pid, peak))
+    watcher.start()
+    output, errors = process.communicate()
+    watcher.join()
+    if process.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{errors[-3000:]}")
+    result = json.loads(output.strip().splitlines()[-1])
+    return Measured(peak_bytes=peak[0], **result)
+
+
+def _watch(pid: int, peak: list[int]) -> None:
+    while True:
+        try:
+            root = psutil.Process(pid)
+            if root.status() == psutil.STATUS_ZOMBIE:
+                return
+            peak[0] = max(peak[0], sum(map(_memory, [root, *root.children(recursive=True)])))
+        except psutil.NoSuchProcess:
+            return
+        time.sleep(_POLL_SECONDS)
+
+
+def _memory(process: psutil.Process) -> int:
+    try:
+        return process.memory_full_info().pss
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return 0
+
+
+def cpu_seconds() -> float:
+    """CPU time of this process, its threads and its finished children so far."""
+    times = psutil.Process().cpu_times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def report(results: Mapping[str, Sequence[Measured]], ours: str) -> None:
+    """Prints each side's median and the ratios of `ours` to each other side, with their spread."""
+    width = max(map(len, results))
+    print(f"{'side':{width}}  images/s  images/CPU-s  peak MiB")
+    for side, runs in results.items():
+        print(
+            f"{side:{width}}  {_median(runs, 'images_per_second'):8.0f}  "
+            f"{_median(runs, 'images_per_cpu_second'):12.0f}  "
+            f"{_median(runs, 'peak_bytes') / 2**20:8.0f}"
+        )
+    for side, runs in results.items():
+        if side == ours:
+            continue
+        for what in ("images_per_second", "images_per_cpu_second"):
+            ratios = [
+                getattr(mine, what) / getattr(other, what)
+                for mine, other in zip(results[ours], runs)
+            ]
+            print(
+                f"{ours} / {side}, {what.replace('_', ' ')}: {statistics.median(ratios):.2f} "
+                f"({min(ratios):.2f} to {max(ratios):.2f}, {len(ratios)} runs)"
+            )
+
+
+def _median(runs: Sequence[Measured], what: str) -> float:
+    return statistics.median(getattr(run, what) for run in runs)
+
+
+def images_in(archive: pathlib.Path) -> Iterator[tuple[str, bytes]]:
+    """Names and bytes of the images in a tar of per-synset tars."""
+    with tarfile.open(archive) as outer:
+        for inner in outer:
+            with tarfile.open(fileobj=io.BytesIO(outer.extractfile(inner).read())) as tar:
+                for member in tar:
+                    yield member.name, tar.extractfile(member).read()
+
+
+def enlarged(data: bytes, width_px: int) -> bytes:
+    """A JPEG enlarged to the size of a photograph: 4 to 3, quality 90."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(data)) as image:
+        size = (width_px, width_px * 3 // 4)
+        large = image.convert("RGB").resize(size, Image.Resampling.BICUBIC)
+    stream = io.BytesIO()
+    large.save(stream, "JPEG", quality=90)
+    return stream.getvalue()
+
+
+def make_archive(source: pathlib.Path, target: pathlib.Path, count: int, width_px: int) -> int:
+    """Writes `count` images, enlarged where `width_px` is not 0, as a tar of per-synset tars.
+
+    Returns:
+      How many images there are in it.
+    """
+    by_synset: dict[str, list[tuple[str, bytes]]] = {}
+    step = max(1, 40_000 // count)  # so that all synsets take part
+    for number, (name, data) in enumerate(images_in(source)):
+        if number % step == 0 and number // step < count:
+            image = enlarged(data, width_px) if width_px else data
+            by_synset.setdefault(name.split("_")[0], []).append((name, image))
+    with tarfile.open(target, "w") as outer:
+        for synset, files in by_synset.items():
+            stream = io.BytesIO()
+            with tarfile.open(fileobj=stream, mode="w") as inner:
+                for name, data in files:
+                    _add(inner, name, data)
+            _add(outer, f"{synset}.tar", stream.getvalue())
+    return sum(map(len, by_synset.values()))
+
+
+def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
+    info = tarfile.TarInfo(name)
+    info.size = len(data)
+    archive.addfile(info, io.BytesIO(data))

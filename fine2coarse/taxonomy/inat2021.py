@@ -1,0 +1,99 @@
+"""The taxonomy of iNaturalist 2021: eight levels, of which one follows no single rank."""
+
+from __future__ import annotations
+
+import csv
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+
+from fine2coarse.taxonomy.taxonomy import Taxonomy, TaxonomyError
+
+SEPARATOR = "/"
+LINNAEAN_RANKS = ("kingdom", "phylum", "class", "order", "family", "genus")
+SUPERCATEGORY = "supercategory"
+LEVELS = ("species", "genus", "family", "order", "class", "phylum", SUPERCATEGORY, "kingdom")
+
+
+def read_inat2021(path: str | pathlib.Path) -> Taxonomy:
+    """Reads the categories of iNaturalist 2021, leaves in the order of their category ids.
+
+    Node ids are path-qualified (`Animalia/Chordata/Aves/...`), so that the genera which share a
+    name across families stay apart. A supercategory (`supercategory:Birds`) is a second parent
+    of each of its species, for it follows no single rank.
+
+    Args:
+      path: one of the competition's JSON files (`train.json`, `val.json`, ...), its list of
+        categories alone, or a CSV with the same columns.
+
+    Raises:
+      TaxonomyError: naming a category that lacks a rank, repeats an id, or whose name does.
+      FileNotFoundError: where there is no such file.
+    """
+    path = pathlib.Path(path)
+    if path.suffix.lower() == ".csv":
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            categories: list[Mapping] = list(csv.DictReader(file))
+    else:
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise TaxonomyError(f"{path}: expected JSON or a .csv: {error}") from error
+        categories = content.get("categories", []) if isinstance(content, dict) else content
+    return from_categories(categories, where=str(path))
+
+
+def from_categories(categories: Sequence[Mapping], where: str = "categories") -> Taxonomy:
+    """Builds the taxonomy from the competition's records; see `read_inat2021`."""
+    if not categories:
+        raise TaxonomyError(f"{where}: no categories in it")
+    parents: dict[str, tuple[str, ...]] = {}
+    names: dict[str, str] = {}
+    ranks: dict[str, str] = {}
+    leaves: list[str] = []
+    for category in in_order(categories, where):
+        path = _path_of(category, where)
+        supercategory = f"{SUPERCATEGORY}:{category[SUPERCATEGORY]}"
+        parents[supercategory] = ()
+        names[supercategory], ranks[supercategory] = category[SUPERCATEGORY], SUPERCATEGORY
+        above = ""
+        for rank, name in zip((*LINNAEAN_RANKS, "species"), path):
+            node = f"{above}{SEPARATOR}{name}" if above else name
+            parents.setdefault(node, (above,) if above else ())
+            names[node], ranks[node] = name, rank
+            above = node
+        if len(parents[above]) > 1:
+            raise TaxonomyError(f"{where}: category {category['id']}: {above!r} stands there twice")
+        parents[above] = (*parents[above], supercategory)
+        leaves.append(above)
+    return Taxonomy.from_parents(parents, leaves, names=names, ranks=ranks, levels=LEVELS)
+
+
+def in_order(categories: Sequence[Mapping], where: str = "categories") -> list[Mapping]:
+    """The records by their category id: the position of one here is its leaf label.
+
+    Raises:
+      TaxonomyError: naming an id that is no number, or repeats.
+    """
+    by_id: dict[int, Mapping] = {}
+    for category in categories:
+        try:
+            category_id = int(category["id"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise TaxonomyError(f"{where}: a category without a numeric id: {category}") from error
+        if category_id in by_id:
+            raise TaxonomyError(f"{where}: category id {category_id} repeats")
+        by_id[category_id] = category
+    return [by_id[category_id] for category_id in sorted(by_id)]
+
+
+def _path_of(category: Mapping, where: str) -> list[str]:
+    fields = (*LINNAEAN_RANKS, "name", SUPERCATEGORY)
+    for field in fields:
+        name = category.get(field)
+        if not isinstance(name, str) or not name.strip() or SEPARATOR in name:
+            raise TaxonomyError(
+                f"{where}: category {category['id']}: expected a {field} without "
+                f"{SEPARATOR!r}, got {name!r}"
+            )
+    return [category[field] for field in fields[:-1]]

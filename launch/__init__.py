@@ -1,0 +1,1 @@
+"""Programs: thin, and the only place that knows flags."""

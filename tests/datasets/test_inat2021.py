@@ -1,0 +1,222 @@
+"""inat2021: annotations joined by id, eight levels, what is missing on either side."""
+
+from __future__ import annotations
+
+import pathlib
+import shutil
+import tempfile
+
+import pytest
+import tensorflow_datasets as tfds
+
+from fine2coarse.datasets import inat2021
+from fine2coarse.datasets.archives import SourceError
+from fine2coarse.datasets.leveled import PrepareConfig
+from fine2coarse.taxonomy.inat2021 import LEVELS
+from tests.datasets import fakes
+
+
+def prepare(manual_dir, data_dir, level="species", **settings):
+    builder = tfds.builder(f"inat2021/{level}", data_dir=data_dir)
+    builder.download_and_prepare(download_config=PrepareConfig(manual_dir=manual_dir, **settings))
+    return builder
+
+
+def make_all(folder, **options):
+    """All three splits; the images of `mini` are in `train` too, as in the real one."""
+    fakes.inat_split(folder, "train", 5, **options)
+    fakes.inat_split(folder, "train_mini", 2, **options)
+    fakes.inat_split(folder, "val", 1, first_id=1000, **options)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("inat2021")
+    make_all(folder / "manual")
+    prepare(folder / "manual", folder / "data", "kingdom")
+    return folder / "data"
+
+
+def test_splits_features_and_bytes(prepared):
+    builder = tfds.builder("inat2021", data_dir=prepared)
+    assert {name: info.num_examples for name, info in builder.info.splits.items()} == {
+        "train": 20,
+        "mini": 8,
+        "val": 4,
+    }
+    examples = builder.as_dataset(split="val", decoders={"image": tfds.decode.SkipDecoding()})
+    found = {
+        (e["image_id"], e["file_name"], e["label"]): e["image"]
+        for e in examples.as_numpy_iterator()
+    }
+    name = "val/00002_Pieris_japonica/000003ea.jpg"
+    assert found[b"1002", name.encode(), 2] == fakes.jpeg(1002)
+    report = builder.report()
+    assert (report.num_files, report.classes_seen, report.num_classes) == (32, 4, 4)
+    assert not report.skipped
+
+
+def test_eight_levels_from_one_copy(prepared):
+    expected = {
+        "kingdom": 2, "supercategory": 3, "phylum": 3, "class": 3, "order": 3, "family": 3,
+        "genus": 3, "species": 4,
+    }  # fmt: skip
+    assert set(expected) == set(LEVELS)
+    for level, num_classes in expected.items():
+        dataset, info = tfds.load(
+            f"inat2021/{level}", split="val", data_dir=prepared, with_info=True
+        )
+        label = info.features["label"]
+        assert (label.num_classes, len(label.names)) == (num_classes, num_classes)
+        labels = [int(example["label"]) for example in dataset.as_numpy_iterator()]
+        assert len(labels) == 4
+        assert len(set(labels)) == num_classes
+    assert {path.name for path in (prepared / "inat2021").iterdir()} == {"species", ".config"}
+
+
+def test_genera_of_one_name_are_kept_apart(prepared):
+    dataset, info = tfds.load("inat2021/genus", split="val", data_dir=prepared, with_info=True)
+    names = info.features["label"].names
+    of_image = {e["image_id"]: names[e["label"]] for e in dataset.as_numpy_iterator()}
+    assert of_image == {
+        b"1000": "Lumbricus",
+        b"1001": "Animalia/Arthropoda/Insecta/Lepidoptera/Pieridae/Pieris",
+        b"1002": "Plantae/Tracheophyta/Magnoliopsida/Ericales/Ericaceae/Pieris",
+        b"1003": "Animalia/Arthropoda/Insecta/Lepidoptera/Pieridae/Pieris",
+    }
+
+
+def test_a_supercategory_called_like_a_kingdom_is_another_class(prepared):
+    dataset, info = tfds.load(
+        "inat2021/supercategory", split="val", data_dir=prepared, with_info=True
+    )
+    names = info.features["label"].names
+    assert sorted(names) == ["Animalia", "Insects", "Plants"]
+    of_image = {e["image_id"]: names[e["label"]] for e in dataset.as_numpy_iterator()}
+    assert of_image[b"1001"] == "Insects"
+    kingdoms = tfds.builder("inat2021/kingdom", data_dir=prepared).info.features["label"].names
+    assert sorted(kingdoms) == ["Animalia", "Plantae"]
+
+
+def spoil(content: dict, files: dict) -> None:
+    """One of each thing that the annotations can get wrong."""
+    names = [image["file_name"] for image in content["images"]]
+    content["annotations"] = [a for a in content["annotations"] if a["image_id"] != 0]
+    for annotation in content["annotations"]:
+        if annotation["image_id"] == 1:
+            annotation["category_id"] = 77
+    content["annotations"].append({"id": 5, "image_id": 555, "category_id": 0})
+    content["annotations"].append({"id": 6, "image_id": 3, "category_id": 2})
+    del files[names[2]]
+    files["val/stray.jpg"] = fakes.jpeg(9)
+    files["val/../../x.jpg"] = fakes.jpeg(10)
+
+
+def test_what_does_not_join_is_reported(tmp_path):
+    fakes.inat_split(tmp_path / "manual", "val", 3, change=spoil)
+    builder = prepare(tmp_path / "manual", tmp_path / "data", splits=("val",))
+    lumbricus, pieris = "val: val/00000_Lumbricus_terrestris/", "val: val/00001_Pieris_rapae/"
+    assert fakes.skipped(builder.data_dir) == {
+        f"{lumbricus}00000000.jpg": "image without annotation",
+        f"{lumbricus}00000001.jpg": "unknown category id",
+        f"{lumbricus}00000002.jpg": "image missing from the archive",
+        f"{pieris}00000003.jpg": "annotations that disagree",
+        "val: annotation 5": "annotation without image",
+        "val: val/stray.jpg": "file that the annotations do not list",
+        "val/../../x.jpg": "unsafe path",
+    }
+    report = builder.report()
+    assert report.splits == {"val": 12 - 4}
+    assert report.num_files == 12 - 1 + 2
+    assert not list(tmp_path.rglob("x.jpg"))
+
+
+def test_a_folder_and_a_plain_tar_give_the_same_shards(prepared, tmp_path):
+    import gzip
+    import tarfile
+
+    make_all(tmp_path / "zipped")
+    for name in ("train", "train_mini", "val"):
+        tar = gzip.decompress((tmp_path / "zipped" / f"{name}.tar.gz").read_bytes())
+        for kind in ("tar", "folder"):
+            (tmp_path / kind).mkdir(exist_ok=True)
+            shutil.copy(tmp_path / "zipped" / f"{name}.json.tar.gz", tmp_path / kind)
+        (tmp_path / "tar" / f"{name}.tar").write_bytes(tar)
+        with tarfile.open(tmp_path / "tar" / f"{name}.tar") as archive:
+            archive.extractall(tmp_path / "folder", filter="data")
+    reference = fakes.content_of(prepared / "inat2021" / "species" / "1.0.0")
+    for kind in ("tar", "folder"):
+        builder = prepare(tmp_path / kind, tmp_path / f"data_{kind}")
+        content = fakes.content_of(builder.data_dir)
+        shards = {name: data for name, data in content.items() if "tfrecord" in name}
+        assert len(shards) == 3
+        assert all(reference[name] == data for name, data in shards.items())
+
+
+def test_only_the_splits_asked_for_are_looked_for(tmp_path):
+    fakes.inat_split(tmp_path / "manual", "train_mini", 1)
+    builder = prepare(tmp_path / "manual", tmp_path / "data", splits=("mini",))
+    assert list(builder.info.splits) == ["mini"]
+    with pytest.raises(ValueError, match=r"has no splits \['test'\]; it has"):
+        prepare(tmp_path / "manual", tmp_path / "other", splits=("test",))
+
+
+def test_real_urls_and_sizes():
+    infos = inat2021.Inat2021.url_infos
+    assert set(infos) == {
+        f"{inat2021.URL}{name}{suffix}"
+        for name in inat2021.ARCHIVES.values()
+        for suffix in (".tar.gz", ".json.tar.gz")
+    }
+    assert infos[f"{inat2021.URL}train.tar.gz"].size == 239_909_164_970
+    assert infos[f"{inat2021.URL}val.json.tar.gz"].size == 9_797_665
+    assert all(len(info.checksum) == 64 for info in infos.values())
+
+
+def test_broken_annotations_are_errors(tmp_path):
+    fakes.inat_split(tmp_path / "manual", "val", 1)
+    path = tmp_path / "manual" / "val.json"
+    path.write_text('{"images": [], "annotations": []}')
+    with pytest.raises(SourceError, match=r"val.json: the annotations lack \['categories'\]"):
+        prepare(tmp_path / "manual", tmp_path / "data", splits=("val",))
+    path.write_text("{nonsense")
+    with pytest.raises(SourceError, match="not JSON"):
+        prepare(tmp_path / "manual", tmp_path / "data", splits=("val",))
+
+
+def test_splits_with_other_categories_are_an_error(tmp_path):
+    def rename(content, files):
+        content["categories"][0]["genus"] = "Other"
+
+    fakes.inat_split(tmp_path / "manual", "val", 1)
+    fakes.inat_split(tmp_path / "manual", "train_mini", 1, change=rename)
+    with pytest.raises(SourceError, match="the categories of mini and val differ"):
+        prepare(tmp_path / "manual", tmp_path / "data", splits=("mini", "val"))
+
+
+class Inat2021Test(tfds.testing.DatasetBuilderTestCase):
+    """TFDS's own checks of a builder, downloads faked."""
+
+    DATASET_CLASS = inat2021.Inat2021
+    SPLITS = {"train": 12, "mini": 8, "val": 4}
+    OVERLAPPING_SPLITS = ("train", "mini")
+    BUILDER_CONFIG_NAMES_TO_TEST = ("species", "genus", "supercategory")
+    DL_DOWNLOAD_RESULT = {
+        f"{split}/{part}": f"{name}{suffix}"
+        for split, name in inat2021.ARCHIVES.items()
+        for part, suffix in (("images", ".tar.gz"), ("annotations", ".json.tar.gz"))
+    }
+
+    @classmethod
+    def setUpClass(cls):
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="f2c-inat2021-"))
+        fakes.inat_split(folder, "train", 3)
+        fakes.inat_split(folder, "train_mini", 2)
+        fakes.inat_split(folder, "val", 1, first_id=1000)
+        cls.EXAMPLE_DIR = folder
+        super().setUpClass()
+
+    @classmethod
+    def tearDownClass(cls):
+        super().tearDownClass()
+        shutil.rmtree(cls.EXAMPLE_DIR)

@@ -1,0 +1,149 @@
+"""launch/levels.py and launch/prepare.py as a user meets them."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from tests.datasets import fakes
+
+_ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def launch(program: str, *arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, f"launch/{program}.py", *arguments],
+        cwd=_ROOT,
+        env={**os.environ, "PYTHONPATH": str(_ROOT)},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_levels_of_imagenet21k(shared_data):
+    synsets = shared_data / "imagenet21k_synsets.txt"
+    arguments = ("--taxonomy=imagenet21k", f"--synsets={synsets}", "--format=json")
+    levels = json.loads(launch("levels", *arguments).stdout)
+    assert [level["num_classes"] for level in levels[:5]] == [21843, 5995, 2281, 1038, 519]
+    assert [level["level"] for level in levels] == [str(number) for number in range(13)]
+    assert levels[1]["multi_label_leaves"] == 453
+    assert levels[1]["max_labels"] == 3
+
+
+def test_levels_of_inat2021(shared_data):
+    categories = shared_data / "inat2021" / "categories.csv"
+    shown = launch("levels", "--taxonomy=inat2021", f"--categories={categories}").stdout
+    genus = next(line for line in shown.splitlines() if line.startswith("genus"))
+    assert genus.split()[1:3] == ["4900", "4884"]
+
+
+def test_a_node_and_its_labels():
+    shown = launch("levels", "--taxonomy=imagenet21k", "--node=n02084071").stdout
+    assert "parents: n02083346 (canine, canid), n01317541 (domestic animal" in shown
+    assert shown.count("path: ") == 2
+    assert "level 1: n01317541" in shown
+
+
+def test_levels_of_a_csv(tmp_path):
+    path = tmp_path / "own.csv"
+    path.write_text("fine,coarse\na,x\nb,x\nc,y\n")
+    levels = json.loads(launch("levels", f"--taxonomy={path}", "--format=json").stdout)
+    assert [level["num_classes"] for level in levels] == [3, 2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "--taxonomy is imagenet21k, inat2021 or FILE.csv"),
+        (["--taxonomy=birds"], "got 'birds'"),
+        (["--taxonomy=inat2021"], "needs --categories=FILE"),
+        (["--taxonomy=birds.csv"], "No such file"),
+        (["--taxonomy=imagenet21k", "--node=n1"], "no node 'n1'"),
+        (["--taxonomy=imagenet21k", "--categories=x"], "goes with --taxonomy=inat2021"),
+    ],
+)
+def test_mistakes_in_levels_are_told(arguments, message):
+    shown = launch("levels", *arguments)
+    assert shown.returncode != 0
+    assert message in shown.stdout + shown.stderr
+    assert "Traceback" not in shown.stderr
+
+
+@pytest.mark.parametrize("program", ["levels", "prepare", "wordnet_table"])
+def test_help_imports_nothing_heavy(program):
+    code = (
+        "import runpy, sys\n"
+        f"sys.argv = ['{program}', '--help']\n"
+        "sys.path.insert(0, 'launch')\n"
+        "try:\n"
+        f"    runpy.run_path('launch/{program}.py', run_name='__main__')\n"
+        "except SystemExit:\n"
+        "    pass\n"
+        "print([name for name in ('tensorflow', 'keras', 'matplotlib') if name in sys.modules])\n"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], cwd=_ROOT, capture_output=True, text=True)
+    assert shown.stdout.strip().endswith("[]")
+
+
+def test_prepare_and_its_summary(tmp_path):
+    files = fakes.small_files(3)
+    files["n01443537"]["n01443537_0.JPEG"] = b"no image"
+    fakes.whole_tar(tmp_path / "manual", files)
+    summary = tmp_path / "summary.json"
+    arguments = (
+        "--dataset=imagenet21k/present_level2",
+        f"--manual_dir={tmp_path / 'manual'}",
+        f"--data_dir={tmp_path / 'data'}",
+        "--num_validation=2",
+        f"--summary={summary}",
+    )
+    shown = launch("prepare", *arguments)
+    assert shown.returncode == 0, shown.stderr
+    assert "examples    train 9, validation 2" in shown.stdout
+    assert "skipped     not an image 1" in shown.stdout
+    assert "needed" in shown.stderr
+    found = json.loads(summary.read_text())
+    assert found.pop("seconds") > 0
+    assert found.pop("folder") == str(tmp_path / "data/imagenet21k/present_level0/1.0.0")
+    assert found == {
+        "dataset": "imagenet21k/present_level2/1.0.0",
+        "source": "tar of per-synset tars",
+        "num_files": 12,
+        "splits": {"train": 9, "validation": 2},
+        "num_classes": 4,
+        "classes_seen": 4,
+        "skipped": {"not an image": 1},
+        "transcoded": {},
+        "duplicate_groups": 0,
+        "duplicate_files": 0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dataset=cifar"], "--dataset is one of imagenet21k, inat2021; got cifar"),
+        (["--dataset=inat2021"], "--data_dir=FOLDER says where"),
+        (["--dataset=imagenet21k", "--data_dir=x"], "needs --manual_dir=FOLDER"),
+        (["--dataset=inat2021", "--data_dir=x", "--manual_dir=nowhere"], "no folder nowhere"),
+        (["--dataset=inat2021", "--data_dir=x", "--num_workers=0"], "positive integer"),
+        (["--dataset=inat2021", "--data_dir=x", "more"], "unexpected arguments: ['more']"),
+        (["--dataset=inat2021/tribe", "--data_dir=x"], "inat2021 has no 'tribe'; it has"),
+        pytest.param(
+            ["--dataset=inat2021", "--data_dir=x", "--splits=test"],
+            "no splits ['test']",
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_mistakes_in_prepare_are_told(arguments, message, tmp_path):
+    arguments = [argument.replace("data_dir=x", f"data_dir={tmp_path}") for argument in arguments]
+    shown = launch("prepare", *arguments)
+    assert shown.returncode != 0
+    assert message in shown.stdout + shown.stderr
+    assert "Traceback" not in shown.stderr
