@@ -111,6 +111,9 @@ def _run(workdir: pathlib.Path, names: list[str]) -> pathlib.Path:
 
 def _keras_patches(workdir):
     """The default question, asked of the same network in Keras on the demo's pictures."""
+    from _start import start_tensorflow
+
+    start_tensorflow()
     from fine2coarse.experiment import keras_patches
     from fine2coarse.theory.experiments import Experiment
     from fine2coarse.theory.pictures import Line, Picture

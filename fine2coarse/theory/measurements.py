@@ -78,7 +78,7 @@ def alignment(network: Network, data: MultiViewData, leaf_to_class) -> dict[str,
 def alignment_ratio(network: Network, data: MultiViewData, leaf_to_class) -> np.ndarray:
     """Largest fine alignment over largest common alignment, each averaged over subclasses: [S]."""
     largest = alignment(network, data, leaf_to_class)
-    return largest["fine"].mean(-1) / largest["common"].mean(-1)
+    return _mean_of_last(largest["fine"]) / _mean_of_last(largest["common"])
 
 
 def growth_ratio(before: Network, after: Network, data: MultiViewData) -> np.ndarray:
@@ -99,7 +99,12 @@ def growth_ratio(before: Network, after: Network, data: MultiViewData) -> np.nda
     leaves, classes = np.arange(data.num_leaves), np.arange(data.num_superclasses)
     fine = _mean_growth(before, after, data.superclass_of(leaves), data.fine_axis(leaves))
     common = _mean_growth(before, after, classes, data.common_axis(classes))
-    return fine.mean(-1) / common.mean(-1)
+    return _mean_of_last(fine) / _mean_of_last(common)
+
+
+def _mean_of_last(values):
+    # Contiguous, so that a seed's sum has one order, whatever number of seeds lies beside it.
+    return np.ascontiguousarray(values, np.float64).mean(-1)
 
 
 def _mean_growth(before, after, outputs, axes):

@@ -42,8 +42,9 @@ def test_the_same_seed_gives_the_same_numbers_whatever_runs_beside_it():
     rows = run_experiment(experiment, 6)
     assert rows == run_experiment(experiment, 6)
     assert rows == run_experiment(experiment, 6, num_workers=2)
-    alone = run_trial(experiment.trials[1], (5,))
-    assert alone == [r for r in rows if r["curve"] == "fine" and r["seed"] == 5]
+    for seed in range(6):
+        alone = run_trial(experiment.trials[1], (seed,))
+        assert alone == [r for r in rows if r["curve"] == "fine" and r["seed"] == seed]
     assert len({row["train_loss"] for row in rows if row["step"] == 10}) == 12
 
 
