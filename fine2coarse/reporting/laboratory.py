@@ -52,7 +52,7 @@ def draw(
 ) -> None:
     """Draws lines with 95% bands to a PNG file.
 
-    x_scale: "linear", "log2", "log10" or "symlog" (logarithmic from 1 on, with zero).
+    x_scale: "linear", "log2", "log10" or "symlog" (logarithmic, with zero).
     reference: height of a dashed horizontal line.
 
     Raises:
@@ -83,7 +83,7 @@ def _scale_axis(axes, x_scale, values):
         "linear": {"value": "linear"},
         "log2": {"value": "log", "base": 2},
         "log10": {"value": "log"},
-        "symlog": {"value": "symlog", "linthresh": 1},
+        "symlog": {"value": "symlog", "linthresh": min((v for v in values if v > 0), default=1)},
     }
     if x_scale not in scales:
         raise ValueError(f"x_scale is {x_scale!r}: expected one of {', '.join(scales)}")

@@ -190,8 +190,9 @@ def _hard_share(scale):
         (0.0, 0.01, 0.03, 0.1, 0.3),
     )
     picture = Picture(
-        "hard_share", "value", "share of hard images in training", _ERROR, (_COARSE, _FINE)
-    )
+        "hard_share", "value", "share of hard images in training", _ERROR, (_COARSE, _FINE),
+        x_scale="symlog",
+    )  # fmt: skip
     question = "What if training images are hard now and then?"
     return Experiment("hard_share", question, trials, (picture,))
 

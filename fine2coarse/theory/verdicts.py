@@ -170,7 +170,7 @@ def _label_noise(rows):
 def _samples(rows):
     fine = select(rows, curve="fine")
     made = [
-        _gets_hard(f"n = {n:g}, fine", select(fine, value=n), is_asked=n < 128)
+        _gets_hard(f"n = {n:g}, fine", select(fine, value=n), is_asked=n < 512)
         for n in settings_of(rows)
     ]
     return [_misses_hard("Any n, coarse", select(rows, curve="coarse")), *made]
