@@ -124,9 +124,8 @@ def test_best_of_chooses_on_held_out_training_images(pretrained, tmp_path, strat
 
 
 def test_best_weights_on_validation_are_the_final_ones(tmp_path, strategy, capsys):
-    run = with_phase(
-        make_run(), total_steps=20, validation_share=0.25, validate_every_steps=5, final_weights="best"
-    )  # fmt: skip
+    validation = {"validation_share": 0.25, "validate_every_steps": 5, "final_weights": "best"}
+    run = with_phase(make_run(), total_steps=20, **validation)
     result = execute(run, RunFolder(tmp_path), strategy)
     rows = [row for row in RunFolder(tmp_path).metrics() if row["validation_accuracy"]]
     assert [row["step"] for row in rows] == ["5", "10", "15", "20"]
@@ -157,10 +156,14 @@ def test_start_from_a_preset(tmp_path, strategy):
 
     preset = tmp_path / "preset"
     source = keras_hub.models.ResNetBackbone(
-        input_conv_filters=[64], input_conv_kernel_sizes=[7], stackwise_num_filters=[64, 128, 256, 512],
-        stackwise_num_blocks=[2, 2, 2, 2], stackwise_num_strides=[1, 2, 2, 2],
-        block_type="basic_block", image_shape=(32, 32, 3),
-    )  # fmt: skip
+        input_conv_filters=[64],
+        input_conv_kernel_sizes=[7],
+        stackwise_num_filters=[64, 128, 256, 512],
+        stackwise_num_blocks=[2, 2, 2, 2],
+        stackwise_num_strides=[1, 2, 2, 2],
+        block_type="basic_block",
+        image_shape=(32, 32, 3),
+    )
     source.save_to_preset(str(preset))
     from fine2coarse.experiment.start import start_weights
 
