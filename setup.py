@@ -46,7 +46,7 @@ _BESIDE_TPU = [
     "tokenizers>=0.20,<1",
 ]
 _TEST = ["pytest>=8,<10", "dill>=0.3.8,<0.5", "scikit-learn>=1.5,<2"]
-_CLUSTERS = ["faiss-cpu>=1.9,<2"]
+_CLUSTERS = ["faiss-cpu>=1.15,<2"]
 
 setup(
     name="fine2coarse",

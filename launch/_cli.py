@@ -47,7 +47,7 @@ def data_folder() -> str:
     return (
         DATA_DIR.value
         or os.environ.get("TFDS_DATA_DIR")
-        or str(pathlib.Path(WORKDIR.value) / "data")
+        or str(pathlib.Path(WORKDIR.value or ".") / "data")
     )
 
 

@@ -60,8 +60,10 @@ def _prepared(
 
 
 def _demo(options: dict[str, Any], data_dir: str) -> PreparedDataset:
-    name = f"custom-{_digest(options)}" if options else "default"
-    return _prepared(Demo(config=DemoConfig(name=name, **options), data_dir=data_dir))
+    if not options:
+        return _prepared(Demo(data_dir=data_dir))
+    config = DemoConfig(name=f"custom-{_digest(options)}", **options)
+    return _prepared(Demo(config=config, data_dir=data_dir))
 
 
 def _folder(options: dict[str, Any], data_dir: str) -> PreparedDataset:

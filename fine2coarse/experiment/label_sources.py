@@ -2,84 +2,66 @@
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
+from typing import Any
 
 from fine2coarse.data.examples import Examples
 from fine2coarse.experiment.recipe import LabelSpec
 from fine2coarse.experiment.strict import RecipeError
-from fine2coarse.labels import sources
-from fine2coarse.labels.space import LabelSpace
+from fine2coarse.labels.image_index import ImageIndex
+from fine2coarse.labels.space import LabelSpace, LabelSpaceError
+from fine2coarse.labels.spec import Context
+from fine2coarse.labels.spec_mapping import from_mapping
 from fine2coarse.taxonomy.taxonomy import Taxonomy
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class LabelContext:
-    """What a source may draw on.
+def label_context(
+    taxonomy: Taxonomy, train: Examples, evaluate: Examples, dataset_fingerprint: str
+) -> Context:
+    """What label spaces are made for; they are made from the training images.
 
-    Attributes:
-      taxonomy: of the dataset.
-      train: the training images.
-      dataset_fingerprint: of the prepared data.
-      target: the coarse task's label space; None while that itself is made.
-      seed: of the run.
+    The images evaluated on are labelled by the same functions.
     """
+    images = ImageIndex.of_splits(
+        {
+            "train": (train.image_ids, train.leaf_labels),
+            "evaluate": (evaluate.image_ids, evaluate.leaf_labels),
+        },
+        "train",
+        dataset_fingerprint=dataset_fingerprint,
+        taxonomy_fingerprint=taxonomy.fingerprint,
+    )
+    return Context(taxonomy, images)
 
-    taxonomy: Taxonomy
-    train: Examples
-    dataset_fingerprint: str
-    target: LabelSpace | None
-    seed: int
+
+def indexed_context(dataset: Any, train_split: str, other_splits: Sequence[str] = ()) -> Context:
+    """The same from a `PreparedDataset`, without reading a pixel.
+
+    Args:
+      dataset: the prepared dataset.
+      train_split: the split that label spaces are made from.
+      other_splits: splits to label as well; all others where empty.
+    """
+    names = [train_split, *(other_splits or (s for s in dataset.splits if s != train_split))]
+    indexes = {name: dataset.index(name) for name in names}
+    images = ImageIndex.of_splits(
+        {name: (index.image_ids, index.labels) for name, index in indexes.items()},
+        train_split,
+        dataset_fingerprint=dataset.fingerprint,
+        taxonomy_fingerprint=dataset.taxonomy.fingerprint,
+    )
+    return Context(dataset.taxonomy, images)
 
 
-def make_label_space(spec: LabelSpec, context: LabelContext) -> LabelSpace:
+def make_label_space(spec: LabelSpec, context: Context) -> LabelSpace:
     """Makes a label space.
 
     Raises:
       RecipeError: on an unknown source or option.
+      LabelSpaceError: where the space cannot be made of this data.
     """
-    if spec.source not in SOURCES:
-        close = difflib.get_close_matches(spec.source, SOURCES, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise RecipeError(
-            f"unknown label source {spec.source!r}{hint} There are: {', '.join(sorted(SOURCES))}"
-        )
     try:
-        return SOURCES[spec.source](context, **spec.options)
-    except TypeError as error:
-        raise RecipeError(f"label source {spec.source!r}: {error}") from error
-
-
-def _level(context: LabelContext, level: str) -> LabelSpace:
-    return sources.level(context.taxonomy, level)
-
-
-def _random(
-    context: LabelContext, num_classes: int | None = None, as_many_as_level: str | None = None
-) -> LabelSpace:
-    """As many classes as given, or as a level has."""
-    if (num_classes is None) == (as_many_as_level is None):
-        raise RecipeError("label source 'random' takes num_classes or as_many_as_level")
-    if as_many_as_level is not None:
-        num_classes = sources.level(context.taxonomy, as_many_as_level).num_classes
-    return sources.random_within(
-        context.train.targets(context.target),
-        context.train.image_ids,
-        num_classes=num_classes,
-        seed=context.seed,
-        dataset_fingerprint=context.dataset_fingerprint,
-    )
-
-
-def _per_image(context: LabelContext) -> LabelSpace:
-    return sources.per_image(
-        context.train.image_ids, dataset_fingerprint=context.dataset_fingerprint
-    )
-
-
-SOURCES: Mapping[str, Callable[..., LabelSpace]] = {
-    "level": _level,
-    "random": _random,
-    "per_image": _per_image,
-}
+        source = from_mapping({"source": spec.source, "options": spec.options})
+    except LabelSpaceError as error:
+        raise RecipeError(str(error)) from error
+    return source.build(context)

@@ -49,8 +49,8 @@ class LabelSpec:
     """A label space to be made.
 
     Attributes:
-      source: one of `label_sources.SOURCES`.
-      options: what that source takes, e.g. `level`.
+      source: one of `labels.spec_mapping.source_names()`.
+      options: the fields of that source's record in `labels.spec`, e.g. `level`.
     """
 
     source: str

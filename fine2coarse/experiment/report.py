@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from fine2coarse.experiment import results
-from fine2coarse.experiment.recipe import BASELINE, Recipe
+from fine2coarse.experiment.recipe import BASELINE, LabelSpec, Recipe
 from fine2coarse.reporting import page
 from fine2coarse.reporting.figures import COLOURS, MARKERS, saved_figure
 
@@ -51,11 +51,19 @@ def draw_granularity(path: pathlib.Path, recipe: Recipe, rows: Sequence[results.
 
 
 def _kinds(recipe: Recipe) -> Mapping[str, str]:
-    """Arm → the series it is drawn in: all taxonomy levels share one."""
-    return {
-        arm: "taxonomy level" if spec.source == "level" else arm
-        for arm, spec in recipe.arms.items()
-    }
+    """Arm → the series it is drawn in: levels share one, and so do clusters and random ids."""
+    return {arm: _kind(arm, spec) for arm, spec in recipe.arms.items()}
+
+
+def _kind(arm: str, spec: LabelSpec) -> str:
+    if spec.source == "level":
+        return "taxonomy level"
+    aligned = spec.options.get("aligned", True)
+    if spec.source == "clusters":
+        return f"clusters {'within the target' if aligned else 'of the whole set'}"
+    if spec.source == "random":
+        return f"random, {'aligned' if aligned else 'unaligned'}"
+    return arm
 
 
 def _draw_panel(

@@ -20,7 +20,7 @@ from fine2coarse.data.examples import (
 )
 from fine2coarse.experiment import results
 from fine2coarse.experiment.best_of import best_of
-from fine2coarse.experiment.label_sources import LabelContext, make_label_space
+from fine2coarse.experiment.label_sources import label_context, make_label_space
 from fine2coarse.experiment.phases import Run, execute
 from fine2coarse.experiment.progress import ProgressBar
 from fine2coarse.experiment.recipe import BASELINE, Recipe
@@ -69,7 +69,7 @@ def load_study_data(recipe: Recipe, dataset: Any) -> StudyData:
     """
     train = open_examples(dataset, recipe.dataset.train_split, recipe.dataset.storage)
     evaluate = open_examples(dataset, recipe.dataset.eval_split, recipe.dataset.storage)
-    base = LabelContext(dataset.taxonomy, train, dataset.fingerprint, None, seed=0)
+    base = label_context(dataset.taxonomy, train, evaluate, dataset.fingerprint)
     target = make_label_space(recipe.target, base)
     train.targets(target)
     evaluate.targets(target)

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 
 KEYED_BY = ("leaf", "image")
+_STRING_FIELDS = ("class_ids", "class_names", "image_ids")
+_META_FIELDS = ("keyed_by", "name", "dataset_fingerprint", "source")
 
 
 class LabelSpaceError(ValueError):
@@ -49,6 +51,8 @@ class LabelSpace:
 
     def __post_init__(self) -> None:
         """Checks shapes, ranges, padding and uniqueness."""
+        if np.asarray(self.table).dtype.kind not in "iu":
+            raise LabelSpaceError(f"table must be of integers, got {np.asarray(self.table).dtype}")
         table = np.ascontiguousarray(self.table, dtype=np.int32)
         table.setflags(write=False)
         object.__setattr__(self, "table", table)
@@ -125,9 +129,7 @@ class LabelSpace:
         """Writes `path` (.npz, arrays only) and beside it `path`.json, each whole or not at all."""
         path = pathlib.Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        meta = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        for array_field in ("table", "image_ids", "class_ids", "class_names"):
-            del meta[array_field]
+        meta = {field: getattr(self, field) for field in _META_FIELDS}
         meta |= {"source": dict(self.source), "fingerprint": self.fingerprint}
         meta |= {"num_classes": self.num_classes, "num_rows": len(self.table)}
         partial = path.with_name(path.name + ".tmp")
@@ -135,9 +137,7 @@ class LabelSpace:
             np.savez_compressed(
                 file,
                 table=self.table,
-                class_ids=np.asarray(self.class_ids, np.str_),
-                class_names=np.asarray(self.class_names, np.str_),
-                image_ids=np.asarray(self.image_ids, np.str_),
+                **{field: _packed(getattr(self, field)) for field in _STRING_FIELDS},
             )
         json_path = path.with_name(path.name + ".json")
         json_partial = json_path.with_name(json_path.name + ".tmp")
@@ -156,22 +156,25 @@ class LabelSpace:
         try:
             meta = json.loads(path.with_name(path.name + ".json").read_text(encoding="utf-8"))
             with np.load(path, allow_pickle=False) as arrays:
-                strings = {
-                    key: tuple(arrays[key].tolist())
-                    for key in ("class_ids", "class_names", "image_ids")
-                }
                 space = cls(
                     table=arrays["table"],
-                    **strings,
-                    **{
-                        key: meta[key]
-                        for key in ("keyed_by", "name", "dataset_fingerprint", "source")
-                    },
+                    **{field: _unpacked(arrays[field]) for field in _STRING_FIELDS},
+                    **{field: meta[field] for field in _META_FIELDS},
                 )
-        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            fingerprint = meta["fingerprint"]
+        except (OSError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise LabelSpaceError(
                 f"{path}: not a label space written by LabelSpace.save (with its .json): {error}"
             ) from error
-        if space.fingerprint != meta["fingerprint"]:
+        if space.fingerprint != fingerprint:
             raise LabelSpaceError(f"{path}: content does not match the fingerprint in its .json")
         return space
+
+
+def _packed(strings: Sequence[str]) -> np.ndarray:
+    """Strings as JSON in bytes: NumPy's own string arrays pad each to the longest, by 4 bytes."""
+    return np.frombuffer(json.dumps(strings, ensure_ascii=False).encode(), np.uint8)
+
+
+def _unpacked(packed: np.ndarray) -> tuple[str, ...]:
+    return tuple(map(str, json.loads(packed.tobytes().decode())))

@@ -1,0 +1,287 @@
+"""Label spaces as a configuration names them: one small record for each way to make one.
+
+A configuration says `{"source": "cut", "options": {"num_classes": 23}}`; `spec_mapping` makes
+a record of that, and the record makes a label space of a `Context`. Records whose classes must not
+straddle the target's say `aligned=True`: the target is the context's. A `seed` of None is the
+context's, so that every run of a study draws its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from fine2coarse.labels import sources
+from fine2coarse.labels.clusters import Centroids
+from fine2coarse.labels.embeddings import Embeddings
+from fine2coarse.labels.image_index import ImageIndex
+from fine2coarse.labels.kmeans import KMeansSpec
+from fine2coarse.labels.space import LabelSpace, LabelSpaceError
+from fine2coarse.taxonomy.taxonomy import Taxonomy
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Context:
+    """What label spaces are made for.
+
+    Attributes:
+      taxonomy: of the dataset.
+      images: of the dataset.
+      target: the coarse task, which aligned spaces stay within; None where there is none.
+      seed: of draws whose record names none.
+    """
+
+    taxonomy: Taxonomy
+    images: ImageIndex
+    target: LabelSpace | None = None
+    seed: int = 0
+
+    def seed_of(self, record: Random | Clusters | SizeMatched | Corrupted) -> int:
+        """The record's seed, or this context's where it names none."""
+        return self.seed if record.seed is None else record.seed
+
+    def within(self, aligned: bool) -> LabelSpace | None:
+        """The target where `aligned`.
+
+        Raises:
+          LabelSpaceError: where there is none to be aligned with.
+        """
+        if aligned and self.target is None:
+            raise LabelSpaceError("aligned=True needs a target to be aligned with; name one")
+        return self.target if aligned else None
+
+    def leaf_sizes(self) -> list[int]:
+        """Training images of each leaf."""
+        return self.images.leaf_sizes(self.taxonomy.num_leaves).tolist()
+
+
+@dataclasses.dataclass(frozen=True)
+class Level:
+    """See `sources.level`."""
+
+    level: str
+    rule: str = ""
+
+    def build(self, context: Context) -> LabelSpace:
+        """Makes the label space."""
+        return sources.level(context.taxonomy, self.level, self.rule)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cut:
+    """See `sources.cut` and, where `nodes` are listed, `sources.chosen_nodes`."""
+
+    num_classes: int = 0
+    nodes: tuple[str, ...] = ()
+    drop_uncovered: bool = False
+
+    def __post_init__(self) -> None:
+        """Checks that the number or the list is given, not both."""
+        if bool(self.num_classes) == bool(self.nodes):
+            raise LabelSpaceError(
+                f"a cut needs num_classes or a list of nodes, and not both; got "
+                f"num_classes={self.num_classes} and {len(self.nodes)} nodes"
+            )
+
+    def build(self, context: Context) -> LabelSpace:
+        """Makes the label space, balancing training images."""
+        if self.nodes:
+            return sources.chosen_nodes(
+                context.taxonomy, self.nodes, drop_uncovered=self.drop_uncovered
+            )
+        return sources.cut(
+            context.taxonomy,
+            self.num_classes,
+            leaf_sizes=context.leaf_sizes(),
+            drop_uncovered=self.drop_uncovered,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Mixed:
+    """See `sources.mixed`."""
+
+    min_images: int
+    rule: str = "first"
+    drop_uncovered: bool = False
+
+    def build(self, context: Context) -> LabelSpace:
+        """Makes the label space."""
+        return sources.mixed(
+            context.taxonomy,
+            context.leaf_sizes(),
+            self.min_images,
+            rule=self.rule,
+            drop_uncovered=self.drop_uncovered,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Random:
+    """See `sources.random_ids` and, where a space to follow is named, `sources.random_like`."""
+
+    num_classes: int = 0
+    as_many_as_level: str = ""
+    like: Source | None = None
+    aligned: bool = True
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        """Checks that one of the three ways to say how many is chosen."""
+        if sum(map(bool, (self.num_classes, self.as_many_as_level, self.like))) != 1:
+            raise LabelSpaceError(
+                "random ids need one of num_classes, as_many_as_level and like; got "
+                f"{self.num_classes}, {self.as_many_as_level!r} and {self.like}"
+            )
+
+    def build(self, context: Context) -> LabelSpace:
+        """Makes the label space."""
+        within, seed = context.within(self.aligned), context.seed_of(self)
+        if self.like is not None:
+            like = self.like.build(context)
+            return sources.random_like(context.images, like, within=within, seed=seed)
+        num_classes = self.num_classes
+        if self.as_many_as_level:
+            num_classes = sources.level(context.taxonomy, self.as_many_as_level).num_classes
+        return sources.random_ids(context.images, num_classes, within=within, seed=seed)
+
+
+@dataclasses.dataclass(frozen=True)
+class Clusters:
+    """See `sources.clusters` and, where centroids are named, `sources.assigned`."""
+
+    num_clusters: int = 0
+    embeddings: str = ""
+    ids: str = ""
+    aligned: bool = True
+    centroids: str = ""
+    spherical: bool = False
+    num_iterations: int = KMeansSpec.num_iterations
+    num_restarts: int = KMeansSpec.num_restarts
+    max_rows_per_cluster: int = KMeansSpec.max_rows_per_cluster
+    seeding: str = KMeansSpec.seeding
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        """Checks that embeddings are named, and the number or the centroids, not both."""
+        if not self.embeddings:
+            raise LabelSpaceError(
+                "clusters need embeddings: a .npy written by launch/embed.py (or one of your own, "
+                "with `ids`)"
+            )
+        if bool(self.num_clusters) == bool(self.centroids):
+            raise LabelSpaceError(
+                f"clusters need num_clusters or a file of centroids, and not both; got "
+                f"num_clusters={self.num_clusters} and centroids={self.centroids!r}"
+            )
+
+    @property
+    def kmeans(self) -> KMeansSpec:
+        """How to cluster."""
+        return KMeansSpec(
+            self.spherical,
+            self.num_iterations,
+            self.num_restarts,
+            self.max_rows_per_cluster,
+            self.seeding,
+        )
+
+    def build(self, context: Context) -> LabelSpace:
+        """Makes the label space."""
+        return self.build_with_centroids(context)[0]
+
+    def build_with_centroids(self, context: Context) -> tuple[LabelSpace, Centroids]:
+        """Makes the label space, and gives the centroids that label new images."""
+        within = context.within(self.aligned)
+        embeddings = Embeddings.load(self.embeddings, self.ids)
+        if self.centroids:
+            centroids = Centroids.load(self.centroids)
+            return sources.assigned(context.images, embeddings, centroids, within=within), centroids
+        return sources.clusters(
+            context.images,
+            embeddings,
+            self.num_clusters,
+            within=within,
+            spec=self.kmeans,
+            seed=context.seed_of(self),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class PerImage:
+    """See `sources.per_image`."""
+
+    def build(self, context: Context) -> LabelSpace:
+        """Makes the label space, of the training images alone."""
+        images = context.images
+        trained = [image_id for image_id, kept in zip(images.image_ids, images.is_train) if kept]
+        return sources.per_image(trained, dataset_fingerprint=images.dataset_fingerprint)
+
+
+@dataclasses.dataclass(frozen=True)
+class SizeMatched:
+    """See `sources.fixed_images_per_class` and `sources.fixed_total_images`."""
+
+    base: Source
+    num_images_per_class: int = 0
+    num_images_total: int = 0
+    aligned: bool = True
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        """Checks that one control is chosen."""
+        if bool(self.num_images_per_class) == bool(self.num_images_total):
+            raise LabelSpaceError(
+                f"choose one control: num_images_per_class or num_images_total; got "
+                f"{self.num_images_per_class} and {self.num_images_total}"
+            )
+
+    def build(self, context: Context) -> LabelSpace:
+        """Makes the label space."""
+        base = self.base.build(context)
+        if self.num_images_per_class:
+            return sources.fixed_images_per_class(
+                base, context.images, self.num_images_per_class, seed=context.seed_of(self)
+            )
+        return sources.fixed_total_images(
+            base,
+            context.images,
+            self.num_images_total,
+            seed=context.seed_of(self),
+            within=context.within(self.aligned),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Corrupted:
+    """See `sources.corrupted`."""
+
+    base: Source
+    share: float
+    aligned: bool = True
+    seed: int | None = None
+
+    def build(self, context: Context) -> LabelSpace:
+        """Makes the label space."""
+        return sources.corrupted(
+            self.base.build(context),
+            context.images,
+            self.share,
+            seed=context.seed_of(self),
+            within=context.within(self.aligned),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class File:
+    """A label space saved before; it must belong to this dataset."""
+
+    path: str
+
+    def build(self, context: Context) -> LabelSpace:
+        """Loads the label space and checks what it belongs to."""
+        space = LabelSpace.load(self.path)
+        context.images.check(space)
+        return space
+
+
+Source = Level | Cut | Mixed | Random | Clusters | PerImage | SizeMatched | Corrupted | File

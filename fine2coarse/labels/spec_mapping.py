@@ -1,0 +1,114 @@
+"""Records of `spec` from mappings, as a configuration holds them, and back."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from fine2coarse.labels.space import LabelSpaceError
+from fine2coarse.labels.spec import (
+    Clusters,
+    Corrupted,
+    Cut,
+    File,
+    Level,
+    Mixed,
+    PerImage,
+    Random,
+    SizeMatched,
+    Source,
+)
+
+_SOURCES: Mapping[str, type] = {
+    "level": Level,
+    "cut": Cut,
+    "mixed": Mixed,
+    "random": Random,
+    "clusters": Clusters,
+    "per_image": PerImage,
+    "size_matched": SizeMatched,
+    "corrupted": Corrupted,
+    "file": File,
+}
+
+
+def source_names() -> tuple[str, ...]:
+    """The sources that `from_mapping` knows."""
+    return tuple(_SOURCES)
+
+
+def from_mapping(content: Mapping[str, Any]) -> Source:
+    """Makes a record from a mapping with `source` and, perhaps, `options`: the record's fields.
+
+    Nested spaces (`base`, `like`) are mappings of the same form. Options that are None, and
+    nested spaces whose source is, count as absent.
+
+    Raises:
+      LabelSpaceError: on an unknown source or option (naming the nearest), a missing one, one
+        of the wrong type, or options that contradict each other.
+    """
+    unknown = sorted(set(content) - {"source", "options"})
+    if unknown:
+        raise LabelSpaceError(f"a label space has `source` and `options`; got {unknown} as well")
+    name = content.get("source") or ""
+    if name not in _SOURCES:
+        raise LabelSpaceError(f"unknown label source {name!r}{_nearest(name, _SOURCES)}")
+    record = _SOURCES[name]
+    given = {k: v for k, v in dict(content.get("options") or {}).items() if not _is_absent(v)}
+    fields = {field.name: field for field in dataclasses.fields(record)}
+    for key in given:
+        if key not in fields:
+            hint = _nearest(key, fields)
+            raise LabelSpaceError(f"label source {name!r}: unknown option {key!r}{hint}")
+    missing = [
+        key
+        for key, field in fields.items()
+        if field.default is dataclasses.MISSING and key not in given
+    ]
+    if missing:
+        raise LabelSpaceError(f"label source {name!r} needs {', '.join(missing)}")
+    hints = typing.get_type_hints(record)
+    values = {key: _value(f"{name}.{key}", hints[key], value) for key, value in given.items()}
+    return record(**values)
+
+
+def to_mapping(source: Source) -> dict[str, Any]:
+    """What `from_mapping` makes the same record from; JSON-able."""
+    name = next(name for name, record in _SOURCES.items() if type(source) is record)
+    options: dict[str, Any] = {}
+    for field in dataclasses.fields(source):
+        value = getattr(source, field.name)
+        if dataclasses.is_dataclass(value):
+            value = to_mapping(value)
+        if value is not None:
+            options[field.name] = list(value) if isinstance(value, tuple) else value
+    return {"source": name, "options": options}
+
+
+def _is_absent(value: Any) -> bool:
+    return value is None or (isinstance(value, Mapping) and value.get("source") is None)
+
+
+def _value(where: str, expected: Any, value: Any) -> Any:
+    """The value as the field wants it: a nested record, a tuple, or a plain value of its type."""
+    if isinstance(value, Mapping):
+        return from_mapping(value)
+    if isinstance(value, list | tuple):
+        return tuple(value)
+    allowed = [kind for kind in typing.get_args(expected) or (expected,) if isinstance(kind, type)]
+    if float in allowed and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    is_bool_for_int = isinstance(value, bool) and bool not in allowed
+    if not isinstance(value, tuple(allowed)) or is_bool_for_int:
+        names = " or ".join(kind.__name__ for kind in allowed if kind is not type(None))
+        raise LabelSpaceError(f"{where}: expected {names}, got {value!r}")
+    return value
+
+
+def _nearest(name: str, names: Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(str(name), names, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return f"{hint} There are: {', '.join(names)}"

@@ -1,0 +1,130 @@
+"""Advice on the number of clusters: right where the answer is known by construction."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fine2coarse.labels.advise import AdviseSpec, advise
+from fine2coarse.labels.describe import advice_table
+from fine2coarse.labels.embeddings import Embeddings
+from fine2coarse.labels.image_index import ImageIndex
+from fine2coarse.labels.information import (
+    ambiguity_bits,
+    entropy_bits,
+    information_beyond_chance,
+    mutual_information_bits,
+)
+from fine2coarse.labels.space import LabelSpace, LabelSpaceError
+
+metrics = pytest.importorskip("sklearn.metrics")
+pytest.importorskip("faiss")
+
+CANDIDATES = (2, 4, 8, 16, 32, 64, 128)
+QUICK = AdviseSpec(num_repeats=3)
+
+
+def mixture(num_groups: int, num_targets: int, *, nested: bool, noise: float = 1.0):
+    """2,000 points around `num_groups` far centres in 8 dimensions, half of them noise."""
+    generator = np.random.default_rng(num_groups)
+    centres = 6.0 * generator.standard_normal((num_groups, 8))
+    group = np.arange(2000) % num_groups
+    vectors = centres[group] + noise * generator.standard_normal((2000, 8))
+    target = group % num_targets if nested else generator.integers(num_targets, size=2000)
+    ids = tuple(map(str, range(2000)))
+    images = ImageIndex(ids, target, np.ones(2000, bool), "d" * 64, "t" * 64)
+    names = tuple(map(str, range(num_targets)))
+    space = LabelSpace(names, names, np.arange(num_targets)[:, None], dataset_fingerprint="t" * 64)
+    return images, Embeddings(vectors.astype(np.float32), ids), space
+
+
+@pytest.mark.parametrize("aligned", [True, False])
+@pytest.mark.parametrize("num_groups", [8, 32])
+def test_it_finds_the_number_of_groups(num_groups, aligned):
+    images, embeddings, target = mixture(num_groups, 2, nested=True)
+    ranking = advise(images, embeddings, target, CANDIDATES, aligned=aligned, spec=QUICK, seed=0)
+    assert ranking[0].num_clusters == num_groups and ranking[0].is_good
+    assert {advice.num_clusters for advice in ranking} == set(CANDIDATES)
+    scores = [advice.score for advice in ranking]
+    assert scores == sorted(scores, reverse=True)
+    assert all(advice.gap >= 0 and advice.gap_error >= 0 for advice in ranking)
+
+
+def test_without_structure_fine_clusters_are_not_good():
+    images, embeddings, target = mixture(1, 2, nested=False)
+    ranking = advise(images, embeddings, target, CANDIDATES, aligned=False, spec=QUICK, seed=0)
+    assert not any(advice.is_good for advice in ranking if advice.num_clusters >= 64)
+    assert ranking[0].information < 4.0
+
+
+def test_ambiguity_counts_where_clusters_straddle_the_target():
+    images, embeddings, unrelated = mixture(8, 2, nested=False)
+    _, _, nested = mixture(8, 2, nested=True)
+    straddling = advise(images, embeddings, unrelated, (8, 16), aligned=False, spec=QUICK, seed=0)
+    images, embeddings, nested = mixture(8, 2, nested=True)
+    within = advise(images, embeddings, nested, (8, 16), aligned=False, spec=QUICK, seed=0)
+    assert straddling[0].ambiguity == pytest.approx(1.0, abs=0.05)
+    assert within[0].ambiguity < 0.05
+
+
+def test_the_same_seed_gives_the_same_scores():
+    images, embeddings, target = mixture(8, 2, nested=True)
+    first, again, other = (
+        advise(images, embeddings, target, (4, 8), aligned=False, spec=QUICK, seed=seed)
+        for seed in (0, 0, 1)
+    )
+    assert first == again != other
+
+
+def test_candidates_of_its_own_are_powers_of_two():
+    images, embeddings, target = mixture(8, 2, nested=True)
+    ranking = advise(images, embeddings, target, (), aligned=True, spec=QUICK, seed=0)
+    # Twice two target classes, to an eighth of a half of 700 images.
+    assert sorted(advice.num_clusters for advice in ranking) == [4, 8, 16, 32, 64]
+    assert "Try first: 8" in advice_table(ranking)
+
+
+@pytest.mark.parametrize(
+    ("candidates", "message"),
+    [
+        ((8,), "at least two candidates"),
+        ((8, 900), "candidate 900: expected 2 to 700 clusters"),
+        ((1, 8), "candidate 1: expected 2 to 700"),
+    ],
+)
+def test_candidates_that_cannot_be(candidates, message):
+    images, embeddings, target = mixture(8, 2, nested=True)
+    with pytest.raises(LabelSpaceError, match=message):
+        advise(images, embeddings, target, candidates, aligned=True, spec=QUICK, seed=0)
+
+
+def test_bad_settings():
+    with pytest.raises(LabelSpaceError, match="num_repeats must be at least 2"):
+        AdviseSpec(num_repeats=1)
+    with pytest.raises(LabelSpaceError, match="held_out_share"):
+        AdviseSpec(held_out_share=1.0)
+
+
+def test_information_is_scikit_learn_s():
+    generator = np.random.default_rng(0)
+    left, right = generator.integers(7, size=300), generator.integers(4, size=300)
+    right[:200] = left[:200] % 4
+    theirs = metrics.mutual_info_score(left, right) / np.log(2)
+    assert mutual_information_bits(left, right) == pytest.approx(theirs)
+    table = metrics.cluster.contingency_matrix(left, right)
+    by_chance = metrics.cluster.expected_mutual_information(table, 300) / np.log(2)
+    found = information_beyond_chance(left, right, (0,))
+    assert found == pytest.approx(theirs - by_chance, abs=0.02)
+    assert entropy_bits(np.asarray([1, 1, 2])) == 1.5
+
+
+def test_ambiguity_by_hand():
+    generator = np.random.default_rng(0)
+    targets = generator.integers(2, size=4000)
+    assert ambiguity_bits(targets, targets, (0,)) < 0.01
+    assert ambiguity_bits(np.zeros(4000, int), targets, (0,)) == pytest.approx(1.0, abs=0.01)
+    # The cluster says the class in three cases of four: 0.811 bits are left open.
+    flipped = np.where(generator.random(4000) < 0.25, 1 - targets, targets)
+    assert ambiguity_bits(flipped, targets, (0,)) == pytest.approx(0.811, abs=0.03)
+    # Clusters of one image each say nothing about a held-out image.
+    assert ambiguity_bits(np.arange(4000), targets, (0,)) == pytest.approx(1.0, abs=0.01)
