@@ -91,7 +91,7 @@ def _demo() -> ConfigDict:
     config.target = ConfigDict(_level("superclass"))
     arms = {f"within{number}": _clusters(number, aligned=True) for number in (8, 32, 128, 512)}
     arms |= {f"whole{number}": _clusters(number, aligned=False) for number in (8, 32, 128, 512)}
-    config.arms = ConfigDict(arms)
+    config.arms = ConfigDict(arms | {"per_image": {"source": "per_image"}})
     config.seeds = (0, 1)
     augment = {"crop": "none", "flip": False}
     config.pretrain = _phase(400, 0.2, 20, augment)

@@ -149,7 +149,7 @@ def _advise(record: "Clusters", context: "Context") -> None:
         context.target,
         _sizes(),
         aligned=record.aligned,
-        kmeans_spec=dataclasses.replace(record.kmeans, num_restarts=1),
+        kmeans_spec=record.kmeans,
         spec=spec,
         seed=context.seed_of(record),
     )

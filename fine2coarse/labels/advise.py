@@ -4,15 +4,15 @@ A number of clusters is scored, in bits, by
 
     reproducible information - ambiguity of the target.
 
-*Reproducible information*: two disjoint halves of the images are clustered independently; both
-sets of centroids label the same held-out images; the mutual information between the two
-labellings, less what chance alone would give, is what such labels can teach about images never
-seen. With too few clusters there is little to tell; with too many the halves split what is alike
-at different places, and chance is all that is left. That the number of clusters should maximise
-the information which solutions from two samples share is Buhmann's proposal ("Information
-theoretic model validation for clustering", ISIT 2010); judging a clustering as a classifier of
-held-out data is Tibshirani and Walther's ("Cluster validation by prediction strength", J. Comput.
-Graph. Statist. 14, 2005); the correction for chance is Vinh, Epps and Bailey's (JMLR 11, 2010).
+*Reproducible information*: two disjoint halves of the images are clustered independently, and
+both sets of centroids label all images. What the one labelling tells about the other, counted on
+the halves and measured on images that neither saw, is what such labels can teach about images
+never seen. With too few clusters there is little to tell; with too many the halves split what is
+alike at different places, and little of it can be told. That the number of clusters should
+maximise the information which solutions from two samples share is Buhmann's proposal
+("Information theoretic model validation for clustering", ISIT 2010); judging a clustering as a
+classifier of held-out data is Tibshirani and Walther's ("Cluster validation by prediction
+strength", J. Comput. Graph. Statist. 14, 2005).
 
 *Ambiguity of the target*: the cross-entropy of the target class given the cluster, counted on one
 part of the labelled sample and measured on the other. As a measure of how well one labelling
@@ -34,7 +34,7 @@ from fine2coarse.labels import kmeans
 from fine2coarse.labels.clusters import powers_of_two
 from fine2coarse.labels.embeddings import Embeddings
 from fine2coarse.labels.image_index import ImageIndex
-from fine2coarse.labels.information import ambiguity_bits, information_beyond_chance
+from fine2coarse.labels.information import ambiguity_bits, held_out_information_bits
 from fine2coarse.labels.kmeans import KMeansSpec
 from fine2coarse.labels.shares import share_out
 from fine2coarse.labels.space import LabelSpace, LabelSpaceError
@@ -54,7 +54,7 @@ class AdviseSpec:
     num_labelled: int = 500
     num_repeats: int = 5
     max_images: int = 20_000
-    held_out_share: float = 0.3
+    held_out_share: float = 0.2
 
     def __post_init__(self) -> None:
         """Checks counts and the share."""
@@ -124,7 +124,7 @@ def advise(
         there are target classes, or embeddings are missing or not finite.
     """
     spec = spec or AdviseSpec()
-    kmeans_spec = kmeans_spec or KMeansSpec(num_restarts=1)
+    kmeans_spec = kmeans_spec or KMeansSpec()
     train = np.flatnonzero(images.is_train)
     rows = embeddings.rows_for([images.image_ids[i] for i in train], images.dataset_fingerprint)
     embeddings.check_finite(rows)
@@ -198,8 +198,7 @@ def _score(
             _fit(vectors, trial, half, num_clusters, spec, side)
             for side, half in enumerate(trial.halves)
         ]
-        labels = [_nearest(vectors, trial, trial.held_out, found, spec) for found in centroids]
-        information.append(information_beyond_chance(*labels, trial.seed))
+        information.append(_shared_bits(vectors, trial, centroids, spec))
         labelled = [_nearest(vectors, trial, trial.labelled, found, spec) for found in centroids]
         targets = trial.labelled[1]
         ambiguity.append(
@@ -209,6 +208,23 @@ def _score(
         )
     scores = tuple(np.subtract(information, ambiguity).tolist())
     return Advice(num_clusters, scores, float(np.mean(information)), float(np.mean(ambiguity)))
+
+
+def _shared_bits(
+    vectors: np.ndarray, trial: _Trial, centroids: Sequence[dict[int, np.ndarray]], spec: KMeansSpec
+) -> float:
+    parts = (*trial.halves, trial.held_out)
+    left, right = (
+        np.concatenate([_nearest(vectors, trial, part, found, spec) for part in parts])
+        for found in centroids
+    )
+    is_counted = np.arange(len(left)) < len(left) - len(trial.held_out[0])
+    # A group without centroids in one half has no cluster there: a class of its own.
+    left, right = left + 1, right + 1
+    return 0.5 * (
+        held_out_information_bits(left, right, is_counted)
+        + held_out_information_bits(right, left, is_counted)
+    )
 
 
 def _ranked(advices: Sequence[Advice]) -> list[Advice]:

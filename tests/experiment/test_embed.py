@@ -203,7 +203,7 @@ def test_a_preset_with_a_map_is_averaged_and_pixels_scaled_its_way(tmp_path):
     import keras_hub
 
     backbone = keras_hub.models.ResNetBackbone(
-        input_conv_filters=[8],
+        input_conv_filters=[64],
         input_conv_kernel_sizes=[3],
         stackwise_num_filters=[64, 128],
         stackwise_num_blocks=[1, 1],

@@ -11,9 +11,7 @@ from fine2coarse.labels.embeddings import Embeddings
 from fine2coarse.labels.image_index import ImageIndex
 from fine2coarse.labels.information import (
     ambiguity_bits,
-    entropy_bits,
-    information_beyond_chance,
-    mutual_information_bits,
+    held_out_information_bits,
 )
 from fine2coarse.labels.space import LabelSpace, LabelSpaceError
 
@@ -24,12 +22,12 @@ CANDIDATES = (2, 4, 8, 16, 32, 64, 128)
 QUICK = AdviseSpec(num_repeats=3)
 
 
-def mixture(num_groups: int, num_targets: int, *, nested: bool, noise: float = 1.0):
-    """2,000 points around `num_groups` far centres in 8 dimensions, half of them noise."""
+def mixture(num_groups: int, num_targets: int, *, nested: bool):
+    """2,000 points around `num_groups` far centres in 64 dimensions."""
     generator = np.random.default_rng(num_groups)
-    centres = 6.0 * generator.standard_normal((num_groups, 8))
+    centres = 6.0 * generator.standard_normal((num_groups, 64))
     group = np.arange(2000) % num_groups
-    vectors = centres[group] + noise * generator.standard_normal((2000, 8))
+    vectors = centres[group] + generator.standard_normal((2000, 64))
     target = group % num_targets if nested else generator.integers(num_targets, size=2000)
     ids = tuple(map(str, range(2000)))
     images = ImageIndex(ids, target, np.ones(2000, bool), "d" * 64, "t" * 64)
@@ -40,26 +38,28 @@ def mixture(num_groups: int, num_targets: int, *, nested: bool, noise: float = 1
 
 @pytest.mark.parametrize("aligned", [True, False])
 @pytest.mark.parametrize("num_groups", [8, 32])
-def test_it_finds_the_number_of_groups(num_groups, aligned):
+def test_it_finds_the_groups_and_how_much_they_tell(num_groups, aligned):
+    """Groups that are far apart are worth log2 of their number; splitting them adds nothing."""
     images, embeddings, target = mixture(num_groups, 2, nested=True)
     ranking = advise(images, embeddings, target, CANDIDATES, aligned=aligned, spec=QUICK, seed=0)
-    assert ranking[0].num_clusters == num_groups and ranking[0].is_good
     assert {advice.num_clusters for advice in ranking} == set(CANDIDATES)
+    assert num_groups <= ranking[0].num_clusters <= 2 * num_groups and ranking[0].is_good
+    assert ranking[0].information == pytest.approx(np.log2(num_groups), abs=0.1)
     scores = [advice.score for advice in ranking]
     assert scores == sorted(scores, reverse=True)
+    assert not any(a.is_good for a in ranking if a.num_clusters < num_groups)
     assert all(advice.gap >= 0 and advice.gap_error >= 0 for advice in ranking)
 
 
-def test_without_structure_fine_clusters_are_not_good():
+def test_where_there_are_no_groups_there_is_nothing_to_tell():
     images, embeddings, target = mixture(1, 2, nested=False)
     ranking = advise(images, embeddings, target, CANDIDATES, aligned=False, spec=QUICK, seed=0)
-    assert not any(advice.is_good for advice in ranking if advice.num_clusters >= 64)
-    assert ranking[0].information < 4.0
+    assert all(advice.information < 0.2 for advice in ranking)
+    assert all(advice.ambiguity == pytest.approx(1.0, abs=0.05) for advice in ranking)
 
 
 def test_ambiguity_counts_where_clusters_straddle_the_target():
     images, embeddings, unrelated = mixture(8, 2, nested=False)
-    _, _, nested = mixture(8, 2, nested=True)
     straddling = advise(images, embeddings, unrelated, (8, 16), aligned=False, spec=QUICK, seed=0)
     images, embeddings, nested = mixture(8, 2, nested=True)
     within = advise(images, embeddings, nested, (8, 16), aligned=False, spec=QUICK, seed=0)
@@ -79,17 +79,17 @@ def test_the_same_seed_gives_the_same_scores():
 def test_candidates_of_its_own_are_powers_of_two():
     images, embeddings, target = mixture(8, 2, nested=True)
     ranking = advise(images, embeddings, target, (), aligned=True, spec=QUICK, seed=0)
-    # Twice two target classes, to an eighth of a half of 700 images.
+    # Twice two target classes, to an eighth of a half of 800 images.
     assert sorted(advice.num_clusters for advice in ranking) == [4, 8, 16, 32, 64]
-    assert "Try first: 8" in advice_table(ranking)
+    assert f"Try first: {ranking[0].num_clusters}" in advice_table(ranking)
 
 
 @pytest.mark.parametrize(
     ("candidates", "message"),
     [
         ((8,), "at least two candidates"),
-        ((8, 900), "candidate 900: expected 2 to 700 clusters"),
-        ((1, 8), "candidate 1: expected 2 to 700"),
+        ((8, 900), "candidate 900: expected 2 to 800 clusters"),
+        ((1, 8), "candidate 1: expected 2 to 800"),
     ],
 )
 def test_candidates_that_cannot_be(candidates, message):
@@ -105,17 +105,26 @@ def test_bad_settings():
         AdviseSpec(held_out_share=1.0)
 
 
-def test_information_is_scikit_learn_s():
+def test_information_by_hand():
     generator = np.random.default_rng(0)
-    left, right = generator.integers(7, size=300), generator.integers(4, size=300)
-    right[:200] = left[:200] % 4
-    theirs = metrics.mutual_info_score(left, right) / np.log(2)
-    assert mutual_information_bits(left, right) == pytest.approx(theirs)
-    table = metrics.cluster.contingency_matrix(left, right)
-    by_chance = metrics.cluster.expected_mutual_information(table, 300) / np.log(2)
-    found = information_beyond_chance(left, right, (0,))
-    assert found == pytest.approx(theirs - by_chance, abs=0.02)
-    assert entropy_bits(np.asarray([1, 1, 2])) == 1.5
+    counted = np.arange(4000) < 3000
+    left = generator.integers(8, size=4000)
+    same, unrelated = left.copy(), generator.integers(8, size=4000)
+    assert held_out_information_bits(left, same, counted) == pytest.approx(3.0, abs=0.02)
+    assert held_out_information_bits(left, left // 2, counted) == pytest.approx(2.0, abs=0.02)
+    assert held_out_information_bits(left // 2, left, counted) == pytest.approx(2.0, abs=0.02)
+    assert held_out_information_bits(left, unrelated, counted) == pytest.approx(0.0, abs=0.02)
+
+
+def test_information_between_many_classes_is_not_overestimated():
+    """Sixteen groups, each split in eight at random by both sides: four bits are shared."""
+    generator = np.random.default_rng(0)
+    group = generator.integers(16, size=4000)
+    left, right = (8 * group + generator.integers(8, size=4000) for _ in range(2))
+    found = held_out_information_bits(left, right, np.arange(4000) < 3000)
+    assert 3.2 < found <= 4.02
+    by_counting = metrics.mutual_info_score(left[3000:], right[3000:]) / np.log(2)
+    assert by_counting > 4.5
 
 
 def test_ambiguity_by_hand():
