@@ -141,6 +141,10 @@ def _train(
                     logbook.write(progress, rate, accuracy)
                     last_loss = progress.loss
                 _save(checkpoints, folder, progress, phase, logbook.elapsed_seconds(), writes)
+            # A request that came while the last steps were being saved must not be lost: a study
+            # would go on with its next run.
+            if trainer.stop_requested:
+                raise _preempted(trainer.step, phase)
         except NonFiniteLossError as error:
             raise NonFiniteLossError(
                 f"{error}; last good checkpoint: {checkpoints.newest() or 'none'}"
@@ -182,10 +186,14 @@ def _save(
     if writes:
         folder.write_status(state, progress.step, phase.total_steps, elapsed_seconds)
     if progress.stop_requested:
-        raise Preempted(
-            f"stopped on request at step {progress.step} of {phase.total_steps}, all saved; the "
-            "same command goes on from there"
-        )
+        raise _preempted(progress.step, phase)
+
+
+def _preempted(step: int, phase: PhaseSpec) -> Preempted:
+    return Preempted(
+        f"stopped on request at step {step} of {phase.total_steps}, all saved; the same command "
+        "goes on from there"
+    )
 
 
 def _split(run: Run) -> tuple[np.ndarray, np.ndarray]:
