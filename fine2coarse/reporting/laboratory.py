@@ -105,8 +105,8 @@ def write_page(
     parts.append(
         page.paragraph(
             "Lines are means over seeds, bands their 95% interval (Student's t). Verdicts bound "
-            "every run, not the mean. A question is a hypothesis that readers bring along; there "
-            "“no” is a result.",
+            "every run, not the mean. “Asked” marks a question that no prediction answers; there "
+            "“no” is a result, and it is not counted above.",
             "note",
         )
     )

@@ -250,12 +250,18 @@ def _samples(scale):
         (16, 32, 64, 128, 512),
     )
     probes = tuple(
-        Line(f"{c} labels, hard images (probe, ridge {r:g})", c, f"hard_error_probe_{r:g}")
+        Line(f"{c} labels (probe, ridge {r:g})", c, f"hard_error_probe_{r:g}")
         for c in ("coarse", "fine")
         for r in PROBE_RIDGES
     )
     picture = Picture(
-        "samples", "value", "n, training images", _ERROR, (_COARSE, _FINE, _FINE_SUM, *probes),
+        "samples", "value", "n, training images", _ERROR + ", hard images",
+        (
+            Line("coarse labels", "coarse", "hard_error_max"),
+            Line("fine labels (max)", "fine", "hard_error_max"),
+            Line("fine labels (sum)", "fine", "hard_error_sum"),
+            *probes,
+        ),
         x_scale="log2",
     )  # fmt: skip
     return Experiment("samples", "How many training images does it take?", trials, (picture,))
