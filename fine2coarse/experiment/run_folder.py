@@ -12,6 +12,8 @@ from typing import Any
 
 RECIPE, STATUS, METRICS, RESULT = "recipe.json", "status.json", "metrics.csv", "result.json"
 WEIGHTS = "model.weights.h5"
+EMA_WEIGHTS = "ema.weights.h5"  # same layout; there where the run kept an average of its weights
+LABEL_SPACE = "label_space.npz"
 PREDICTIONS = "predictions.npz"
 METRIC_COLUMNS = ("step", "loss", "learning_rate", "images_per_second", "elapsed_seconds")
 

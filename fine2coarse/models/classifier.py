@@ -12,11 +12,24 @@ class Classifier(keras.Model):
 
     The backbone's initial weights depend on `seed` alone and not on the number of classes, so
     that runs with the same seed and different labels start from the same backbone.
+
+    Args:
+      spec: which backbone.
+      num_classes: logits of the head.
+      seed: of the initial weights.
+      backbone: a ready one (images [B, H, W, 3] to features [B, D]) in place of a fresh one.
     """
 
-    def __init__(self, spec: BackboneSpec, num_classes: int, *, seed: int) -> None:
+    def __init__(
+        self,
+        spec: BackboneSpec,
+        num_classes: int,
+        *,
+        seed: int,
+        backbone: keras.Model | None = None,
+    ) -> None:
         super().__init__(name="classifier")
-        self.backbone = build_backbone(spec, seed=seed)
+        self.backbone = backbone or build_backbone(spec, seed=seed)
         self.head = keras.layers.Dense(
             num_classes,
             kernel_initializer=keras.initializers.RandomNormal(stddev=0.01, seed=seed),
