@@ -12,6 +12,9 @@ import tensorflow as tf
 
 from fine2coarse.hub.resolve import HubError, fingerprint, resolve
 
+# What TensorFlow says where a loaded function was traced for other inputs.
+_REFUSALS = ("Could not find matching concrete function", "Binding inputs to tf.function failed")
+
 
 @keras.saving.register_keras_serializable("fine2coarse")
 class HubLayer(keras.layers.Layer):
@@ -112,6 +115,19 @@ class HubLayer(keras.layers.Layer):
             "sha256": self.sha256,
         }
 
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> HubLayer:
+        """The layer that `get_config` told of.
+
+        Raises:
+          HubError: where its SavedModel is gone or another; Keras's own `from_config` would bury
+            that in a TypeError.
+        """
+        dtype = config.get("dtype")
+        if isinstance(dtype, dict):
+            config = config | {"dtype": keras.dtype_policies.deserialize(dtype)}
+        return cls(**config)
+
     def _call_saved_model(self, inputs: Any, is_training: bool) -> Any:
         arguments = dict(self.arguments)
         if self._takes_training:
@@ -119,7 +135,7 @@ class HubLayer(keras.layers.Layer):
         try:
             return self._function(inputs, **arguments)
         except (TypeError, ValueError) as error:
-            if "Could not find matching concrete function" not in str(error):
+            if not any(sign in str(error) for sign in _REFUSALS):
                 raise
             given = tf.nest.map_structure(lambda x: f"{x.dtype.name} {x.shape}", inputs)
             raise HubError(
@@ -151,10 +167,14 @@ class HubLayer(keras.layers.Layer):
                 f"SavedModel {self.handle!r} has no trainable_variables: it was not saved to be "
                 "trained; use trainable=False"
             )
-        for variable in trainable:
-            self._track_variable(_AdoptedVariable(variable, trainable=True))
-        for variable in others:
-            self._track_variable(_AdoptedVariable(variable, trainable=False))
+        adopted = [_AdoptedVariable(v, trainable=True) for v in trainable]
+        adopted += [_AdoptedVariable(v, trainable=False) for v in others]
+        # Attributes, so that Keras makes them weights. One each: in a list TensorFlow's
+        # checkpoints would not find them.
+        for number, variable in enumerate(adopted):
+            setattr(self, f"loaded_{number}", variable)
+            if not self.trainable:  # a model around it asks the variables, not the layer
+                variable.trainable = False
 
     def _adopt_losses(self, loaded: Any) -> None:
         """Makes them the regulariser of the first weight: computed anew wherever losses are."""

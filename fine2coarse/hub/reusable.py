@@ -90,13 +90,15 @@ def reusable_model(
     """Traces a Keras model as a reusable SavedModel.
 
     Args:
-      backbone: built in the scope of `exportable`; images to features [B, D].
+      backbone: built in the scope of `exportable`, for this alone: images to features [B, D].
       images: what it takes.
       head: features to logits [B, num_classes]; `__call__` then gives logits, not features.
       class_names: of the logits.
       probabilities: how `serving_default` makes them from logits: 'softmax', or 'sigmoid' where
         the head was trained on each class by itself.
     """
+
+    _make_statistics_local(backbone)
 
     # Every function calls the traced one, so that the graph is in the file once for each mode.
     # It is no attribute of the root, as that would put it there a second time.
@@ -128,6 +130,19 @@ def reusable_model(
         tf.TensorSpec([None], tf.string, name="image_bytes"),
     )
     return ReusableModel(root, signatures)
+
+
+def _make_statistics_local(model: keras.Model) -> None:
+    """Takes the sums over replicas out of batch normalisation.
+
+    A SavedModel's graph has one replica: they would change nothing in it, but leave functions
+    with gradients of their own in the file, which warn wherever it is loaded.
+    """
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            _make_statistics_local(layer)
+        elif isinstance(layer, keras.layers.BatchNormalization):
+            layer.synchronized = False
 
 
 def _set_variables(root: tf.train.Checkpoint, parts: Sequence[keras.layers.Layer]) -> None:
