@@ -11,13 +11,14 @@ import tensorflow as tf
 
 from fine2coarse.data.batches import train_batches
 from fine2coarse.data.splits import held_out
+from fine2coarse.experiment.classifiers import build_classifier, load_classifier
 from fine2coarse.experiment.judge import encode, judge, validation_accuracy
 from fine2coarse.experiment.logbook import Logbook
 from fine2coarse.experiment.progress import Observer, Silent
 from fine2coarse.experiment.recipe import stream_seed
 from fine2coarse.experiment.run import Run
 from fine2coarse.experiment.run_folder import EMA_WEIGHTS, LABEL_SPACE, WEIGHTS, RunFolder
-from fine2coarse.experiment.start import load_classifier, start_weights
+from fine2coarse.experiment.start import start_weights
 from fine2coarse.models import Classifier, LinearHead
 from fine2coarse.training.checkpoints import Checkpoints
 from fine2coarse.training.evaluate import averaged
@@ -81,7 +82,7 @@ def execute(
 
 
 def _build_model(run: Run) -> Classifier:
-    model = Classifier(
+    model = build_classifier(
         run.backbone,
         run.space.num_classes,
         seed=run.seed,
