@@ -177,7 +177,7 @@ def test_start_from_a_preset(tmp_path, strategy):
         )
 
 
-@pytest.mark.slow
+@pytest.mark.stress
 @pytest.mark.parametrize(
     "spec",
     [
