@@ -6,11 +6,11 @@
 Every side decodes JPEG, takes a random-resized crop to 224 px, flips half of the images and gives
 batches of 64 float images. The images are the archive's, enlarged to photographs (500 by 375 px).
 Each run is a process of its own; the first batches are not timed. Needs psutil and Pillow; the
-PyTorch sides need a Python that has torch, torchvision and Pillow, and are left out without one.
+PyTorch sides need a Python that has torch, numpy, Pillow and psutil, and are left out without one.
 
   ours         undecoded examples, crop fused into decoding (fine2coarse.data.images)
   TFDS         the same crop and resize after TFDS's own decoding of the whole image
-  PIL, N       torchvision's RandomResizedCrop on image files, N worker processes
+  PIL, N       a DataLoader over image files, crops by PIL as torchvision has them, N processes
 """
 
 from __future__ import annotations
@@ -61,17 +61,44 @@ def tf_batches(side: str, data_dir: pathlib.Path):
 
 def torch_batches(side: str, image_dir: pathlib.Path):
     """Endless batches of a PyTorch side."""
-    import torch
-    from torchvision import datasets, transforms
+    import math
+    import random
 
-    steps = [
-        transforms.RandomResizedCrop(SIZE_PX),
-        transforms.RandomHorizontalFlip(),
-        transforms.ToTensor(),
-    ]
-    images = datasets.ImageFolder(image_dir, transforms.Compose(steps))
+    import numpy as np
+    import torch
+    from PIL import Image
+
+    class Crops(torch.utils.data.Dataset):
+        """Image files with torchvision's RandomResizedCrop and flip, by PIL."""
+
+        def __init__(self) -> None:
+            self.paths = sorted(image_dir.glob("*/*"))
+
+        def __len__(self) -> int:
+            return len(self.paths)
+
+        def __getitem__(self, index: int):
+            with Image.open(self.paths[index]) as file:
+                image = file.convert("RGB")
+            crop = image.resize(
+                (SIZE_PX, SIZE_PX), Image.Resampling.BILINEAR, box=self._window(*image.size)
+            )
+            if random.random() < 0.5:
+                crop = crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+            pixels = torch.from_numpy(np.array(crop)).permute(2, 0, 1)
+            return pixels.float().div(255), 0
+
+        def _window(self, width: int, height: int):
+            while True:
+                area = random.uniform(0.08, 1) * width * height
+                ratio = math.exp(random.uniform(math.log(3 / 4), math.log(4 / 3)))
+                w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+                if w <= width and h <= height:
+                    left, top = random.randint(0, width - w), random.randint(0, height - h)
+                    return left, top, left + w, top + h
+
     loader = torch.utils.data.DataLoader(
-        images,
+        Crops(),
         BATCH_SIZE,
         shuffle=True,
         num_workers=2 if "2" in side else 1,
@@ -106,7 +133,7 @@ def time_side(side: str, folder: pathlib.Path, num_batches: int) -> None:
 
 def has_torch(python: str) -> bool:
     """Whether a Python has what the PyTorch sides need."""
-    command = [python, "-c", "import torch, torchvision, PIL, psutil"]
+    command = [python, "-c", "import torch, numpy, PIL, psutil"]
     return subprocess.run(command, capture_output=True).returncode == 0
 
 
@@ -152,7 +179,7 @@ def main() -> None:
     if has_torch(arguments.torch_python):
         sides |= dict.fromkeys(TORCH_SIDES, arguments.torch_python)
     else:
-        print(f"left out: {arguments.torch_python} has no torch, torchvision, Pillow and psutil")
+        print(f"left out: {arguments.torch_python} has no torch, numpy, Pillow and psutil")
     results: dict[str, list[Measured]] = {side: [] for side in sides}
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)

@@ -33,7 +33,8 @@ class Logbook:
         self._earlier_seconds, self._started = earlier_seconds, time.monotonic()
         self._last_time, self._last_step = self._started, first_step
         self._wait_seconds = self._wait_span = 0.0
-        self._hinted = False
+        # Before the first row the input starts up, which says nothing of its speed.
+        self._num_rows, self._hinted = 0, False
         self._board = None
         if writes:
             self._board = tf.summary.create_file_writer(str(folder.path / "tensorboard"))
@@ -77,7 +78,8 @@ class Logbook:
         self._board.flush()
 
     def _hint(self, share: float) -> None:
-        if share > SLOW_INPUT_SHARE and not self._hinted:
+        self._num_rows += 1
+        if share > SLOW_INPUT_SHARE and self._num_rows > 1 and not self._hinted:
             self._hinted = True
             print(
                 f"{100 * share:.0f} % of the time is spent waiting for input. Try smaller stored "

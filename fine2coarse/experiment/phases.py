@@ -11,13 +11,14 @@ import tensorflow as tf
 
 from fine2coarse.data.batches import train_batches
 from fine2coarse.data.splits import held_out
+from fine2coarse.experiment.classifiers import build_classifier, load_classifier
 from fine2coarse.experiment.judge import encode, judge, validation_accuracy
 from fine2coarse.experiment.logbook import Logbook
 from fine2coarse.experiment.progress import Observer, Silent
 from fine2coarse.experiment.recipe import stream_seed
 from fine2coarse.experiment.run import Run
 from fine2coarse.experiment.run_folder import EMA_WEIGHTS, LABEL_SPACE, WEIGHTS, RunFolder
-from fine2coarse.experiment.start import load_classifier, start_weights
+from fine2coarse.experiment.start import start_weights
 from fine2coarse.models import Classifier, LinearHead
 from fine2coarse.training.checkpoints import Checkpoints
 from fine2coarse.training.evaluate import averaged
@@ -81,7 +82,7 @@ def execute(
 
 
 def _build_model(run: Run) -> Classifier:
-    model = Classifier(
+    model = build_classifier(
         run.backbone,
         run.space.num_classes,
         seed=run.seed,
@@ -141,6 +142,10 @@ def _train(
                     logbook.write(progress, rate, accuracy)
                     last_loss = progress.loss
                 _save(checkpoints, folder, progress, phase, logbook.elapsed_seconds(), writes)
+            # A request that came while the last steps were being saved must not be lost: a study
+            # would go on with its next run.
+            if trainer.stop_requested:
+                raise _preempted(trainer.step, phase)
         except NonFiniteLossError as error:
             raise NonFiniteLossError(
                 f"{error}; last good checkpoint: {checkpoints.newest() or 'none'}"
@@ -182,10 +187,14 @@ def _save(
     if writes:
         folder.write_status(state, progress.step, phase.total_steps, elapsed_seconds)
     if progress.stop_requested:
-        raise Preempted(
-            f"stopped on request at step {progress.step} of {phase.total_steps}, all saved; the "
-            "same command goes on from there"
-        )
+        raise _preempted(progress.step, phase)
+
+
+def _preempted(step: int, phase: PhaseSpec) -> Preempted:
+    return Preempted(
+        f"stopped on request at step {step} of {phase.total_steps}, all saved; the same command "
+        "goes on from there"
+    )
 
 
 def _split(run: Run) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from fine2coarse.data.examples import Examples
 from fine2coarse.experiment.start import StartSpec
+from fine2coarse.hub.backbone import SavedModelBackbone
 from fine2coarse.labels.space import LabelSpace
 from fine2coarse.models import BackboneSpec
 from fine2coarse.training.spec import PhaseSpec
@@ -26,7 +27,8 @@ class Run:
       precision: 'float32' or 'mixed_bfloat16'.
       train: images to train on.
       evaluate: images to evaluate on; None for pretraining, whose labels they may not have.
-      start_from: folder of the finished run whose backbone to start from; None for scratch.
+      start_from: folder of the finished or exported run whose backbone to start from; None
+        for scratch, or a SavedModel's own weights.
       freeze_backbone: train the head alone on features that the frozen backbone gives for each
         image's central crop, encoded once (linear probe); nothing is augmented then.
       dataset_fingerprint: of the prepared images.
@@ -35,12 +37,13 @@ class Run:
         probabilities of `space`, summed up into the target's classes (coarse-from-fine).
       test_crops: evaluate by the mean probability over as many random crops of each image
         (test-time augmentation); 0 for the central crop.
+      dataset_name: of the prepared images.
     """
 
     purpose: str
     space: LabelSpace
     phase: PhaseSpec
-    backbone: BackboneSpec
+    backbone: BackboneSpec | SavedModelBackbone
     seed: int
     precision: str
     train: Examples
@@ -51,6 +54,7 @@ class Run:
     start: StartSpec = StartSpec()
     target: LabelSpace | None = None
     test_crops: int = 0
+    dataset_name: str = ""
 
     def __post_init__(self) -> None:
         """Checks what does not go together."""
@@ -68,6 +72,7 @@ class Run:
         """What `recipe.json` holds: all that determines the numbers, as plain values."""
         return {
             "purpose": self.purpose,
+            "dataset_name": self.dataset_name,
             "dataset_fingerprint": self.dataset_fingerprint,
             "label_space": {
                 "name": self.space.name,

@@ -8,8 +8,13 @@ from typing import Any
 
 import keras
 
-from fine2coarse.experiment.run_folder import EMA_WEIGHTS, WEIGHTS, RunError, RunFolder
-from fine2coarse.models import BackboneSpec, Classifier
+from fine2coarse.experiment.classifiers import load_classifier
+from fine2coarse.experiment.pretrained import (
+    exported_backbone_weights,
+    is_export,
+    start_recipe,
+)
+from fine2coarse.experiment.run_folder import RunError
 from fine2coarse.models.weights import WeightsError, copy_weights
 
 START_KINDS = ("scratch", "run", "preset")
@@ -20,8 +25,8 @@ class StartSpec:
     """Where a backbone's first weights come from.
 
     Attributes:
-      kind: 'scratch', 'run' (a finished run's folder) or 'preset' (KerasHub's name of one, e.g.
-        `resnet_18_imagenet`, or a folder that its `save_to_preset` wrote).
+      kind: 'scratch', 'run' (a finished run's folder, or its export) or 'preset' (KerasHub's name
+        of one, e.g. `resnet_18_imagenet`, or a folder that its `save_to_preset` wrote).
       source: folder, name or handle; empty for 'scratch'.
     """
 
@@ -40,31 +45,8 @@ class StartSpec:
         if self.kind == "scratch":
             return "scratch"
         if self.kind == "run":
-            return {"recipe": RunFolder(self.source).recipe()}
+            return start_recipe(pathlib.Path(self.source))
         return {self.kind: self.source}
-
-
-def load_classifier(path: pathlib.Path, weights: str = "auto") -> Classifier:
-    """The classifier of a finished run, trained weights and all.
-
-    Args:
-      path: folder of the run.
-      weights: 'last', 'ema' (the moving average) or 'auto': the average where the run kept one.
-
-    Raises:
-      RunError: where there is no finished run, or no average.
-    """
-    folder = RunFolder(path)
-    folder.result()
-    recipe = folder.recipe()
-    spec = BackboneSpec(**recipe["backbone"])
-    model = Classifier(spec, recipe["label_space"]["num_classes"], seed=0)
-    has_average = (folder.path / EMA_WEIGHTS).is_file()
-    if weights == "ema" and not has_average:
-        raise RunError(f"{path}: no {EMA_WEIGHTS}; the run kept no moving average")
-    name = EMA_WEIGHTS if weights == "ema" or (weights == "auto" and has_average) else WEIGHTS
-    model.load_weights(folder.path / name)
-    return model
 
 
 def start_weights(backbone: keras.Model, start: StartSpec) -> None:
@@ -77,13 +59,19 @@ def start_weights(backbone: keras.Model, start: StartSpec) -> None:
         return
     try:
         if start.kind == "run":
-            source = load_classifier(pathlib.Path(start.source)).backbone
-            copy_weights(backbone, source, start.source)
+            _start_from_run(backbone, pathlib.Path(start.source))
         else:
             source = _preset(start.source)
             copy_weights(_inner(backbone), source, start.source)
     except WeightsError as error:
         raise RunError(str(error)) from error
+
+
+def _start_from_run(backbone: keras.Model, path: pathlib.Path) -> None:
+    if is_export(path):
+        backbone.set_weights(exported_backbone_weights(path, backbone))
+    else:
+        copy_weights(backbone, load_classifier(path).backbone, str(path))
 
 
 def _preset(name: str) -> keras.Model:

@@ -168,8 +168,13 @@ def pretraining_run(recipe: Recipe, space: LabelSpace, seed: int, data: StudyDat
     return dataclasses.replace(run, target=data.target, test_crops=0)
 
 
-def transfer_run(recipe: Recipe, seed: int, data: StudyData, start_from: pathlib.Path) -> Run:
-    """The run that transfers a finished run's backbone to the target."""
+def transfer_run(
+    recipe: Recipe, seed: int, data: StudyData, start_from: pathlib.Path | None
+) -> Run:
+    """The run that transfers a finished run's backbone to the target.
+
+    None is for a backbone that brings its weights along.
+    """
     run = _run(recipe, "transfer", data.target, seed, data, recipe.transfer)
     is_probe = recipe.transfer_mode == "linear_probe"
     return dataclasses.replace(run, start_from=start_from, freeze_backbone=is_probe)
@@ -188,6 +193,7 @@ def _run(
         train=data.train,
         evaluate=data.evaluate,
         dataset_fingerprint=data.dataset_fingerprint,
+        dataset_name=data.name,
         start=recipe.start,
         test_crops=recipe.test_crops,
     )

@@ -1,1 +1,24 @@
-"""Export to TF Hub's SavedModel form, and a Keras 3 layer that loads it."""
+"""Export to TF Hub's SavedModel form, and a Keras 3 layer that loads it and trains.
+
+Names are imported when they are first used: the card and the file helpers need no TensorFlow.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_HOME = {
+    "HubLayer": "fine2coarse.hub.layer",
+    "HubError": "fine2coarse.hub.resolve",
+    "SavedModelBackbone": "fine2coarse.hub.backbone",
+    "resolve": "fine2coarse.hub.resolve",
+}
+
+__all__ = ["HubError", "HubLayer", "SavedModelBackbone", "resolve"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)

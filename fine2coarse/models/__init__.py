@@ -1,6 +1,21 @@
 """Backbones and heads; this room alone knows which exist. Keras only, free of TensorFlow code."""
 
-from fine2coarse.models.backbones import BackboneSpec, UnknownBackboneError, backbone_names
+from fine2coarse.models.backbones import (
+    BackboneSpec,
+    UnknownBackboneError,
+    backbone_names,
+    build_backbone,
+)
 from fine2coarse.models.classifier import Classifier, LinearHead
+from fine2coarse.models.image_size import open_image_size, takes_any_image_size
 
-__all__ = ["BackboneSpec", "Classifier", "LinearHead", "UnknownBackboneError", "backbone_names"]
+__all__ = [
+    "BackboneSpec",
+    "Classifier",
+    "LinearHead",
+    "UnknownBackboneError",
+    "backbone_names",
+    "build_backbone",
+    "open_image_size",
+    "takes_any_image_size",
+]

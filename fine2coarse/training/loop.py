@@ -93,6 +93,11 @@ class Trainer:
         """Asks every process of the strategy to stop after the steps now running."""
         self._stop = True
 
+    @property
+    def stop_requested(self) -> bool:
+        """Whether this process was asked to stop."""
+        return self._stop
+
     def average_weights(self) -> list[keras.Variable]:
         """The moving averages of the trainable weights; empty where none are kept."""
         return self.optimizer.averages
@@ -127,7 +132,6 @@ class Trainer:
                 )
             loss_sum, num_losses = self._unlogged.numpy() + [float(loss), stop - step]
             step = stop
-            at_end = step == phase.total_steps
             validation_due = bool(phase.validation_share) and self._is_due(
                 phase.validate_every_steps or phase.checkpoint_every_steps, step
             )
@@ -141,7 +145,7 @@ class Trainer:
                 checkpoint_due=self._is_due(phase.checkpoint_every_steps, step),
                 validation_due=validation_due,
                 input_wait_seconds=float(waited),
-                stop_requested=bool(stopping) and not at_end,
+                stop_requested=bool(stopping),
             )
 
     def _is_due(self, interval: int, step: int) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from fine2coarse.experiment.run_folder import METRICS, RunError, RunFolder
 from fine2coarse.labels import LabelSpace
 from fine2coarse.models import BackboneSpec
 from fine2coarse.training.loop import NonFiniteLossError
+from fine2coarse.training.preemption import Preempted
 from fine2coarse.training.spec import OptimizerSpec, PhaseSpec
 
 
@@ -82,6 +85,28 @@ def test_interrupted_run_ends_with_the_same_weights_and_losses(tmp_path, strateg
     assert losses(cut) == losses(whole)
     ours, theirs = (load_classifier(f.path).get_weights() for f in (cut, whole))
     assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+class TerminateAt(Silent):
+    """Sends SIGTERM to the process once training has reached a step."""
+
+    def __init__(self, step: int) -> None:
+        self._step = step
+
+    def advance(self, progress, images_per_second):
+        if progress.step >= self._step:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize("step", [4, 10])
+def test_a_request_to_stop_is_never_lost_even_at_the_last_step(tmp_path, strategy, step):
+    whole, cut = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "cut")
+    expected = execute(make_run(), whole, strategy)
+    with pytest.raises(Preempted, match="goes on from there"):
+        execute(make_run(), cut, strategy, TerminateAt(step))
+    assert not cut.is_finished
+    assert execute(make_run(), cut, strategy)["evaluation"] == expected["evaluation"]
+    assert losses(cut) == losses(whole)
 
 
 def test_a_row_cut_short_by_the_kill_is_dropped(tmp_path, strategy):

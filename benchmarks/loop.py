@@ -1,0 +1,180 @@
+"""What the loop costs over the bare step; time to the first step; memory; cost of many classes.
+
+  python benchmarks/loop.py                 (resnet18 at 32 px)
+  python benchmarks/loop.py --part=classes  (the step with 38 to 21,843 classes)
+
+The loop's side is a real run with input, metrics, logging and a checkpoint every 20 steps; the bare
+side calls the same step, compiled the same, on one fixed batch. Rounds of both take turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pathlib
+import resource
+import statistics
+import sys
+import tempfile
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+CLASS_COUNTS = (38, 519, 5995, 21843)
+
+
+def make_run(arguments: argparse.Namespace, num_classes: int, num_steps: int):
+    """A run on random images held in memory."""
+    import numpy as np
+    import tensorflow as tf
+
+    from fine2coarse.data import AugmentSpec, Examples
+    from fine2coarse.experiment.phases import Run
+    from fine2coarse.labels import LabelSpace
+    from fine2coarse.models import BackboneSpec
+    from fine2coarse.training.spec import OptimizerSpec, PhaseSpec
+
+    size, count = arguments.image_size_px, 512
+    generator = np.random.default_rng(0)
+    images = tf.constant(generator.integers(0, 255, (count, size, size, 3), np.uint8))
+    names = tuple(f"c{i}" for i in range(num_classes))
+    return Run(
+        purpose="baseline",
+        space=LabelSpace(names, names, np.arange(num_classes)[:, None]),
+        phase=PhaseSpec(
+            total_steps=num_steps,
+            batch_size=arguments.batch_size,
+            optimizer=OptimizerSpec(learning_rate=0.01),
+            augment=AugmentSpec(crop="shift"),
+            log_every_steps=10,
+            checkpoint_every_steps=20,
+        ),
+        backbone=BackboneSpec(arguments.model, size),
+        seed=0,
+        precision="float32",
+        train=Examples(
+            images, tuple(map(str, range(count))), generator.integers(0, num_classes, count)
+        ),
+        evaluate=None,
+        dataset_fingerprint="x",
+    )
+
+
+def loop_seconds(run, strategy) -> tuple[float, float]:
+    """Seconds a step of a run without its first 20 steps, and seconds to the first log row."""
+    from fine2coarse.experiment.phases import execute
+    from fine2coarse.experiment.progress import Silent
+    from fine2coarse.experiment.run_folder import RunFolder
+
+    class Clock(Silent):
+        def __init__(self) -> None:
+            self.times: dict[int, float] = {}
+
+        def advance(self, progress, images_per_second):
+            self.times[progress.step] = time.perf_counter()
+
+    clock = Clock()
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        execute(run, RunFolder(folder), strategy, clock)
+    ended = time.perf_counter()
+    steps = run.phase.total_steps - 20
+    return (ended - clock.times[20]) / steps, clock.times[10] - started
+
+
+def bare_step(run):
+    """A function that does N steps on one batch and returns the seconds of one."""
+    import tensorflow as tf
+
+    from fine2coarse.data import train_batches
+    from fine2coarse.models import Classifier
+    from fine2coarse.training.optimizers import build_optimizer
+    from fine2coarse.training.step import TrainStep
+    from fine2coarse.training.strategy import choose_jit_compile
+
+    phase = run.phase
+    model = Classifier(run.backbone, run.space.num_classes, seed=0)
+    optimizer = build_optimizer(phase.optimizer, 10**6, model)
+    jit_compile = choose_jit_compile(tf.distribute.get_strategy(), run.backbone.name)
+    step = tf.function(TrainStep(model, optimizer, phase), jit_compile=jit_compile)
+    batch = next(
+        iter(
+            train_batches(
+                run.train,
+                run.train.labelled(run.space),
+                batch_size=phase.batch_size,
+                num_steps=1,
+                image_size_px=run.backbone.image_size_px,
+                augment=phase.augment,
+                seed=0,
+            )
+        )
+    )
+
+    def seconds(num_steps: int) -> float:
+        started = time.perf_counter()
+        for _ in range(num_steps):
+            loss, _ = step([batch])
+        float(loss)
+        return (time.perf_counter() - started) / num_steps
+
+    seconds(3)
+    return seconds
+
+
+def overhead(arguments: argparse.Namespace) -> None:
+    """Prints the loop's cost over the bare step."""
+    from fine2coarse.training.strategy import make_strategy
+
+    strategy = make_strategy("one_device")
+    run = make_run(arguments, 100, 20 + arguments.num_steps)
+    bare = bare_step(run)
+    ratios, first = [], []
+    for _ in range(arguments.num_rounds):
+        before = bare(arguments.num_steps)
+        seconds, to_first = loop_seconds(run, strategy)
+        ratios.append(seconds / statistics.fmean([before, bare(arguments.num_steps)]))
+        first.append(to_first)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(
+        f"loop over bare step, {arguments.model} {arguments.image_size_px} px batch "
+        f"{arguments.batch_size}: ratio {statistics.median(ratios):.3f} (lowest "
+        f"{min(ratios):.3f}, highest {max(ratios):.3f}, {len(ratios)} rounds); the first 10 steps "
+        f"after {statistics.median(first):.1f} s; peak memory {peak:.2f} GiB"
+    )
+
+
+def classes(arguments: argparse.Namespace) -> None:
+    """Prints the step's seconds with few and many classes, rounds taking turns."""
+    steps = {n: bare_step(make_run(arguments, n, 10)) for n in CLASS_COUNTS}
+    found: dict[int, list[float]] = {n: [] for n in CLASS_COUNTS}
+    for _ in range(arguments.num_rounds):
+        for num_classes, step in steps.items():
+            found[num_classes].append(step(arguments.num_steps))
+    for num_classes, seconds in found.items():
+        ratios = [a / b for a, b in zip(seconds, found[CLASS_COUNTS[0]])]
+        print(
+            f"{num_classes} classes: {1000 * statistics.median(seconds):.1f} ms a step, "
+            f"{statistics.median(ratios):.3f} of that with {CLASS_COUNTS[0]} "
+            f"(lowest {min(ratios):.3f}, highest {max(ratios):.3f})"
+        )
+
+
+def main() -> None:
+    """Runs one of the two parts."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--part", choices=("overhead", "classes"), default="overhead")
+    parser.add_argument("--model", default="resnet18")
+    parser.add_argument("--image_size_px", type=int, default=32)
+    parser.add_argument("--batch_size", type=int, default=64)
+    parser.add_argument("--num_rounds", type=int, default=5)
+    parser.add_argument("--num_steps", type=int, default=40)
+    arguments = parser.parse_args()
+    {"overhead": overhead, "classes": classes}[arguments.part](arguments)
+
+
+if __name__ == "__main__":
+    main()

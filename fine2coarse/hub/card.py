@@ -1,0 +1,223 @@
+"""What lies beside an exported SavedModel: model card, labels, Kaggle's metadata."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+CARD, RECIPE, LABELS = "README.md", "recipe.json", "labels.csv"
+KAGGLE_MODEL, KAGGLE_INSTANCE = "model-metadata.json", "model-instance-metadata.json"
+_NO_OWNER, _NO_LICENSE = "INSERT_OWNER_SLUG_HERE", "INSERT_LICENSE_HERE"
+
+
+@dataclasses.dataclass(frozen=True)
+class Terms:
+    """Terms of a dataset, and the licence under which a model trained on it may go to Kaggle.
+
+    Attributes:
+      text: one sentence or more for the card.
+      kaggle_license: one of Kaggle's licence names; empty leaves a mark that its uploader refuses.
+    """
+
+    text: str
+    kaggle_license: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class CardFacts:
+    """What the card tells.
+
+    Attributes:
+      recipe: the run's `recipe.json`.
+      result: the run's `result.json`.
+      num_features: length of a feature vector.
+      any_image_size: whether every height and width is taken.
+      with_head: whether the SavedModel gives logits, not features.
+      averaged: whether the weights are the run's moving average (EMA).
+      terms: of the dataset.
+      versions: library → version that exported.
+    """
+
+    recipe: Mapping[str, Any]
+    result: Mapping[str, Any]
+    num_features: int
+    any_image_size: bool
+    with_head: bool
+    averaged: bool
+    terms: Terms
+    versions: Mapping[str, str]
+
+    @property
+    def backbone_name(self) -> str:
+        """Of the backbone; 'saved-model' where it came as one."""
+        return self.recipe["backbone"].get("name", "saved-model")
+
+    @property
+    def space_name(self) -> str:
+        """Of the label space."""
+        return self.recipe["label_space"]["name"]
+
+    @property
+    def output(self) -> str:
+        """What `__call__` returns."""
+        if self.with_head:
+            return f"logits float32 [batch, {self.recipe['label_space']['num_classes']}]"
+        return f"feature vectors float32 [batch, {self.num_features}]"
+
+
+def model_card(facts: CardFacts) -> str:
+    """The card, in Markdown."""
+    recipe, space = facts.recipe, facts.recipe["label_space"]
+    what = "classifier" if facts.with_head else "feature vector"
+    size = recipe["backbone"]["image_size_px"]
+    sizes = "any height and width" if facts.any_image_size else f"{size} × {size} px only"
+    return f"""# {facts.backbone_name} trained on {facts.space_name}: {what}
+
+A reusable TensorFlow 2 SavedModel, exported by fine2coarse.
+
+| | |
+| --- | --- |
+| input | RGB images float32 [batch, height, width, 3] in [0, 1]; {sizes}, trained at {size} px |
+| output | {facts.output} |
+| backbone | {_inline(recipe["backbone"])} |
+| dataset | {_dataset(recipe)} |
+| label space | {facts.space_name}, {space["num_classes"]} classes |
+| label space fingerprint | `{space["fingerprint"]}` |
+| label source | {_inline(space["source"])} |
+| phase | {recipe["purpose"]}, seed {recipe["seed"]} |
+| precision | trained in {recipe["precision"]}, stored in float32 |
+| weights | {"moving average (EMA) of the run's" if facts.averaged else "as training ended"} |
+| exported with | {", ".join(f"{name} {version}" for name, version in facts.versions.items())} |
+
+## Metrics
+
+{_metrics(facts.result)}
+
+## Load it
+
+```python
+{usage(facts, ".")}
+```
+
+Fine-tune it in Keras 3 with `fine2coarse.hub.HubLayer(folder, trainable=True)`, in Keras 2
+(`tf_keras`) with `tensorflow_hub.KerasLayer(folder, trainable=True)`.
+
+Signatures for serving: `serving_default` takes encoded images (`image_bytes`, string [batch]: JPEG,
+PNG, GIF or BMP; the largest central square, resized to {size} px){_signatures(facts)}.
+
+## Recipe
+
+The whole is in `{RECIPE}`.
+
+```json
+{json.dumps(recipe["phase"], indent=1, ensure_ascii=False)}
+```
+
+## Terms of the data
+
+{facts.terms.text}
+"""
+
+
+def usage(facts: CardFacts, folder: str) -> str:
+    """Five lines of Python that load the SavedModel and run it."""
+    size = facts.recipe["backbone"]["image_size_px"]
+    found = "logits" if facts.with_head else "features"
+    return (
+        "import tensorflow as tf\n"
+        "import tensorflow_hub as hub\n"
+        f'model = hub.load("{folder}")  # this folder\n'
+        f"{found} = model(tf.zeros([1, {size}, {size}, 3]))  # images in [0, 1]\n"
+        f"print({found}.shape)"
+    )
+
+
+def labels_csv(class_ids: Sequence[str], class_names: Sequence[str]) -> str:
+    """One row a class: its index among the logits, id and name."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["class_index", "class_id", "class_name"])
+    for index, (class_id, name) in enumerate(zip(class_ids, class_names, strict=True)):
+        writer.writerow([index, class_id, name])
+    return text.getvalue()
+
+
+def kaggle_metadata(
+    facts: CardFacts, card: str, owner: str = "", license_name: str = ""
+) -> dict[str, dict[str, Any]]:
+    """The two files that Kaggle's uploader reads, as file name → content.
+
+    Fields as in github.com/Kaggle/kaggle-api, docs/models_metadata.md. Without an owner or a
+    licence they hold marks that the uploader refuses, so that nobody publishes by mistake.
+    """
+    owner = owner or _NO_OWNER
+    kind = "classification" if facts.with_head else "feature-vector"
+    model = {
+        "ownerSlug": owner,
+        "title": f"fine2coarse {facts.backbone_name}",
+        "slug": slug(f"fine2coarse-{facts.backbone_name}"),
+        "subtitle": f"Trained on labels of {facts.recipe.get('dataset_name') or 'a dataset'}",
+        "isPrivate": True,
+        "description": card,
+        "publishTime": "",
+        "provenanceSources": "",
+    }
+    instance = {
+        "ownerSlug": owner,
+        "modelSlug": model["slug"],
+        "instanceSlug": slug(f"{facts.space_name}-{kind}"),
+        "framework": "tensorFlow2",
+        "overview": f"{facts.backbone_name} trained on {facts.space_name}: {facts.output}",
+        "usage": f"```python\n{usage(facts, '${PATH}')}\n```\n",
+        "licenseName": license_name or facts.terms.kaggle_license or _NO_LICENSE,
+        "fineTunable": True,
+        "trainingData": [facts.recipe["dataset_name"]] if facts.recipe.get("dataset_name") else [],
+        "modelInstanceType": "Unspecified",
+        "baseModelInstance": "",
+        "externalBaseModelUrl": "",
+    }
+    return {KAGGLE_MODEL: model, KAGGLE_INSTANCE: instance}
+
+
+def slug(text: str) -> str:
+    """Small letters, digits and single hyphens, as Kaggle's addresses have them."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def _dataset(recipe: Mapping[str, Any]) -> str:
+    name = recipe.get("dataset_name") or "unnamed"
+    return f"{name}, fingerprint `{recipe['dataset_fingerprint']}`"
+
+
+def _inline(content: Mapping[str, Any]) -> str:
+    pairs = (f"{key} {json.dumps(value, ensure_ascii=False)}" for key, value in content.items())
+    return ", ".join(pairs).replace("|", "\\|") or "not told"
+
+
+def _metrics(result: Mapping[str, Any]) -> str:
+    counts = result.get("evaluation") or {}
+    rows = [
+        (key, counts[f"{key}_wrong"], counts[f"{key}_images"])
+        for key in (name.removesuffix("_wrong") for name in counts if name.endswith("_wrong"))
+        if counts.get(f"{key}_images")
+    ]
+    seen = (
+        f"{result['images_seen']:,} images seen in training; last loss {result['last_loss']:.4f}."
+    )
+    if not rows:
+        return f"This run was not evaluated. {seen}"
+    lines = ["| test images | wrong / images | top-1 error |", "| --- | --- | --- |"]
+    for key, wrong, images in rows:
+        name = "all" if key == "num" else key
+        lines.append(f"| {name} | {wrong} / {images} | {100 * wrong / images:.2f} % |")
+    return "\n".join([*lines, "", seen])
+
+
+def _signatures(facts: CardFacts) -> str:
+    more = " and `image_classification`" if facts.with_head else ""
+    return f";\n`image_feature_vector`{more} take `images` as above and return `default`"

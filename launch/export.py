@@ -1,0 +1,51 @@
+"""Exports a finished run as a SavedModel that TensorFlow Hub, Keras 2 and Keras 3 load and train.
+
+python launch/export.py --run=runs/fine --out=exported/fine
+python launch/export.py --run=runs/coarse --out=exported/coarse --head --tar
+"""
+
+import pathlib
+
+from _cli import run_main
+from absl import flags
+
+_RUN = flags.DEFINE_string("run", None, "Folder of a finished run.")
+_OUT = flags.DEFINE_string("out", None, "Folder to make.")
+_HEAD = flags.DEFINE_bool("head", False, "Logits and class names, not feature vectors.")
+_EMA = flags.DEFINE_bool(
+    "ema", None, "The moving average of the weights; where not given: if the run has one."
+)
+_TAR = flags.DEFINE_bool("tar", False, "Also write OUT.tar.gz, the form that TF Hub serves.")
+_DATA_TERMS = flags.DEFINE_string(
+    "data_terms", "", "Terms of the images, for the card; default: what is known of the dataset."
+)
+_KAGGLE_OWNER = flags.DEFINE_string("kaggle_owner", "", "Who will upload it to Kaggle Models.")
+_KAGGLE_LICENSE = flags.DEFINE_string(
+    "kaggle_license", "", "One of Kaggle's licence names; default: from the dataset's terms."
+)
+
+
+def main() -> None:
+    from fine2coarse.experiment.export import ExportOptions, export_run
+
+    options = ExportOptions(
+        with_head=_HEAD.value,
+        ema=_EMA.value,
+        archive=_TAR.value,
+        data_terms=_DATA_TERMS.value,
+        kaggle_owner=_KAGGLE_OWNER.value,
+        kaggle_license=_KAGGLE_LICENSE.value,
+    )
+    done = export_run(pathlib.Path(_RUN.value), pathlib.Path(_OUT.value), options)
+    weights = "moving average" if done.facts.averaged else "last weights"
+    print(
+        f"exported {done.facts.backbone_name} ({done.facts.output}, {weights}) to {done.folder}: "
+        f"{done.num_bytes / 1e6:.2f} MB for {done.num_weight_bytes / 1e6:.2f} MB of weights"
+    )
+    if done.archive:
+        print(f"archive: {done.archive} ({done.archive.stat().st_size / 1e6:.2f} MB)")
+    print(f'load it: tensorflow_hub.load("{done.folder}"); its card: {done.folder / "README.md"}')
+
+
+if __name__ == "__main__":
+    run_main(main, required=("run", "out"))

@@ -1,0 +1,160 @@
+"""Transfers from exported runs and from SavedModels of others."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from fine2coarse.data import AugmentSpec, Examples
+from fine2coarse.experiment.export import ExportOptions, export_run
+from fine2coarse.experiment.phases import Run, execute, load_classifier
+from fine2coarse.experiment.pretrained import find_pretrained
+from fine2coarse.experiment.run_folder import LABEL_SPACE, RunError, RunFolder
+from fine2coarse.hub.resolve import HubError
+from fine2coarse.labels import LabelSpace
+from fine2coarse.models import BackboneSpec
+from fine2coarse.training.spec import OptimizerSpec, PhaseSpec
+
+
+@pytest.fixture(scope="module")
+def strategy():
+    return tf.distribute.OneDeviceStrategy("CPU:0")
+
+
+def make_run(**changes) -> Run:
+    generator = np.random.default_rng(0)
+    images = tf.constant(generator.integers(0, 255, (16, 8, 8, 3), np.uint8))
+    examples = Examples(images, tuple(f"i{i}" for i in range(16)), np.arange(16) % 3)
+    settings = {
+        "purpose": "pretrain",
+        "space": LabelSpace(("a", "b", "c"), ("a", "b", "c"), np.arange(3)[:, None]),
+        "phase": PhaseSpec(
+            total_steps=2,
+            batch_size=8,
+            optimizer=OptimizerSpec(learning_rate=0.05),
+            augment=AugmentSpec(crop="none"),
+        ),
+        "backbone": BackboneSpec("resnet_tiny", 8),
+        "seed": 0,
+        "precision": "float32",
+        "train": examples,
+        "evaluate": examples,
+        "dataset_fingerprint": "x",
+        "dataset_name": "test",
+    }
+    return Run(**{**settings, **changes})
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, strategy):
+    """A pretraining run, and its export with and without head."""
+    root = tmp_path_factory.mktemp("pretrained")
+    execute(make_run(), RunFolder(root / "run"), strategy)
+    export_run(root / "run", root / "features", ExportOptions())
+    export_run(root / "run", root / "logits", ExportOptions(with_head=True))
+    return root
+
+
+def transfer(pretrained: str, folder, strategy, **changes) -> dict:
+    found = find_pretrained(pretrained, 8)
+    run = make_run(purpose="transfer", start_from=found.start_from, **changes)
+    if found.backbone:
+        run = make_run(purpose="transfer", backbone=found.backbone, **changes)
+    return execute(run, RunFolder(folder), strategy)
+
+
+def test_a_run_keeps_its_label_space(finished):
+    space = LabelSpace.load(finished / "run" / LABEL_SPACE)
+    assert space.fingerprint == make_run().space.fingerprint
+
+
+def test_transfer_from_the_export_is_transfer_from_the_run(finished, tmp_path, strategy):
+    numbers = [
+        transfer(str(finished / name), tmp_path / name, strategy)["last_loss"]
+        for name in ("run", "features", "logits")
+    ]
+    assert numbers[0] == numbers[1] == numbers[2]
+    recipe = RunFolder(tmp_path / "features").recipe()
+    assert recipe["start_from"]["export"]["dataset_fingerprint"] == "x"
+
+
+def test_an_export_of_another_backbone_is_refused(finished, tmp_path, strategy):
+    with pytest.raises(RunError, match="does not fit resnet_small"):
+        transfer(
+            str(finished / "features"), tmp_path / "t", strategy,
+            backbone=BackboneSpec("resnet_small", 8),
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def foreign(finished):
+    """A SavedModel that nobody would know for one of ours."""
+    folder = finished / "foreign"
+    shutil.copytree(finished / "features", folder)
+    for path in (*folder.glob("*.json"), folder / "README.md"):
+        path.unlink()
+    return folder
+
+
+def test_a_savedmodel_of_others_is_the_backbone(foreign, finished, tmp_path, strategy):
+    """In a linear probe, which keeps statistics as they are, it does what the run's own does."""
+    ours = transfer(str(finished / "run"), tmp_path / "ours", strategy, freeze_backbone=True)
+    theirs = transfer(str(foreign), tmp_path / "theirs", strategy, freeze_backbone=True)
+    assert theirs["last_loss"] == pytest.approx(ours["last_loss"], abs=1e-5)
+    recipe = RunFolder(tmp_path / "theirs").recipe()
+    assert recipe["backbone"]["handle"] == str(foreign)
+    assert len(recipe["backbone"]["sha256"]) == 64
+
+
+def test_what_was_finetuned_on_it_is_loaded_transferred_and_exported(foreign, tmp_path, strategy):
+    before = find_pretrained(str(foreign), 8).backbone.build().get_weights()
+    transfer(str(foreign), tmp_path / "t", strategy)
+    model = load_classifier(tmp_path / "t")
+    after = model.backbone.get_weights()
+    assert sum(not np.array_equal(a, b) for a, b in zip(before, after, strict=True)) > 40
+    again = transfer(str(tmp_path / "t"), tmp_path / "again", strategy, freeze_backbone=True)
+    assert again["num_classes"] == 3
+    export_run(tmp_path / "t", tmp_path / "out", ExportOptions(with_head=True))
+    batch = np.random.default_rng(1).random((2, 8, 8, 3), np.float32)
+    exported = tf.saved_model.load(str(tmp_path / "out"))
+    np.testing.assert_allclose(exported(batch), model(batch), atol=1e-6)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(exported(batch, training=True))
+    gradients = tape.gradient(loss, list(exported.trainable_variables))
+    assert len(gradients) == 29 and all(g is not None for g in gradients)
+
+
+def test_a_savedmodel_without_feature_vectors_is_refused(tmp_path):
+    root = tf.train.Checkpoint()
+    root.w = tf.Variable(1.0)
+    spec = tf.TensorSpec([None, 8, 8, 3])
+    root.__call__ = tf.function(lambda x: x * root.w, input_signature=[spec])
+    root.variables = root.trainable_variables = [root.w]
+    tf.saved_model.save(root, str(tmp_path / "maps"))
+    with pytest.raises(HubError, match="one feature vector an image"):
+        find_pretrained(str(tmp_path / "maps"), 8).backbone.build()
+
+
+def test_what_is_nothing_of_the_kind_is_refused(finished, tmp_path):
+    with pytest.raises(RunError, match=r"no result.json of a finished run; no SavedModel"):
+        find_pretrained(str(tmp_path / "nothing"), 8)
+    shutil.copytree(finished / "run", tmp_path / "run")
+    (tmp_path / "run" / "result.json").unlink()
+    with pytest.raises(RunError, match="finished run"):
+        find_pretrained(str(tmp_path / "run"), 8)
+
+
+def test_a_label_space_of_another_run_is_not_exported(finished, tmp_path):
+    shutil.copytree(finished / "run", tmp_path / "run")
+    recipe = json.loads((tmp_path / "run" / "recipe.json").read_text())
+    recipe["label_space"]["fingerprint"] = "0" * 64
+    (tmp_path / "run" / "recipe.json").write_text(json.dumps(recipe))
+    with pytest.raises(RunError, match="is not the label space"):
+        export_run(tmp_path / "run", tmp_path / "out", ExportOptions())
+    (tmp_path / "run" / LABEL_SPACE).unlink()
+    with pytest.raises(RunError, match="names the classes"):
+        export_run(tmp_path / "run", tmp_path / "out", ExportOptions())
