@@ -186,7 +186,7 @@ class _Trial:
         return targets if self.aligned else np.zeros_like(targets)
 
     def check(self, num_clusters: int) -> None:
-        for rows, targets in self.halves:
+        for _, targets in self.halves:
             least = len(np.unique(self.groups(targets)))
             if not least <= num_clusters <= self.num_images:
                 raise LabelSpaceError(
