@@ -8,7 +8,9 @@ A number of clusters is scored, in bits, by
 both sets of centroids label all images. What the one labelling tells about the other, counted on
 the halves and measured on images that neither saw, is what such labels can teach about images
 never seen. With too few clusters there is little to tell; with too many the halves split what is
-alike at different places, and little of it can be told. That the number of clusters should
+alike at different places, and little of it can be told. A half is clustered into its share of the
+candidate's number of clusters, so that clusters hold as many images as they would of all. That the
+number of clusters should
 maximise the information which solutions from two samples share is Buhmann's proposal
 ("Information theoretic model validation for clustering", ISIT 2010); judging a clustering as a
 classifier of held-out data is Tibshirani and Walther's ("Cluster validation by prediction
@@ -113,7 +115,7 @@ def advise(
       target: the coarse task. Aligned clusters need it for every training image; the others
         for `num_labelled` alone.
       candidates: numbers of clusters, in all; where empty the powers of two from twice the
-        number of target classes to an eighth of the images of a half.
+        number of target classes to a quarter of the images drawn.
       aligned: whether clusters would be made within the target's classes.
       kmeans_spec: how they would be made.
       spec: how to score.
@@ -134,7 +136,7 @@ def advise(
         for repeat in range(spec.num_repeats)
     ]
     if not candidates:
-        candidates = powers_of_two(2 * target.num_classes, len(trials[0].halves[0][0]) // 8)
+        candidates = powers_of_two(2 * target.num_classes, trials[0].num_images // 4)
     if len(set(candidates)) < 2:
         raise LabelSpaceError(f"expected at least two candidates to rank, got {list(candidates)}")
     for num_clusters in candidates:
@@ -176,16 +178,20 @@ class _Trial:
         pairs = [(rows[part], targets[part]) for part in (*parts, labelled)]
         return cls(tuple(pairs[:2]), pairs[2], pairs[3], aligned, seed)
 
+    @property
+    def num_images(self) -> int:
+        return sum(len(rows) for rows, _ in (*self.halves, self.held_out))
+
     def groups(self, targets: np.ndarray) -> np.ndarray:
         return targets if self.aligned else np.zeros_like(targets)
 
     def check(self, num_clusters: int) -> None:
         for rows, targets in self.halves:
             least = len(np.unique(self.groups(targets)))
-            if not least <= num_clusters <= len(rows):
+            if not least <= num_clusters <= self.num_images:
                 raise LabelSpaceError(
-                    f"candidate {num_clusters}: expected {least} to {len(rows)} clusters, the "
-                    "number of images in each half; raise max_images or drop the candidate"
+                    f"candidate {num_clusters}: expected {least} to {self.num_images} clusters, "
+                    "the number of images drawn; raise max_images or drop the candidate"
                 )
 
 
@@ -250,6 +256,8 @@ def _fit(
     """Centroids by group."""
     rows, groups = half[0], trial.groups(half[1])
     present, sizes = np.unique(groups, return_counts=True)
+    share_of_half = round(num_clusters * len(rows) / trial.num_images)
+    num_clusters = min(max(share_of_half, len(present)), len(rows))
     seed = int(np.random.SeedSequence([*trial.seed, side]).generate_state(1)[0] >> 1)
     return {
         int(group): kmeans.fit(

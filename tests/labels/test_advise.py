@@ -18,7 +18,7 @@ from fine2coarse.labels.space import LabelSpace, LabelSpaceError
 metrics = pytest.importorskip("sklearn.metrics")
 pytest.importorskip("faiss")
 
-CANDIDATES = (2, 4, 8, 16, 32, 64, 128)
+CANDIDATES = (2, 4, 8, 16, 32, 64, 128, 256)
 QUICK = AdviseSpec(num_repeats=3)
 
 
@@ -43,7 +43,8 @@ def test_it_finds_the_groups_and_how_much_they_tell(num_groups, aligned):
     images, embeddings, target = mixture(num_groups, 2, nested=True)
     ranking = advise(images, embeddings, target, CANDIDATES, aligned=aligned, spec=QUICK, seed=0)
     assert {advice.num_clusters for advice in ranking} == set(CANDIDATES)
-    assert num_groups <= ranking[0].num_clusters <= 2 * num_groups and ranking[0].is_good
+    # A half is cut into two fifths as many clusters; k-means finds groups best with a few more.
+    assert 2 * num_groups <= ranking[0].num_clusters <= 8 * num_groups and ranking[0].is_good
     assert ranking[0].information == pytest.approx(np.log2(num_groups), abs=0.1)
     scores = [advice.score for advice in ranking]
     assert scores == sorted(scores, reverse=True)
@@ -60,9 +61,9 @@ def test_where_there_are_no_groups_there_is_nothing_to_tell():
 
 def test_ambiguity_counts_where_clusters_straddle_the_target():
     images, embeddings, unrelated = mixture(8, 2, nested=False)
-    straddling = advise(images, embeddings, unrelated, (8, 16), aligned=False, spec=QUICK, seed=0)
+    straddling = advise(images, embeddings, unrelated, (32, 64), aligned=False, spec=QUICK, seed=0)
     images, embeddings, nested = mixture(8, 2, nested=True)
-    within = advise(images, embeddings, nested, (8, 16), aligned=False, spec=QUICK, seed=0)
+    within = advise(images, embeddings, nested, (32, 64), aligned=False, spec=QUICK, seed=0)
     assert straddling[0].ambiguity == pytest.approx(1.0, abs=0.05)
     assert within[0].ambiguity < 0.05
 
@@ -79,8 +80,8 @@ def test_the_same_seed_gives_the_same_scores():
 def test_candidates_of_its_own_are_powers_of_two():
     images, embeddings, target = mixture(8, 2, nested=True)
     ranking = advise(images, embeddings, target, (), aligned=True, spec=QUICK, seed=0)
-    # Twice two target classes, to an eighth of a half of 800 images.
-    assert sorted(advice.num_clusters for advice in ranking) == [4, 8, 16, 32, 64]
+    # Twice two target classes, to a quarter of 2,000 images.
+    assert sorted(a.num_clusters for a in ranking) == [4, 8, 16, 32, 64, 128, 256]
     assert f"Try first: {ranking[0].num_clusters}" in advice_table(ranking)
 
 
@@ -88,8 +89,8 @@ def test_candidates_of_its_own_are_powers_of_two():
     ("candidates", "message"),
     [
         ((8,), "at least two candidates"),
-        ((8, 900), "candidate 900: expected 2 to 800 clusters"),
-        ((1, 8), "candidate 1: expected 2 to 800"),
+        ((8, 2001), "candidate 2001: expected 2 to 2000 clusters"),
+        ((1, 8), "candidate 1: expected 2 to 2000"),
     ],
 )
 def test_candidates_that_cannot_be(candidates, message):
