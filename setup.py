@@ -33,6 +33,7 @@ _BESIDE_TENSORFLOW = [
     "tensorflow-text>=2.21,<2.22",
     "tensorflow-hub>=0.16.1,<0.17",
     "tf-keras>=2.21,<2.22",
+    "setuptools<82",  # tensorflow-hub imports pkg_resources, which 82 no longer has
 ]
 # What keras-hub needs besides tensorflow-text; keras-hub itself comes without dependencies.
 _BESIDE_TPU = [
@@ -45,7 +46,7 @@ _BESIDE_TPU = [
     "sentencepiece>=0.2,<0.3",
     "tokenizers>=0.20,<1",
 ]
-_TEST = ["pytest>=8,<10", "dill>=0.3.8,<0.5", "scikit-learn>=1.5,<2"]
+_TEST = ["pytest>=8,<10", "dill>=0.3.8,<0.5", "scikit-learn>=1.5,<2", "pillow>=10,<13"]
 _CLUSTERS = ["faiss-cpu>=1.15,<2"]
 
 setup(

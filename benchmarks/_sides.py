@@ -82,9 +82,10 @@ def _memory(process: psutil.Process) -> int:
 
 
 def cpu_seconds() -> float:
-    """CPU time of this process, its threads and its finished children so far."""
-    times = psutil.Process().cpu_times()
-    return times.user + times.system + times.children_user + times.children_system
+    """CPU time so far of this process, of those it started that live, and of all their children."""
+    process = psutil.Process()
+    times = [p.cpu_times() for p in (process, *process.children(recursive=True))]
+    return sum(t.user + t.system + t.children_user + t.children_system for t in times)
 
 
 def report(results: Mapping[str, Sequence[Measured]], ours: str) -> None:

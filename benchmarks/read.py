@@ -111,13 +111,7 @@ def torch_batches(side: str, image_dir: pathlib.Path):
 
 def time_side(side: str, folder: pathlib.Path, num_batches: int) -> None:
     """Runs one side and prints what it took."""
-    import psutil
-
-    process = psutil.Process()
-
-    def cpu() -> float:
-        alive = [process, *process.children(recursive=True)]
-        return sum(sum(p.cpu_times()[:2]) for p in alive)
+    from _sides import cpu_seconds as cpu
 
     is_torch = side in TORCH_SIDES
     batches = torch_batches(side, folder / "images") if is_torch else tf_batches(side, folder)

@@ -12,6 +12,7 @@ from typing import Any
 
 CARD, RECIPE, LABELS = "README.md", "recipe.json", "labels.csv"
 KAGGLE_MODEL, KAGGLE_INSTANCE = "model-metadata.json", "model-instance-metadata.json"
+_WHO = {"num": "all"}
 _NO_OWNER, _NO_LICENSE = "INSERT_OWNER_SLUG_HERE", "INSERT_LICENSE_HERE"
 
 
@@ -96,7 +97,7 @@ A reusable TensorFlow 2 SavedModel, exported by fine2coarse.
 
 ## Metrics
 
-{_metrics(facts.result)}
+{_metrics(facts)}
 
 ## Load it
 
@@ -199,23 +200,42 @@ def _inline(content: Mapping[str, Any]) -> str:
     return ", ".join(pairs).replace("|", "\\|") or "not told"
 
 
-def _metrics(result: Mapping[str, Any]) -> str:
+def _metrics(facts: CardFacts) -> str:
+    result = facts.result
     counts = result.get("evaluation") or {}
+    keys = [name.removesuffix("_wrong") for name in counts if name.endswith("_wrong")]
     rows = [
-        (key, counts[f"{key}_wrong"], counts[f"{key}_images"])
-        for key in (name.removesuffix("_wrong") for name in counts if name.endswith("_wrong"))
+        (_WHO.get(key, key), "top-1 error", counts[f"{key}_wrong"], counts[f"{key}_images"])
+        for key in keys
         if counts.get(f"{key}_images")
     ]
-    seen = (
-        f"{result['images_seen']:,} images seen in training; last loss {result['last_loss']:.4f}."
-    )
+    more = result.get("metrics") or {}
+    if "num_top5" in more:
+        rows.append(("all", "top-5 accuracy", more["num_top5"], more["num_images"]))
+    seen = f"Training saw {result['images_seen']:,} images; last loss {result['last_loss']:.4f}."
     if not rows:
         return f"This run was not evaluated. {seen}"
-    lines = ["| test images | wrong / images | top-1 error |", "| --- | --- | --- |"]
-    for key, wrong, images in rows:
-        name = "all" if key == "num" else key
-        lines.append(f"| {name} | {wrong} / {images} | {100 * wrong / images:.2f} % |")
-    return "\n".join([*lines, "", seen])
+    lines = ["| test images | metric | images | share |", "| --- | --- | --- | --- |"]
+    lines += [
+        f"| {who} | {what} | {n} / {of} | {100 * n / of:.2f} % |" for who, what, n, of in rows
+    ]
+    return "\n".join([*lines, "", *_how_judged(facts), seen])
+
+
+def _how_judged(facts: CardFacts) -> list[str]:
+    """Sentences on what the numbers are of, where they are not of this SavedModel's own outputs."""
+    judged_by = facts.result.get("evaluated_space", facts.space_name)
+    averaged = facts.result.get("evaluated_weights", "last") == "ema"
+    told = []
+    if judged_by != facts.space_name:
+        told.append(
+            f"Judged on the classes of {judged_by}: the probabilities of {facts.space_name}'s "
+            "classes were summed up into them."
+        )
+    if averaged != facts.averaged:
+        theirs = "the moving average" if averaged else "the weights as training ended"
+        told.append(f"The numbers are those of {theirs}, which are not the weights in this folder.")
+    return told
 
 
 def _signatures(facts: CardFacts) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import pathlib
@@ -21,6 +22,7 @@ import tensorflow as tf
 from fine2coarse.data.images import eval_image
 from fine2coarse.experiment.export import ExportOptions, export_run
 from fine2coarse.experiment.run_folder import RunError
+from fine2coarse.hub.card import model_card
 from fine2coarse.hub.folder import write_archive
 from fine2coarse.hub.resolve import HubError
 from fine2coarse.hub.reusable import ImageInput, exportable, reusable_model
@@ -186,10 +188,30 @@ def test_card_tells_dataset_labels_counts_and_terms(classifier):
     fingerprint = classifier.exported.facts.recipe["label_space"]["fingerprint"]
     for told in (
         "demo/default/1.0.0", "f" * 64, "pets, 4 classes", fingerprint, '"total_steps": 3',
-        "| all | 3 / 8 | 37.50 % |", "| hard | 2 / 4 | 50.00 % |", "drawn by fine2coarse",
-        "any height and width", "logits float32 [batch, 4]",
+        "| all | top-1 error | 3 / 8 | 37.50 % |", "| hard | top-1 error | 2 / 4 | 50.00 % |",
+        "drawn by fine2coarse", "any height and width", "logits float32 [batch, 4]",
     ):  # fmt: skip
         assert told in card
+
+
+def test_card_tells_what_the_numbers_are_of(classifier):
+    facts = classifier.exported.facts
+    result = {
+        **facts.result,
+        "evaluated_space": "kingdom",
+        "evaluated_weights": "ema",
+        "metrics": {"num_images": 8, "num_top1": 5, "num_top5": 7},
+    }
+    card = model_card(dataclasses.replace(facts, result=result))
+    assert "| all | top-5 accuracy | 7 / 8 | 87.50 % |" in card
+    assert "Judged on the classes of kingdom" in card
+    assert "those of the moving average, which are not the weights in this folder" in card
+    assert "not the weights" not in model_card(
+        dataclasses.replace(facts, result=result, averaged=True)
+    )
+    assert "was not evaluated" in model_card(
+        dataclasses.replace(facts, result={"images_seen": 24, "last_loss": 0.5})
+    )
 
 
 def test_the_cards_five_lines_run(classifier, monkeypatch, capsys):

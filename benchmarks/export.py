@@ -1,0 +1,121 @@
+"""Exports every backbone and states its size on disk and the time that loading it takes.
+
+python benchmarks/export.py
+python benchmarks/export.py --backbones=resnet18,vit_s16 --repeats=5
+
+The weights are random: neither size nor time depends on them. Each load is a process of its own,
+as its user meets it, TensorFlow already imported; the other side in the same process loads the
+same weights with Keras from the run's own .h5 file into a model that is built first. Both are
+measured in CPU seconds of the process, the ratio with its range over the repeats.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+
+_LOAD = """
+import json, pathlib, sys, time
+import tensorflow as tf
+from fine2coarse.experiment.classifiers import load_classifier
+tf.zeros([1])
+def timed(function):
+    wall, cpu = time.monotonic(), time.process_time()
+    function()
+    return time.monotonic() - wall, time.process_time() - cpu
+first = timed(lambda: tf.saved_model.load(sys.argv[1]))
+second = timed(lambda: load_classifier(pathlib.Path(sys.argv[2])))
+print(json.dumps([first, second]))
+"""
+
+
+def main() -> None:
+    """Prints one row a backbone."""
+    from fine2coarse.models import backbone_names
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--backbones", default=",".join(backbone_names()))
+    parser.add_argument("--repeats", type=int, default=3)
+    arguments = parser.parse_args()
+    print(
+        "| backbone | px | weights MB | on disk MB | limit MB | load CPU s | load wall s | "
+        "Keras from .h5 CPU s | ratio |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    with tempfile.TemporaryDirectory() as folder:
+        for name in arguments.backbones.split(","):
+            print(_row(name, pathlib.Path(folder) / name, arguments.repeats), flush=True)
+
+
+def _row(name: str, folder: pathlib.Path, repeats: int) -> str:
+    from fine2coarse.experiment.export import ExportOptions, export_run
+    from fine2coarse.models import BackboneSpec
+
+    size_px = 64 if name.startswith(("resnet", "mlp")) else 224
+    _write_run(folder / "run", BackboneSpec(name, size_px))
+    done = export_run(folder / "run", folder / "out", ExportOptions(with_head=True))
+    timed = [_load(done.folder, folder / "run") for _ in range(repeats)]
+    ours = [saved_model[1] for saved_model, _ in timed]
+    walls = [saved_model[0] for saved_model, _ in timed]
+    theirs = [keras_file[1] for _, keras_file in timed]
+    ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
+    limit = 1.02 * done.num_weight_bytes + 2e6
+    if done.num_bytes > limit:
+        sys.exit(f"{name}: {done.num_bytes} bytes on disk, more than {limit:.0f}")
+    return (
+        f"| {name} | {size_px} | {done.num_weight_bytes / 1e6:.2f} | {done.num_bytes / 1e6:.2f} | "
+        f"{limit / 1e6:.2f} | {_middle(ours)} | {_middle(walls)} | {_middle(theirs)} | "
+        f"{_middle(ratios)} |"
+    )
+
+
+def _middle(values: list[float]) -> str:
+    return f"{statistics.median(values):.2f} ({min(values):.2f}–{max(values):.2f})"
+
+
+def _load(exported: pathlib.Path, run: pathlib.Path) -> list[list[float]]:
+    root = pathlib.Path(__file__).resolve().parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", _LOAD, exported, run], cwd=root, capture_output=True, text=True
+    )
+    if done.returncode:
+        sys.exit(done.stderr[-3000:])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _write_run(folder: pathlib.Path, backbone: object) -> None:
+    """A finished run's folder, by hand: nothing is trained."""
+    import dataclasses
+
+    import numpy as np
+
+    from fine2coarse.experiment.run_folder import LABEL_SPACE, WEIGHTS, write_json
+    from fine2coarse.labels import LabelSpace
+    from fine2coarse.models import Classifier
+
+    folder.mkdir(parents=True)
+    names = tuple(f"class {i}" for i in range(1000))
+    space = LabelSpace(names, names, np.arange(1000)[:, None], name="made-up")
+    Classifier(backbone, 1000, seed=0).save_weights(folder / WEIGHTS)
+    space.save(folder / LABEL_SPACE)
+    labels = {"name": space.name, "num_classes": 1000, "fingerprint": space.fingerprint}
+    recipe = {
+        "purpose": "pretrain",
+        "dataset_fingerprint": "",
+        "label_space": {**labels, "source": {}},
+        "backbone": dataclasses.asdict(backbone),
+        "phase": {},
+        "seed": 0,
+        "precision": "float32",
+    }
+    write_json(folder / "recipe.json", recipe)
+    write_json(folder / "result.json", {"last_loss": 0.0, "images_seen": 0})
+
+
+if __name__ == "__main__":
+    main()
