@@ -83,7 +83,7 @@ def test_coarse_from_fine_before_any_finetuning(pretrained):
 def test_the_average_is_kept_beside_the_last_weights(pretrained):
     folder, result = pretrained
     assert (folder.path / EMA_WEIGHTS).is_file() and result["evaluated_weights"] == "ema"
-    last, average = (load_classifier(folder.path, which) for which in ("last", "ema"))
+    last, average = (load_classifier(folder.path, weights=which) for which in ("last", "ema"))
     assert not np.array_equal(last.head.get_weights()[0], average.head.get_weights()[0])
     auto = load_classifier(folder.path)
     assert np.array_equal(auto.head.get_weights()[0], average.head.get_weights()[0])
