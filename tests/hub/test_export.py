@@ -56,7 +56,7 @@ def test_height_and_width_may_differ(resnet):
     assert tf.saved_model.load(resnet.folder)(batch).shape == (2, 64)
 
 
-@pytest.mark.slow
+@pytest.mark.stress
 @pytest.mark.parametrize("name", backbone_names())
 def test_every_backbone_keeps_its_numbers_and_its_size(make_sample, name, tmp_path):
     size_px = 64 if name.startswith(("resnet", "mlp")) else 32
@@ -356,7 +356,7 @@ def test_cut_short_anywhere_nothing_loads_and_the_next_export_is_whole(
     }
 
 
-@pytest.mark.slow
+@pytest.mark.stress
 @pytest.mark.parametrize("wanted", ["out", "out/README.md", "out/variables", "out/fingerprint.pb"])
 def test_a_killed_process_leaves_no_folder_that_loads(resnet, tmp_path, wanted):
     process = subprocess.Popen(

@@ -113,7 +113,7 @@ def test_resnet_finetunes_by_hub_load(resnet):
     check_finetuning_by_hand(resnet.folder, num_statistics=18)
 
 
-@pytest.mark.slow
+@pytest.mark.stress
 def test_vit_finetunes_everywhere(vit):
     check_finetuning(keras3_model, vit.folder, num_statistics=0)
     check_finetuning(keras2_model, vit.folder, num_statistics=0)
@@ -319,13 +319,13 @@ def _difference_of_two_devices(folder: str, mode: str, size_px: int) -> list[flo
     return [float(line) for line in done.stdout.split()]
 
 
-@pytest.mark.slow
+@pytest.mark.stress
 @pytest.mark.parametrize("mode", ["inference", "training"])
 def test_two_devices_give_the_gradients_of_one(resnet, mode):
     gradients, statistics = _difference_of_two_devices(resnet.folder, mode, 16)
     assert gradients < 1e-5 and statistics < 1e-6
 
 
-@pytest.mark.slow
+@pytest.mark.stress
 def test_two_devices_give_the_gradients_of_one_vit(vit):
     assert _difference_of_two_devices(vit.folder, "inference", 16)[0] < 1e-5
