@@ -62,7 +62,11 @@ def open_study(recipe: "Recipe") -> "tuple[tf.distribute.Strategy, StudyData]":
     return strategy, load_study_data(recipe, dataset)
 
 
-def run_main(main: Callable[[], None], required: tuple[str, ...] = ("config", "workdir")) -> None:
+def run_main(
+    main: Callable[[], None],
+    required: tuple[str, ...] = ("config", "workdir"),
+    needs_tensorflow: bool = True,
+) -> None:
     """Parses the flags, runs, and tells a mistake in one line with exit code 2.
 
     Set FINE2COARSE_TRACEBACK=1 to see where an error came from.
@@ -76,7 +80,8 @@ def run_main(main: Callable[[], None], required: tuple[str, ...] = ("config", "w
         if len(argv) > 1:
             sys.exit(f"error: unexpected arguments {argv[1:]}; flags begin with --")
         try:
-            start_tensorflow()
+            if needs_tensorflow:
+                start_tensorflow()
             main()
         except Exception as error:
             if os.environ.get("FINE2COARSE_TRACEBACK") or not _is_known(error):
