@@ -59,7 +59,10 @@ def open_study(recipe: "Recipe") -> "tuple[tf.distribute.Strategy, StudyData]":
 
     strategy = make_strategy(STRATEGY.value, NUM_LOGICAL_CPUS.value, TPU.value)
     dataset = open_dataset(recipe.dataset.name, recipe.dataset.options, data_folder())
-    return strategy, load_study_data(recipe, dataset)
+    evaluation = recipe.evaluation and open_dataset(
+        recipe.evaluation.name, recipe.evaluation.options, data_folder()
+    )
+    return strategy, load_study_data(recipe, dataset, evaluation)
 
 
 def run_main(
