@@ -126,18 +126,38 @@ def _row(cells: Sequence[object], words: Mapping[int, str], css_class: str) -> s
     return f'<tr{attribute}><th scope="row">{first}</th>{rest}</tr>\n'
 
 
-def figure(path: str | os.PathLike, *, alt: str, caption: str = "") -> str:
-    """A PNG, SVG or JPEG file, embedded; `alt` says in words what it shows."""
+def figure(
+    path: str | os.PathLike,
+    *,
+    alt: str,
+    caption: str = "",
+    narrow: str | os.PathLike | None = None,
+) -> str:
+    """A PNG, SVG or JPEG file, embedded.
+
+    Args:
+      path: of the file.
+      alt: says in words what it shows.
+      caption: under it.
+      narrow: the same picture for the width of a telephone.
+    """
     text = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
-    return f"<figure>{image(path, alt=alt)}{text}</figure>"
+    shown = image(path, alt=alt)
+    if narrow is not None:
+        source = f'<source media="(max-width: 480px)" srcset="{_data_uri(narrow)}">'
+        shown = f"<picture>{source}{shown}</picture>"
+    return f"<figure>{shown}{text}</figure>"
 
 
 def image(path: str | os.PathLike, *, alt: str) -> str:
     """A picture alone, embedded."""
+    return f'<img src="{_data_uri(path)}" alt="{html.escape(alt)}">'
+
+
+def _data_uri(path: str | os.PathLike) -> str:
     path = pathlib.Path(path)
     data = base64.b64encode(path.read_bytes()).decode()
-    kind = _MEDIA_TYPES[path.suffix]
-    return f'<img src="data:{kind};base64,{data}" alt="{html.escape(alt)}">'
+    return f"data:{_MEDIA_TYPES[path.suffix]};base64,{data}"
 
 
 def gallery(pictures: Sequence[tuple[str, Sequence[tuple[str, str]]]]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,8 @@ from fine2coarse.reporting.figures import COLOURS, MARKERS
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_LABEL_POINTS = 10  # size of the names, and so the least distance between two of them
+_NAME_POINTS, _GAP_POINTS = 10, 9  # size of the names, and how far from their points
+_Box = tuple[float, float, float, float]  # left, right, bottom, top
 _INK = "#1d2329"
 
 
@@ -72,42 +74,50 @@ def draw_points(
 
 
 def name_points(axis: Axes, points: Sequence[Point]) -> None:
-    """Writes each point's name to its right, apart from the others'; call when limits are set."""
+    """Writes each point's name beside it, clear of the others; call when limits are set."""
     figure = axis.figure
     figure.draw_without_rendering()
     pixel = figure.dpi / 72
-    places = axis.transData.transform([(p.x, p.y) for p in points])
-    box = axis.get_window_extent()
-    taken: list[tuple[float, float, float]] = []
-    order = sorted(range(len(points)), key=lambda n: -places[n][1])
-    for n in order:
-        point, (x, y) = points[n], places[n]
-        width = 0.62 * _LABEL_POINTS * pixel * len(point.name)
-        to_left = x + 9 * pixel + width > box.x1
-        start = x - 9 * pixel - width if to_left else x + 9 * pixel
-        height = _free_height(taken, start, start + width, y, _LABEL_POINTS * 1.25 * pixel)
-        taken.append((start, start + width, height))
+    frame = axis.get_window_extent()
+    taken = [_box_of(axis, point, pixel) for point in points]
+    for point in sorted(points, key=lambda p: -p.y):
+        x, y = axis.transData.transform((point.x, point.y))
+        width, height = 0.58 * _NAME_POINTS * pixel * len(point.name), 1.15 * _NAME_POINTS * pixel
+        places = [
+            (start, y + step * height / 2)
+            for step in sorted(range(-8, 9), key=abs)
+            for start in (x + _GAP_POINTS * pixel, x - _GAP_POINTS * pixel - width)
+            if frame.x0 <= start and start + width <= frame.x1 + 4 * pixel
+        ] or [(x + _GAP_POINTS * pixel, y)]
+        boxes = [(left, left + width, low - height / 2, low + height / 2) for left, low in places]
+        best = min(range(len(boxes)), key=lambda n: (_overlap(boxes[n], taken), n))
+        taken.append(boxes[best])
+        left, middle = places[best]
         axis.annotate(
             point.name,
             (point.x, point.y),
             textcoords="offset points",
-            xytext=(-9 if to_left else 9, (height - y) / pixel),
-            ha="right" if to_left else "left",
+            xytext=((_GAP_POINTS if left > x else -_GAP_POINTS), (middle - y) / pixel),
+            ha="left" if left > x else "right",
             va="center",
-            fontsize=_LABEL_POINTS,
+            fontsize=_NAME_POINTS,
             color=_INK,
         )
 
 
-def _free_height(
-    taken: Sequence[tuple[float, float, float]],
-    start: float,
-    end: float,
-    height: float,
-    distance: float,
-) -> float:
-    """The height nearest to the one wished for at which a name meets no other."""
-    rivals = [h for left, right, h in taken if left < end and start < right]
-    wished = [height, *(h + sign * distance for h in rivals for sign in (-1, 1))]
-    free = [w for w in wished if all(abs(w - h) >= distance * 0.999 for h in rivals)]
-    return min(free, key=lambda w: abs(w - height))
+def _box_of(axis: Axes, point: Point, pixel: float) -> _Box:
+    """What a point and its interval cover, in pixels."""
+    low = point.y if math.isnan(point.low) else point.low
+    high = point.y if math.isnan(point.high) else point.high
+    x, bottom = axis.transData.transform((point.x, low))
+    _, top = axis.transData.transform((point.x, high))
+    return x - 5 * pixel, x + 5 * pixel, bottom - 5 * pixel, top + 5 * pixel
+
+
+def _overlap(box: _Box, taken: Sequence[_Box]) -> float:
+    """Area that a box shares with others."""
+    left, right, bottom, top = box
+    return sum(
+        max(min(right, end) - max(left, start), 0.0) * max(min(top, high) - max(bottom, low), 0.0)
+        for (start, end, low, high) in taken
+    )

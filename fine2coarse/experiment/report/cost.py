@@ -77,7 +77,7 @@ def _flops(results: Sequence[Mapping[str, Any]]) -> float | None:
 def table(costs: Sequence[ArmCost]) -> Table:
     """A row an arm; columns that nothing is known of are left out."""
     shown: list[tuple[str, Callable[[ArmCost], str]]] = [
-        ("training time", _time),
+        ("training time", lambda c: numbers.duration(c.seconds, c.deviation)),
         ("images seen", lambda c: f"{c.images:,}"),
     ]
     if any(c.flops is not None for c in costs):
@@ -95,12 +95,6 @@ def table(costs: Sequence[ArmCost]) -> Table:
         records=[dataclasses.asdict(c) | {"devices": " ".join(c.devices)} for c in costs],
         row_classes=["baseline" if c.arm == BASELINE else "" for c in costs],
     )
-
-
-def _time(cost: ArmCost) -> str:
-    if not cost.deviation:
-        return numbers.duration(cost.seconds)
-    return f"{numbers.duration(cost.seconds)} ± {numbers.duration(cost.deviation)}"
 
 
 def panels(

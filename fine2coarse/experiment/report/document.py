@@ -129,12 +129,13 @@ def _result(material: Material) -> list[str]:
     sentences = [c.sentence for c in material.comparisons if c.arm != BASELINE]
     parts = [table.html("Results of every arm"), page.folded("In words", page.bullets(sentences))]
     if points:
-        for path in (material.out / "granularity.png", _picture(material, "granularity")):
-            pictures.draw_granularity(path, points, band)
+        pictures.draw_granularity(material.out / "granularity.png", points, band)
         parts.insert(
             0,
-            page.figure(
-                _picture(material, "granularity"),
+            _figure(
+                material,
+                "granularity",
+                lambda path, width: pictures.draw_granularity(path, points, band, width),
                 alt="Error on the target against the number of classes in pretraining, a point an "
                 "arm, with the baseline as a dashed line. The table below holds the numbers.",
                 caption="Mean over seeds with its 95 % interval. Dashed line and band: the "
@@ -150,11 +151,11 @@ def _cost(material: Material) -> list[str]:
     table = cost.table(costs)
     table.write(material.out / TABLES)
     panels = cost.panels(costs, material.comparisons, material.merged.arms)
-    path = _picture(material, "cost")
-    pictures.draw_cost(path, panels)
     return [
-        page.figure(
-            path,
+        _figure(
+            material,
+            "cost",
+            lambda path, width: pictures.draw_cost(path, panels, width),
             alt="Error on the target against what a run's training cost, a point an arm. The "
             "table below holds the costs.",
             caption="Mean error with its 95 % interval against mean cost; left and low is best.",
@@ -167,11 +168,11 @@ def _learning(material: Material) -> list[str]:
     curves = learning.read_curves(material.merged.runs)
     if not curves:
         return []
-    path = _picture(material, "learning")
-    learning.draw_learning(path, curves)
     return [
-        page.figure(
-            path,
+        _figure(
+            material,
+            "learning",
+            lambda path, width: learning.draw_learning(path, curves, width),
             alt="Training loss of every arm against the images seen, and where it was measured the "
             "accuracy on held-out training images.",
             caption="Mean over seeds. An arm's line breaks where pretraining ends and transfer "
@@ -180,10 +181,21 @@ def _learning(material: Material) -> list[str]:
     ]
 
 
-def _picture(material: Material, name: str) -> pathlib.Path:
+def _figure(
+    material: Material,
+    name: str,
+    draw: Callable[[pathlib.Path, float], None],
+    *,
+    alt: str,
+    caption: str,
+) -> str:
+    """Draws a picture at both widths, and shows it."""
     folder = material.out / PICTURES
     folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"{name}.svg"
+    wide, narrow = folder / f"{name}.svg", folder / f"{name}-narrow.svg"
+    draw(wide, pictures.WIDE)
+    draw(narrow, pictures.NARROW)
+    return page.figure(wide, alt=alt, caption=caption, narrow=narrow)
 
 
 def _made_how(material: Material) -> list[str]:

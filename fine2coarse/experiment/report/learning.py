@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fine2coarse.experiment.report.pictures import WIDTH_INCHES
+from fine2coarse.experiment.report.pictures import WIDE, add_legend
 from fine2coarse.experiment.report.studies import FinishedRun
 from fine2coarse.experiment.run_folder import RunFolder
 from fine2coarse.reporting.figures import COLOURS, saved_figure
@@ -69,19 +69,14 @@ def _mean_curve(
     return Curve(arm, phase, first_image + step * batch_size, loss, accuracy)
 
 
-def draw_learning(path: pathlib.Path, curves: Sequence[Curve]) -> None:
+def draw_learning(path: pathlib.Path, curves: Sequence[Curve], width_inches: float = WIDE) -> None:
     """A panel for the loss, and one for the accuracy where there is one."""
     panels = ["loss"]
     if any(np.isfinite(curve.accuracy).any() for curve in curves):
         panels.append("accuracy")
     arms = list(dict.fromkeys(curve.arm for curve in curves))
-    with saved_figure(
-        path,
-        width_inches=WIDTH_INCHES,
-        height_inches=3.5 * len(panels),
-        nrows=len(panels),
-        squeeze=False,
-    ) as axes:
+    height_inches = 3.5 * len(panels)
+    with saved_figure(path, width_inches, height_inches, nrows=len(panels), squeeze=False) as axes:
         for name, axis in zip(panels, axes[:, 0]):
             for curve in curves:
                 number = arms.index(curve.arm)
@@ -98,9 +93,9 @@ def draw_learning(path: pathlib.Path, curves: Sequence[Curve]) -> None:
                 )
             axis.set_xlabel("images seen")
             axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+            axis.locator_params(axis="x", nbins=4 if width_inches < WIDE else 7)
         axes[0, 0].set_ylabel("training loss (log axis)")
         axes[0, 0].set_yscale("log")
         if len(panels) > 1:
             axes[1, 0].set_ylabel("validation accuracy (%)")
-        handles, labels = axes[0, 0].get_legend_handles_labels()
-        axes[0, 0].figure.legend(handles, labels, loc="outside upper left", ncols=3, fontsize=9)
+        add_legend(axes[0, 0], width_inches, columns=3)

@@ -49,9 +49,10 @@ def table(comparisons: Sequence[Comparison]) -> Table:
     marks = {BASELINE: "baseline", **({best: "best"} if best in beats else {})}
     return Table(
         name="table",
-        caption="Error: mean over seeds, with its 95 % interval. Difference: to the baseline, over "
-        "the seeds that both have, in percentage points; change: the same relative to the "
-        "baseline's error. p: of the difference, corrected for the number of arms compared.",
+        caption="Error: mean over seeds. SD: standard deviation over seeds. Difference: arm minus "
+        "baseline, in percentage points, over the seeds that both have. Change: the same, "
+        "relative to the baseline's error. In brackets: 95 % intervals, over other seeds and other "
+        "test images. p: of the difference, corrected for the number of arms.",
         columns=[
             "arm",
             "classes",
@@ -76,7 +77,7 @@ def _cells(c: Comparison) -> list[str]:
         f"{c.num_classes:,}",
         str(c.num_seeds),
         numbers.interval(c.error),
-        "" if math.isnan(c.deviation) else numbers.percent(c.deviation),
+        "" if math.isnan(c.deviation) else numbers.percent(c.deviation, 2),
         "" if c.difference is None else numbers.interval(c.difference, signed=True),
         "" if c.relative_change is None else numbers.interval(c.relative_change, signed=True),
         numbers.p_value(c.adjusted_p_value),

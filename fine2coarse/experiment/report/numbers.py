@@ -6,6 +6,7 @@ import math
 from typing import Protocol
 
 _SUFFIXES = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+_TIMES = (("s", 1, 120), ("min", 60, 7200), ("h", 3600, math.inf))  # unit, seconds, up to
 _MINUS = "−"
 
 
@@ -58,13 +59,11 @@ def size(num_bytes: float | None) -> str:
     return f"{num_bytes / 1024:.3g} KiB"
 
 
-def duration(seconds: float) -> str:
-    """Seconds as a person reads them."""
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.1f} min"
-    return f"{seconds / 3600:.1f} h"
+def duration(seconds: float, deviation: float = 0.0) -> str:
+    """Seconds as a person reads them, with their deviation in the same unit where it is not 0."""
+    unit, scale = next(unit for unit in _TIMES if seconds < unit[2])[:2]
+    spread = f" ± {deviation / scale:.1f}" if deviation else ""
+    return f"{seconds / scale:.1f}{spread} {unit}"
 
 
 def _zero(text: str) -> str:

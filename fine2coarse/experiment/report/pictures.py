@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 LEVELS = "taxonomy level"
-WIDTH_INCHES = 5.4  # narrow, so that letters are legible on a telephone
+WIDE, NARROW = 5.4, 3.9  # inches; the narrow one is for telephones, where letters stay as large
 _BASELINE_COLOUR = "#000000"
 _MAX_TICKS = 9
 
@@ -45,9 +45,14 @@ def kind_of(arm: str, spec: Mapping[str, Any]) -> str:
     return spec["source"].replace("_", " ") + suffix
 
 
-def draw_granularity(path: pathlib.Path, points: Sequence[Point], baseline: Band | None) -> None:
+def draw_granularity(
+    path: pathlib.Path,
+    points: Sequence[Point],
+    baseline: Band | None,
+    width_inches: float = WIDE,
+) -> None:
     """Error (percent) against number of pretraining classes, with intervals."""
-    with saved_figure(path, width_inches=WIDTH_INCHES, height_inches=4.0) as axis:
+    with saved_figure(path, width_inches, 4.0) as axis:
         style = _styles(points)
         if baseline is not None:
             _draw_band(axis, baseline)
@@ -58,7 +63,7 @@ def draw_granularity(path: pathlib.Path, points: Sequence[Point], baseline: Band
         axis.set_ylabel("top-1 error on the target (%)")
         axis.set_ylim(bottom=0)
         axis.margins(x=0.14)
-        axis.figure.legend(loc="outside upper left", ncols=2, fontsize=9)
+        add_legend(axis, width_inches)
         name_points(axis, points)
 
 
@@ -67,6 +72,13 @@ def _styles(points: Sequence[Point]) -> Mapping[str, Mapping[str, str]]:
     kinds = {point.kind for point in points} - {BASELINE}
     found = dict(styles(sorted(kinds, key=lambda kind: (kind != LEVELS, kind))))
     return found | {BASELINE: {"color": _BASELINE_COLOUR, "marker": "X"}}
+
+
+def add_legend(axis: Axes, width_inches: float, columns: int = 2) -> None:
+    """The kinds of an axis above its figure; one column fewer where it is narrow."""
+    handles, labels = axis.get_legend_handles_labels()
+    fewer = width_inches < WIDE
+    axis.figure.legend(handles, labels, loc="outside upper left", ncols=columns - fewer, fontsize=9)
 
 
 def _draw_band(axis: Axes, band: Band) -> None:
@@ -100,24 +112,18 @@ class Panel:
     points: Sequence[Point]
 
 
-def draw_cost(path: pathlib.Path, panels: Sequence[Panel]) -> None:
+def draw_cost(path: pathlib.Path, panels: Sequence[Panel], width_inches: float = WIDE) -> None:
     """Error (percent) against cost, a panel for each kind of cost."""
     style = _styles([point for panel in panels for point in panel.points])
-    with saved_figure(
-        path,
-        width_inches=WIDTH_INCHES,
-        height_inches=3.5 * len(panels),
-        nrows=len(panels),
-        squeeze=False,
-    ) as axes:
+    height_inches = 3.5 * len(panels)
+    with saved_figure(path, width_inches, height_inches, nrows=len(panels), squeeze=False) as axes:
         for panel, axis in zip(panels, axes[:, 0]):
             draw_points(axis, panel.points, style)
             _scale_cost(axis, [p.x for p in panel.points])
             axis.set_xlabel(panel.label)
             axis.set_ylabel("top-1 error on the target (%)")
             axis.set_ylim(bottom=0)
-        handles, labels = axes[0, 0].get_legend_handles_labels()
-        axes[0, 0].figure.legend(handles, labels, loc="outside upper left", ncols=2, fontsize=9)
+        add_legend(axes[0, 0], width_inches)
         for panel, axis in zip(panels, axes[:, 0]):
             name_points(axis, panel.points)
 
