@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 _NAME_POINTS, _GAP_POINTS = 10, 9  # size of the names, and how far from their points
 _Box = tuple[float, float, float, float]  # left, right, bottom, top
+_MAX_LETTERS = 22
+_PARTS_OF_A_LINE = 60
 _INK = "#1d2329"
 
 
@@ -47,6 +50,11 @@ def styles(kinds: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
     }
 
 
+def shortened(name: str) -> str:
+    """A name that fits into a picture."""
+    return name if len(name) <= _MAX_LETTERS else name[: _MAX_LETTERS - 1].rstrip() + "…"
+
+
 def draw_points(
     axis: Axes,
     points: Sequence[Point],
@@ -73,16 +81,28 @@ def draw_points(
         )
 
 
-def name_points(axis: Axes, points: Sequence[Point]) -> None:
-    """Writes each point's name beside it, clear of the others; call when limits are set."""
+def name_points(
+    axis: Axes, points: Sequence[Point], lines: Sequence[Sequence[tuple[float, float]]] = ()
+) -> None:
+    """Writes each point's name beside it, clear of the others; call when limits are set.
+
+    Args:
+      axis: with its points drawn.
+      points: to be named.
+      lines: corners (x, y) of drawn lines that names had better not cross.
+    """
     figure = axis.figure
     figure.draw_without_rendering()
     pixel = figure.dpi / 72
     frame = axis.get_window_extent()
     taken = [_box_of(axis, point, pixel) for point in points]
+    taken += [box for line in lines for box in _boxes_along(axis, line, pixel)]
     for point in sorted(points, key=lambda p: -p.y):
         x, y = axis.transData.transform((point.x, point.y))
-        width, height = 0.58 * _NAME_POINTS * pixel * len(point.name), 1.15 * _NAME_POINTS * pixel
+        width, height = (
+            0.58 * _NAME_POINTS * pixel * len(shortened(point.name)),
+            1.15 * _NAME_POINTS * pixel,
+        )
         places = [
             (start, y + step * height / 2)
             for step in sorted(range(-8, 9), key=abs)
@@ -94,7 +114,7 @@ def name_points(axis: Axes, points: Sequence[Point]) -> None:
         taken.append(boxes[best])
         left, middle = places[best]
         axis.annotate(
-            point.name,
+            shortened(point.name),
             (point.x, point.y),
             textcoords="offset points",
             xytext=((_GAP_POINTS if left > x else -_GAP_POINTS), (middle - y) / pixel),
@@ -112,6 +132,18 @@ def _box_of(axis: Axes, point: Point, pixel: float) -> _Box:
     x, bottom = axis.transData.transform((point.x, low))
     _, top = axis.transData.transform((point.x, high))
     return x - 5 * pixel, x + 5 * pixel, bottom - 5 * pixel, top + 5 * pixel
+
+
+def _boxes_along(axis: Axes, line: Sequence[tuple[float, float]], pixel: float) -> list[_Box]:
+    """Small boxes along a line, in pixels."""
+    corners = axis.transData.transform(line)
+    boxes = []
+    for (x, y), (next_x, next_y) in itertools.pairwise(corners):
+        for part in range(_PARTS_OF_A_LINE):
+            here = part / _PARTS_OF_A_LINE
+            a, b = x + here * (next_x - x), y + here * (next_y - y)
+            boxes.append((a, a + 3 * pixel, b - 1.5 * pixel, b + 1.5 * pixel))
+    return boxes
 
 
 def _overlap(box: _Box, taken: Sequence[_Box]) -> float:

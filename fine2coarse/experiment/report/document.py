@@ -96,7 +96,7 @@ def _opening(material: Material) -> list[str]:
     is_generated = recipe["dataset"]["name"] == "demo"
     return [
         page.paragraph(material.answer, "answer"),
-        *(page.paragraph(note, "warning") for note in merged.notes),
+        page.paragraph(" ".join(merged.notes), "warning") if merged.notes else "",
         page.paragraph(
             f"Each arm pretrains a backbone ({recipe['backbone']['name']}) on its labels, then "
             f"transfers it to the task ({recipe['transfer_mode'].replace('_', ' ')}); the baseline "

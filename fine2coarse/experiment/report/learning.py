@@ -12,6 +12,7 @@ from fine2coarse.experiment.report.pictures import WIDE, add_legend
 from fine2coarse.experiment.report.studies import FinishedRun
 from fine2coarse.experiment.run_folder import RunFolder
 from fine2coarse.reporting.figures import COLOURS, saved_figure
+from fine2coarse.reporting.points import shortened
 
 _DASHES = ("-", "--", ":", "-.")
 
@@ -89,7 +90,7 @@ def draw_learning(path: pathlib.Path, curves: Sequence[Curve], width_inches: flo
                     linestyle=_DASHES[number // len(COLOURS) % len(_DASHES)],
                     linewidth=1.6,
                     marker="." if measured.sum() < 3 else None,
-                    label=None if curve.phase == "transfer" else curve.arm,
+                    label=None if curve.phase == "transfer" else shortened(curve.arm),
                 )
             axis.set_xlabel("images seen")
             axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")

@@ -44,7 +44,9 @@ def _commands(merged: Merged) -> list[str]:
             )
     if len(merged.studies) > 1:
         names = ",".join(f"runs/{study.name}" for study in merged.studies)
-        parts.append(page.preformatted(f"python launch/report.py --workdir={names}"))
+        parts.append(
+            page.preformatted(f"python launch/report.py --workdir={names} --out=runs/merged")
+        )
     return parts
 
 

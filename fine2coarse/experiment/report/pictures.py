@@ -7,6 +7,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from fine2coarse.experiment.report import numbers
 from fine2coarse.experiment.run_folder import BASELINE
 from fine2coarse.reporting.figures import saved_figure
 from fine2coarse.reporting.points import Point, draw_points, name_points, styles
@@ -64,7 +65,17 @@ def draw_granularity(
         axis.set_ylim(bottom=0)
         axis.margins(x=0.14)
         add_legend(axis, width_inches)
-        name_points(axis, points)
+        name_points(axis, points, _lines(axis, points, baseline))
+
+
+def _lines(
+    axis: Axes, points: Sequence[Point], baseline: Band | None
+) -> list[list[tuple[float, float]]]:
+    """What is drawn besides the points: the line through the levels, and the baseline's."""
+    lines = [sorted((p.x, p.y) for p in points if p.kind == LEVELS)]
+    if baseline is not None:
+        lines.append([(x, baseline.middle) for x in axis.get_xlim()])
+    return [line for line in lines if len(line) > 1]
 
 
 def _styles(points: Sequence[Point]) -> Mapping[str, Mapping[str, str]]:
@@ -121,6 +132,7 @@ def draw_cost(path: pathlib.Path, panels: Sequence[Panel], width_inches: float =
             draw_points(axis, panel.points, style)
             _scale_cost(axis, [p.x for p in panel.points])
             axis.set_xlabel(panel.label)
+            axis.xaxis.set_major_formatter(lambda value, _: numbers.count(value).strip())
             axis.set_ylabel("top-1 error on the target (%)")
             axis.set_ylim(bottom=0)
         add_legend(axes[0, 0], width_inches)
