@@ -1,6 +1,8 @@
 """What the launchers share: their common flags, and errors told in one line."""
 
+import contextlib
 import errno
+import hashlib
 import os
 import pathlib
 import sys
@@ -58,8 +60,20 @@ def open_study(recipe: "Recipe") -> "tuple[tf.distribute.Strategy, StudyData]":
     from fine2coarse.training.strategy import make_strategy
 
     strategy = make_strategy(STRATEGY.value, NUM_LOGICAL_CPUS.value, TPU.value)
-    dataset = open_dataset(recipe.dataset.name, recipe.dataset.options, data_folder())
+    with _first_of_all(data_folder(), repr(recipe.dataset)):
+        dataset = open_dataset(recipe.dataset.name, recipe.dataset.options, data_folder())
     return strategy, load_study_data(recipe, dataset)
+
+
+def _first_of_all(folder: str, what: str) -> contextlib.AbstractContextManager[None]:
+    """Keeps several processes from preparing the same data at once."""
+    from fine2coarse.experiment.claims import Claims
+
+    try:
+        claims = Claims(pathlib.Path(folder) / "claims")
+    except OSError:  # a folder that only others write
+        return contextlib.nullcontext()
+    return claims.first(f"prepare-{hashlib.sha256(what.encode()).hexdigest()[:16]}")
 
 
 def run_main(main: Callable[[], None], required: tuple[str, ...] = ("config", "workdir")) -> None:
