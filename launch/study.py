@@ -56,7 +56,7 @@ def main() -> None:
         codes = run_jobs([*command_without("jobs", "report"), "--noreport"], _JOBS.value, _gpus())
         _leave_if_failed(codes)
     else:
-        strategy, data = open_study(recipe)
+        strategy, data = open_study(recipe, units)
         study.run(data, strategy, units=units, wait=_WAIT.value)
     if _REPORT.value:
         _conclude(study)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import itertools
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,6 +17,7 @@ from fine2coarse.data.examples import (
     load_examples,
     stored_examples,
 )
+from fine2coarse.data.splits import held_out
 from fine2coarse.experiment import results
 from fine2coarse.experiment.best_of import best_of
 from fine2coarse.experiment.claimed import ClaimedFolder, ClaimedObserver
@@ -48,7 +48,8 @@ class StudyData:
 
     Attributes:
       name: of the prepared dataset.
-      dataset_fingerprint: of the prepared images.
+      dataset_fingerprint: of the prepared images; where those to test on come from elsewhere,
+        of both.
       train: training images.
       evaluate: test images.
       target: label space of the coarse task.
@@ -63,27 +64,45 @@ class StudyData:
     spaces: dict[tuple[str, int], LabelSpace]
 
 
-def load_study_data(recipe: Recipe, dataset: Any) -> StudyData:
+def load_study_data(
+    recipe: Recipe, dataset: Any, evaluation: Any = None, units: Sequence[Unit] | None = None
+) -> StudyData:
     """Reads the images and makes every label space, so that mistakes show before any training.
 
     Args:
       recipe: of the study.
       dataset: a `PreparedDataset`.
+      evaluation: the one that `recipe.evaluation` names, if it names one.
+      units: those whose label spaces are wanted; all of them where None.
 
     Raises:
-      ValueError: on an unknown split, level, label source or option.
+      ValueError: on an unknown split, level, label source or option, or images to test on whose
+        classes the dataset does not know.
     """
-    train = open_examples(dataset, recipe.dataset.train_split, recipe.dataset.storage)
-    evaluate = open_examples(dataset, recipe.dataset.eval_split, recipe.dataset.storage)
+    spec = recipe.dataset
+    train = open_examples(dataset, spec.train_split, spec.storage)
+    if spec.train_fraction < 1:
+        train = train.subset(held_out(train.image_ids, spec.train_fraction, "train_fraction"))
+    if recipe.evaluation is None:
+        evaluate = open_examples(dataset, spec.eval_split, spec.storage)
+    else:
+        evaluate = open_examples(evaluation, recipe.evaluation.split, spec.storage)
+        evaluate = evaluate.with_leaves(
+            evaluation.taxonomy.leaf_ids, dataset.taxonomy.label_of_leaf
+        )
     base = label_context(dataset.taxonomy, train, evaluate, dataset.fingerprint)
     target = make_label_space(recipe.target, base)
     train.targets(target)
     evaluate.targets(target)
     spaces = {}
-    for (arm, spec), seed in itertools.product(recipe.arms.items(), recipe.seeds):
-        context = dataclasses.replace(base, target=target, seed=seed)
-        spaces[arm, seed] = make_label_space(spec, context)
-    return StudyData(dataset.name, dataset.fingerprint, train, evaluate, target, spaces)
+    for unit in plan_units(recipe) if units is None else units:
+        if unit.arm != BASELINE:
+            context = dataclasses.replace(base, target=target, seed=unit.seed)
+            spaces[unit.arm, unit.seed] = make_label_space(recipe.arms[unit.arm], context)
+    fingerprint = dataset.fingerprint
+    if recipe.evaluation is not None:
+        fingerprint += f"+{evaluation.fingerprint}"
+    return StudyData(dataset.name, fingerprint, train, evaluate, target, spaces)
 
 
 def open_examples(dataset: Any, split: str, storage: str) -> Examples:
@@ -213,8 +232,8 @@ class Study:
         if arm == BASELINE:
             do(baseline_run(self.recipe, seed, data), "baseline")
             return read_row(unit, folder)
-        do(pretraining_run(self.recipe, data.spaces[arm, seed], seed, data), "pretrain")
-        second = transfer_run(self.recipe, seed, data, folder / "pretrain")
+        do(pretraining_run(self.recipe, data.spaces[arm, seed], seed, data, arm), "pretrain")
+        second = transfer_run(self.recipe, seed, data, folder / "pretrain", arm)
         if self.recipe.transfer_choices:
             second = best_of(second, self.recipe.transfer_choices, folder / "choices", strategy)
         do(second, "transfer")
@@ -238,20 +257,24 @@ def baseline_run(recipe: Recipe, seed: int, data: StudyData) -> Run:
     return _run(recipe, "baseline", data.target, seed, data, recipe.baseline_phase)
 
 
-def pretraining_run(recipe: Recipe, space: LabelSpace, seed: int, data: StudyData) -> Run:
+def pretraining_run(
+    recipe: Recipe, space: LabelSpace, seed: int, data: StudyData, arm: str = ""
+) -> Run:
     """The run that pretrains on a label space; judged by coarse-from-fine, if at all."""
-    run = _run(recipe, "pretrain", space, seed, data, recipe.pretrain)
+    phase, _ = recipe.phases_of(arm)
+    run = _run(recipe, "pretrain", space, seed, data, phase)
     return dataclasses.replace(run, target=data.target, test_crops=0)
 
 
 def transfer_run(
-    recipe: Recipe, seed: int, data: StudyData, start_from: pathlib.Path | None
+    recipe: Recipe, seed: int, data: StudyData, start_from: pathlib.Path | None, arm: str = ""
 ) -> Run:
     """The run that transfers a finished run's backbone to the target.
 
     None is for a backbone that brings its weights along.
     """
-    run = _run(recipe, "transfer", data.target, seed, data, recipe.transfer)
+    _, phase = recipe.phases_of(arm)
+    run = _run(recipe, "transfer", data.target, seed, data, phase)
     is_probe = recipe.transfer_mode == "linear_probe"
     return dataclasses.replace(run, start_from=start_from, freeze_backbone=is_probe)
 

@@ -13,6 +13,7 @@ import pytest
 
 from tests.launch.test_launchers import _ROOT, launch, numbers
 
+ARMS = ["baseline", "fine", "middle", "per_image", "random"]
 _RUN = re.compile(r"run \d/5 (\w+) seed 0: .* error [\d.]+ %$", re.MULTILINE)
 
 
@@ -79,7 +80,7 @@ def test_two_processes_one_killed(tmp_path):
     victim.wait()
     assert other.wait(timeout=400) == 0, outs[1].read_text()
     done = _RUN.findall("".join(out.read_text() for out in outs))
-    assert sorted(done) == ["baseline", "fine", "middle", "per_image", "random"]
+    assert sorted(done) == ARMS
     assert numbers(shared) == numbers(alone)
     assert (shared / "report.html").is_file()
     again = (shared / "results.csv").read_bytes()
