@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from fine2coarse.experiment.recipe import BASELINE
+from fine2coarse.experiment.run_folder import BASELINE
 
 
 @dataclasses.dataclass(frozen=True)
