@@ -24,7 +24,7 @@ def main() -> None:
     recipe = Recipe.from_config(CONFIG.value).only(arm=_ARM.value, seed=_SEED.value)
     strategy, data = open_study(recipe)
     space = data.target if _ARM.value == "target" else data.spaces[_ARM.value, _SEED.value]
-    run = pretraining_run(recipe, space, _SEED.value, data)
+    run = pretraining_run(recipe, space, _SEED.value, data, _ARM.value)
     bar = ProgressBar(f"pretrain on {space.name}")
     result = execute(run, RunFolder(pathlib.Path(WORKDIR.value)), strategy, bar)
     print(

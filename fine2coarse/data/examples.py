@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -57,6 +57,27 @@ class Examples:
             leaf_labels=self.leaf_labels[rows],
             hard=None if self.hard is None else self.hard[rows],
         )
+
+    def with_leaves(self, own: Sequence[str], wanted: Mapping[str, int]) -> Examples:
+        """The same examples with their leaf labels numbered as in another taxonomy.
+
+        Args:
+          own: ids of the leaves that `leaf_labels` count.
+          wanted: leaf labels of the other taxonomy, by the ids or names they go by.
+
+        Raises:
+          ValueError: where an image's class is not among those wanted.
+        """
+        table = np.asarray([wanted.get(leaf, -1) for leaf in own], np.int64)
+        labels = table[self.leaf_labels]
+        unknown = sorted({own[label] for label in self.leaf_labels[labels < 0]})
+        if unknown:
+            raise ValueError(
+                f"{int((labels < 0).sum())} images to test on are of {len(unknown)} classes that "
+                f"the training dataset does not have, such as {unknown[:3]}; its leaves are "
+                f"called like {list(wanted)[:3]}"
+            )
+        return dataclasses.replace(self, leaf_labels=labels)
 
     def labelled(self, space: LabelSpace) -> np.ndarray:
         """Labels of the images in a label space: int32 [N, M], padded with -1."""

@@ -14,7 +14,7 @@ import dataclasses
 import io
 import pathlib
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import tensorflow_datasets as tfds
 
@@ -40,10 +40,13 @@ class FolderConfig(tfds.core.BuilderConfig):
     Attributes:
       source: the folder or the tar file; needed to prepare, not to read.
       max_skipped_share: preparing stops where more than this share of a split is unreadable.
+      flat: there is no taxonomy.csv: the class folders are the leaves, with nothing above them.
+        Enough for images to test on, whose taxonomy is another dataset's.
     """
 
     source: str = ""
     max_skipped_share: float = 0.01
+    flat: bool = False
 
 
 class LabelledFolder(tfds.core.GeneratorBasedBuilder):
@@ -58,7 +61,8 @@ class LabelledFolder(tfds.core.GeneratorBasedBuilder):
         return stored_taxonomy.read(self.info)
 
     def _info(self) -> tfds.core.DatasetInfo:
-        taxonomy = read_taxonomy(pathlib.Path(self.builder_config.source))
+        source = pathlib.Path(self.builder_config.source)
+        taxonomy = (flat_taxonomy if self.builder_config.flat else read_taxonomy)(source)
         return self.dataset_info_from_configs(
             description=__doc__,
             features=tfds.features.FeaturesDict(
@@ -76,7 +80,8 @@ class LabelledFolder(tfds.core.GeneratorBasedBuilder):
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
         del dl_manager
         source = pathlib.Path(self.builder_config.source)
-        found = _found_splits(source, self.taxonomy)
+        needed = () if self.builder_config.flat else ("train",)
+        found = _found_splits(source, self.taxonomy, needed)
         return {split: self._generate_examples(source, split) for split in found}
 
     def _generate_examples(self, source: pathlib.Path, split: str) -> Iterator[tuple[int, dict]]:
@@ -137,8 +142,27 @@ def read_taxonomy(source: pathlib.Path) -> Taxonomy:
     return from_rows(list(csv.reader(io.StringIO(text))), where=f"{source}: {TAXONOMY_FILE}")
 
 
-def _found_splits(source: pathlib.Path, taxonomy: Taxonomy) -> list[str]:
-    """Splits that hold images, after checking every class folder against the taxonomy."""
+def flat_taxonomy(source: pathlib.Path) -> Taxonomy:
+    """One level, `class`, of the class folders of a folder or tar in alphabetical order.
+
+    Raises:
+      FolderError: where there are no images in class folders.
+    """
+    if not source.exists():
+        raise FolderError(f"{str(source)!r}: no such folder or tar file")
+    classes = sorted({parts[1] for parts in _image_parts(source)})
+    if not classes:
+        raise FolderError(f"{source}: no images as {{train,val,test}}/<class>/<file>.jpg")
+    return from_rows([["class"], *([name] for name in classes)], where=str(source))
+
+
+def _found_splits(
+    source: pathlib.Path, taxonomy: Taxonomy, complete: Sequence[str] = ("train",)
+) -> list[str]:
+    """Splits that hold images, after checking every class folder against the taxonomy.
+
+    Every class must have images in each split of `complete`.
+    """
     images = {(parts[0], parts[1]) for parts in _image_parts(source)}
     known = {taxonomy.names[node] for node in taxonomy.leaf_nodes}
     folders = _class_folders(source) | images
@@ -149,7 +173,9 @@ def _found_splits(source: pathlib.Path, taxonomy: Taxonomy) -> list[str]:
             f"such as {unknown[:3]}"
         )
     empty = sorted("/".join(folder) for folder in folders - images)
-    empty += sorted(f"train/{name}" for name in known - {c for s, c in images if s == "train"})
+    for split in complete:
+        with_images = {name for found, name in images if found == split}
+        empty += sorted(f"{split}/{name}" for name in known - with_images)
     if empty:
         raise FolderError(
             f"{source}: classes without images: {empty[:5]}; remove the folder, or the row in "

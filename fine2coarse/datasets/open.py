@@ -14,7 +14,13 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from fine2coarse.datasets.demo import Demo, DemoConfig
-from fine2coarse.datasets.folder import FolderConfig, FolderError, LabelledFolder, read_taxonomy
+from fine2coarse.datasets.folder import (
+    FolderConfig,
+    FolderError,
+    LabelledFolder,
+    flat_taxonomy,
+    read_taxonomy,
+)
 from fine2coarse.datasets.imagenet21k import Imagenet21k
 from fine2coarse.datasets.inat2021 import Inat2021
 from fine2coarse.datasets.leveled import PrepareConfig
@@ -74,9 +80,11 @@ def _folder(options: dict[str, Any], data_dir: str) -> PreparedDataset:
     name = options.pop("name", None) or f"folder-{_digest(source)}"
     config = FolderConfig(name=name, **{**options, "source": source})
     builder = LabelledFolder(config=config, data_dir=data_dir)
-    if builder.taxonomy.fingerprint != read_taxonomy_fingerprint(source):
+    read = flat_taxonomy if config.flat else read_taxonomy
+    if builder.taxonomy.fingerprint != read(pathlib.Path(source)).fingerprint:
         raise FolderError(
-            f"{source}: its taxonomy.csv changed since {builder.data_dir} was prepared; "
+            f"{source}: its {'class folders' if config.flat else 'taxonomy.csv'} changed since "
+            f"{builder.data_dir} was prepared; "
             "give the dataset another `name` or remove that folder"
         )
     return _prepared(builder)
@@ -122,11 +130,6 @@ def _tfds(options: dict[str, Any], data_dir: str) -> PreparedDataset:
     builder = tfds.builder(name, data_dir=data_dir)
     builder.download_and_prepare()
     return open_hierarchy(builder, label_features)
-
-
-def read_taxonomy_fingerprint(source: str) -> str:
-    """Fingerprint of a source's taxonomy.csv as it is now."""
-    return read_taxonomy(pathlib.Path(source)).fingerprint
 
 
 def _digest(value: Any) -> str:

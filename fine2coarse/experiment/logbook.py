@@ -9,6 +9,9 @@ import tensorflow as tf
 from fine2coarse.experiment.run_folder import RunFolder
 from fine2coarse.training.loop import SLOW_INPUT_SHARE, Progress
 
+# Over a shorter time the share of waiting is no guide: other processes may have had the cores.
+_HINT_AFTER_SECONDS = 20.0
+
 
 class Logbook:
     """Times what happens between two calls and writes it down.
@@ -34,7 +37,8 @@ class Logbook:
         self._last_time, self._last_step = self._started, first_step
         self._wait_seconds = self._wait_span = 0.0
         # Before the first row the input starts up, which says nothing of its speed.
-        self._num_rows, self._hinted = 0, False
+        self._judged_wait, self._judged_span = 0.0, None
+        self._hinted = False
         self._board = None
         if writes:
             self._board = tf.summary.create_file_writer(str(folder.path / "tensorboard"))
@@ -55,10 +59,12 @@ class Logbook:
 
     def write(self, progress: Progress, rate: float, validation_accuracy: float | None) -> None:
         """Writes a row, and once a hint where the input is too slow."""
-        share = min(self._wait_seconds / max(self._wait_span, 1e-9), 1.0)
+        waited, span = self._wait_seconds, self._wait_span
+        share = min(waited / max(span, 1e-9), 1.0)
         self._wait_seconds = self._wait_span = 0.0
         if not self._writes:
             return
+        self._hint(waited, span)
         row = {
             "step": progress.step,
             "loss": progress.loss,
@@ -69,7 +75,6 @@ class Logbook:
             "validation_accuracy": "" if validation_accuracy is None else validation_accuracy,
         }
         self._folder.append_metrics(row)
-        self._hint(share)
         with self._board.as_default(step=progress.step):
             for name in ("loss", "learning_rate", "images_per_second", "input_wait_share"):
                 tf.summary.scalar(name, row[name])
@@ -77,12 +82,19 @@ class Logbook:
                 tf.summary.scalar("validation_accuracy", validation_accuracy)
         self._board.flush()
 
-    def _hint(self, share: float) -> None:
-        self._num_rows += 1
-        if share > SLOW_INPUT_SHARE and self._num_rows > 1 and not self._hinted:
-            self._hinted = True
-            print(
-                f"{100 * share:.0f} % of the time is spent waiting for input. Try smaller stored "
-                "images, a cheaper augmentation (fewer rand_augment_ops), more CPU cores, or a "
-                "faster disk"
-            )
+    def _hint(self, waited: float, span: float) -> None:
+        """Says once that the input is too slow, when it has been so for a while."""
+        if self._judged_span is None:
+            self._judged_span = 0.0
+            return
+        self._judged_wait += waited
+        self._judged_span += span
+        share = self._judged_wait / max(self._judged_span, 1e-9)
+        if self._hinted or share <= SLOW_INPUT_SHARE or self._judged_span < _HINT_AFTER_SECONDS:
+            return
+        self._hinted = True
+        print(
+            f"{100 * share:.0f} % of the time is spent waiting for input. Try smaller stored "
+            "images, a cheaper augmentation (fewer rand_augment_ops), more CPU cores, or a "
+            "faster disk"
+        )

@@ -21,6 +21,7 @@ from fine2coarse.experiment.run_folder import EMA_WEIGHTS, LABEL_SPACE, WEIGHTS,
 from fine2coarse.experiment.start import start_weights
 from fine2coarse.models import Classifier, LinearHead
 from fine2coarse.training.checkpoints import Checkpoints
+from fine2coarse.training.cost import PeakMemory, device_name, train_flops_per_image
 from fine2coarse.training.evaluate import averaged
 from fine2coarse.training.loop import NonFiniteLossError, Progress, Trainer
 from fine2coarse.training.losses import HEAD_BIAS
@@ -68,8 +69,10 @@ def execute(
         jit_compile = choose_jit_compile(strategy, run.backbone.name)
         trainer = Trainer(strategy, lambda: _build_model(run), run.phase, jit_compile)
         classifier = trainer.model
+    memory = PeakMemory()
     last_loss, elapsed_seconds = _train(run, folder, trainer, observer or Silent(), writes)
     result = _describe(run, last_loss, elapsed_seconds)
+    result |= {"cost": _cost(run, trainer, memory)}
     if run.phase.validation_share:
         result |= {"validation_accuracy": _validation(folder, run.phase.final_weights)}
     if run.evaluate is not None:
@@ -228,6 +231,19 @@ def _validation(folder: RunFolder, final_weights: str) -> float:
     found = [row["validation_accuracy"] for row in folder.metrics() if row["validation_accuracy"]]
     accuracies = [float(accuracy) for accuracy in found]
     return max(accuracies) if final_weights == "best" else accuracies[-1]
+
+
+def _cost(run: Run, trainer: Trainer, memory: PeakMemory) -> dict[str, Any]:
+    """What training cost, besides seconds; of a linear probe, its head's training alone."""
+    size = run.backbone.image_size_px
+    shape = run.train.images.shape[1:] if run.train.holds_features else (size, size, 3)
+    return {
+        "train_flops_per_image": train_flops_per_image(trainer.model, tuple(shape)),
+        "peak_memory_bytes": memory.num_bytes(),
+        "num_parameters": trainer.model.count_params(),
+        "replicas": trainer.strategy.num_replicas_in_sync,
+        "device": device_name(),
+    }
 
 
 def _describe(run: Run, last_loss: float, elapsed_seconds: float) -> dict[str, Any]:

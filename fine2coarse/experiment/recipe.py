@@ -28,6 +28,8 @@ class DatasetSpec:
       options: what that dataset takes.
       train_split: split to train on.
       eval_split: split to evaluate on.
+      train_fraction: share of `train_split` that is used, chosen by image ids: the same images
+        whatever the seed, and those of a smaller share are among those of a larger one.
       storage: 'memory', 'disk' (images are read as they are needed), or 'auto': on disk where a
         split is larger than 2 GiB.
     """
@@ -37,9 +39,14 @@ class DatasetSpec:
     train_split: str = "train"
     eval_split: str = "test"
     storage: str = "auto"
+    train_fraction: float = 1.0
 
     def __post_init__(self) -> None:
-        """Checks the storage."""
+        """Checks the storage and the fraction."""
+        if not 0 < self.train_fraction <= 1:
+            raise RecipeError(
+                f"dataset.train_fraction is above 0 and at most 1, got {self.train_fraction}"
+            )
         if self.storage not in STORAGES:
             raise RecipeError(f"dataset.storage is one of {STORAGES}, got {self.storage!r}")
 
@@ -58,13 +65,50 @@ class LabelSpec:
 
 
 @dataclasses.dataclass(frozen=True)
+class ArmSpec(LabelSpec):
+    """An arm: a label space to pretrain on, and where its steps differ from the study's.
+
+    Attributes:
+      pretrain_steps: instead of `pretrain.total_steps`; 0 for those.
+      transfer_steps: instead of `transfer.total_steps`, e.g. for a coarse arm, to see whether
+        longer fine-tuning closes the gap; 0 for those.
+    """
+
+    pretrain_steps: int = 0
+    transfer_steps: int = 0
+
+    def __post_init__(self) -> None:
+        """Checks the numbers of steps."""
+        for name in ("pretrain_steps", "transfer_steps"):
+            if getattr(self, name) < 0:
+                raise RecipeError(f"{name} must not be negative, got {getattr(self, name)}")
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationSpec:
+    """Images from elsewhere to test on, with the same leaf classes or some of them.
+
+    Attributes:
+      name: of a dataset, e.g. 'folder'.
+      options: what that dataset takes; `flat=True` lets 'folder' do without a taxonomy.
+      split: to test on. Its classes are joined with the leaves of the study's dataset by their
+        ids (for WordNet the synset ids, as in n01443537).
+    """
+
+    name: str
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    split: str = "test"
+
+
+@dataclasses.dataclass(frozen=True)
 class Recipe:
     """All that determines a study's numbers.
 
     Attributes:
       dataset: the images.
       target: the coarse task; one class an image.
-      arms: name → label space to pretrain on. The baseline is always there besides.
+      arms: name → label space to pretrain on, perhaps with steps of its own. The baseline is
+        always there besides.
       seeds: one run of every arm for each; paired across arms.
       backbone: name and image size.
       pretrain: phase on each arm's labels.
@@ -77,11 +121,12 @@ class Recipe:
       transfer_choices: name → optimizer, of which each transfer tries all and takes the best on
         `transfer.validation_share` of the training images (never on test images), then trains
         with it on all of them. Empty: `transfer.optimizer` alone.
+      evaluation: images from elsewhere to test on; None for `dataset.eval_split`.
     """
 
     dataset: DatasetSpec
     target: LabelSpec
-    arms: Mapping[str, LabelSpec]
+    arms: Mapping[str, ArmSpec]
     seeds: tuple[int, ...]
     backbone: BackboneSpec
     pretrain: PhaseSpec
@@ -91,6 +136,7 @@ class Recipe:
     start: StartSpec = StartSpec()
     test_crops: int = 0
     transfer_choices: Mapping[str, OptimizerSpec] = dataclasses.field(default_factory=dict)
+    evaluation: EvaluationSpec | None = None
 
     def __post_init__(self) -> None:
         """Checks arms, seeds and choices."""
@@ -99,6 +145,7 @@ class Recipe:
         for arm in self.arms:
             if not arm or "/" in arm or arm.startswith("."):
                 raise RecipeError(f"arm {arm!r}: a name may not be empty, start with . or hold /")
+            self.phases_of(arm)
         if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
             raise RecipeError(f"seeds must be distinct and not negative, got {self.seeds}")
         if self.transfer_mode not in TRANSFER_MODES:
@@ -147,6 +194,23 @@ class Recipe:
             )
         arms = {name: spec for name, spec in self.arms.items() if name == arm}
         return dataclasses.replace(self, arms=arms, seeds=(seed,))
+
+    def phases_of(self, arm: str) -> tuple[PhaseSpec, PhaseSpec]:
+        """Pretraining and transfer of an arm, with its own numbers of steps.
+
+        Raises:
+          RecipeError: where they are too few for the phase's warmup.
+        """
+        spec = self.arms.get(arm)
+        steps = (spec.pretrain_steps, spec.transfer_steps) if spec else (0, 0)
+        try:
+            pretrain, transfer = (
+                dataclasses.replace(phase, total_steps=own or phase.total_steps)
+                for phase, own in zip((self.pretrain, self.transfer), steps, strict=True)
+            )
+        except ValueError as error:
+            raise RecipeError(f"arm {arm!r}: {error}") from error
+        return pretrain, transfer
 
     @property
     def _num_images(self) -> int:

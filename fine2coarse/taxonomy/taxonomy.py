@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import functools
 import hashlib
@@ -111,6 +112,15 @@ class Taxonomy:
     def leaf_ids(self) -> tuple[str, ...]:
         """Node ids of the leaves, in label order."""
         return tuple(self.node_ids[node] for node in self.leaf_nodes)
+
+    @functools.cached_property
+    def label_of_leaf(self) -> Mapping[str, int]:
+        """Leaf labels by leaf id, and by name where only one leaf has it."""
+        by_id = {leaf: label for label, leaf in enumerate(self.leaf_ids)}
+        names = [self.names[node] for node in self.leaf_nodes]
+        counts = collections.Counter(names)
+        by_name = {name: label for label, name in enumerate(names) if counts[name] == 1}
+        return {**by_id, **{name: n for name, n in by_name.items() if name not in by_id}}
 
     @functools.cached_property
     def index(self) -> Mapping[str, int]:

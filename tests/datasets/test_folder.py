@@ -147,3 +147,14 @@ def test_names_and_options_are_checked(tmp_path):
 def test_unknown_split_lists_what_there_is(photos, tmp_path):
     with pytest.raises(DatasetError, match=r"no split 'val'; it has \['test', 'train'\]"):
         opened(photos, tmp_path).read("val")
+
+
+def test_flat_folder_needs_no_taxonomy(photos, tmp_path):
+    (photos / "taxonomy.csv").unlink()
+    dataset = opened(photos, tmp_path, flat=True)
+    assert dataset.taxonomy.leaf_ids == ("apple", "leek", "pear")
+    labels = {image_id: label for image_id, label, _ in contents(dataset)}
+    assert labels[b"train/leek/0.jpg"] == 1
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FolderError, match="no images as"):
+        opened(tmp_path / "empty", tmp_path, flat=True)

@@ -12,7 +12,7 @@ from fine2coarse.datasets.open import open_dataset
 from fine2coarse.experiment import embed, encoders
 from fine2coarse.experiment.label_sources import indexed_context
 from fine2coarse.experiment.phases import execute
-from fine2coarse.experiment.recipe import LabelSpec, Recipe
+from fine2coarse.experiment.recipe import ArmSpec, Recipe
 from fine2coarse.experiment.run_folder import RunFolder
 from fine2coarse.experiment.study import Study, load_study_data, pretraining_run
 from fine2coarse.labels.advise import advise
@@ -36,7 +36,7 @@ def test_the_advised_number_beats_the_baseline_and_the_number_advised_against(tm
     recipe = demo_recipe()
     strategy = make_strategy("one_device")
     dataset = open_dataset("demo", {}, str(tmp_path / "data"))
-    unlabelled = dataclasses.replace(recipe, arms={"per_image": LabelSpec("per_image")})
+    unlabelled = dataclasses.replace(recipe, arms={"per_image": ArmSpec("per_image")})
     data = load_study_data(unlabelled, dataset)
     run = pretraining_run(unlabelled, data.spaces["per_image", 0], 0, data)
     execute(run, RunFolder(tmp_path / "per_image"), strategy)
@@ -50,7 +50,7 @@ def test_the_advised_number_beats_the_baseline_and_the_number_advised_against(tm
     ranking = advise(images, embeddings, data.target, CANDIDATES, aligned=False, seed=0)
     best, worst = ranking[0].num_clusters, ranking[-1].num_clusters
     arms = {
-        f"whole{number}": LabelSpec(
+        f"whole{number}": ArmSpec(
             "clusters", {"num_clusters": number, "aligned": False, "embeddings": str(out)}
         )
         for number in (best, worst)

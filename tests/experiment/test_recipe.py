@@ -52,6 +52,9 @@ def test_the_papers_recipes_parse(name, forms):
         ({"start": {"kind": "run"}}, "does not go with source"),
         ({"start": {"kind": "hub", "source": "x"}}, "start.kind is one of"),
         ({"dataset": {"name": "demo", "storage": "cloud"}}, "dataset.storage is one of"),
+        ({"dataset": {"name": "demo", "train_fraction": 0.0}}, "above 0 and at most 1"),
+        ({"arms": {"a": {"source": "per_image", "transfer_steps": 2}}}, "arm 'a': warmup_steps=5"),
+        ({"arms": {"a": {"source": "per_image", "pretrain_steps": -2}}}, "must not be negative"),
     ],
 )
 def test_mistakes_of_the_engine_are_named(changes, message):
@@ -113,3 +116,10 @@ def test_stream_seeds_differ_by_purpose_and_seed():
         stream_seed(seed, purpose) for seed in range(3) for purpose in ("pretrain", "transfer")
     }
     assert len(seeds) == 6 and all(0 <= seed < 2**31 for seed in seeds)
+
+
+def test_an_arm_may_have_steps_of_its_own():
+    arms = {"long": {"source": "per_image", "transfer_steps": 250}}
+    recipe = Recipe.from_config(demo(arms=arms))
+    assert [phase.total_steps for phase in recipe.phases_of("long")] == [400, 250]
+    assert recipe.baseline_phase.total_steps == 400 + 100
