@@ -6,9 +6,10 @@ import math
 from collections.abc import Sequence
 
 from fine2coarse.experiment import results
+from fine2coarse.experiment.intervals import Interval
 from fine2coarse.experiment.report import numbers
 from fine2coarse.experiment.run_folder import BASELINE
-from fine2coarse.experiment.statistics import Comparison, Interval
+from fine2coarse.experiment.statistics import Comparison
 
 NOTE = (
     "Some runs kept no answers to single images (predictions.npz), as those of early versions: "

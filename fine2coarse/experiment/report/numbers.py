@@ -20,6 +20,8 @@ class Range(Protocol):
 
 def percent(fraction: float, digits: int = 1, signed: bool = False) -> str:
     """A fraction in percent, without the sign for percent."""
+    if math.isinf(fraction):
+        return f"{_MINUS if fraction < 0 else ''}∞"
     text = f"{100 * fraction:{'+' if signed else ''}.{digits}f}"
     return _zero(text).replace("-", _MINUS)
 
