@@ -48,7 +48,7 @@ import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize, special
 
 _SMALLEST_P = 1e-12
 _PRIOR_SEEDS = 2.0  # what the other arms' variance weighs at most: see the module's text
@@ -134,8 +134,8 @@ class TwoWayMean:
         """Of the interval at confidence 1 - alpha; NaN for one seed."""
         if self.num_seeds < 2:
             return math.nan
-        of_seeds = stats.t.isf(alpha / 2, self.seed_freedom) ** 2 * self.seed_variance
-        of_images = stats.t.isf(alpha / 2, self.num_images - 1) ** 2 * self.images_variance
+        of_seeds = special.stdtrit(self.seed_freedom, alpha / 2) ** 2 * self.seed_variance
+        of_images = special.stdtrit(self.num_images - 1, alpha / 2) ** 2 * self.images_variance
         return math.sqrt(of_seeds / self.num_seeds + of_images)
 
     def interval(self, confidence: float, low: float = -1.0, high: float = 1.0) -> Interval:
