@@ -92,7 +92,11 @@ def _first_of_all(folder: str, what: str) -> contextlib.AbstractContextManager[N
     return claims.first(f"prepare-{hashlib.sha256(what.encode()).hexdigest()[:16]}")
 
 
-def run_main(main: Callable[[], None], required: tuple[str, ...] = ("config", "workdir")) -> None:
+def run_main(
+    main: Callable[[], None],
+    required: tuple[str, ...] = ("config", "workdir"),
+    needs_tensorflow: bool = True,
+) -> None:
     """Parses the flags, runs, and tells a mistake in one line with exit code 2.
 
     Set FINE2COARSE_TRACEBACK=1 to see where an error came from.
@@ -106,7 +110,8 @@ def run_main(main: Callable[[], None], required: tuple[str, ...] = ("config", "w
         if len(argv) > 1:
             sys.exit(f"error: unexpected arguments {argv[1:]}; flags begin with --")
         try:
-            start_tensorflow()
+            if needs_tensorflow:
+                start_tensorflow()
             main()
         except Exception as error:
             if os.environ.get("FINE2COARSE_TRACEBACK") or not _is_known(error):

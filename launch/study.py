@@ -13,6 +13,7 @@ import shlex
 import sys
 
 from _cli import CONFIG, STRATEGY, WORKDIR, open_study, run_main
+from _images import image_reader
 from _jobs import command_without, run_jobs
 from _plan import default_throughputs, print_plan
 from absl import flags
@@ -46,6 +47,7 @@ _REPORT = flags.DEFINE_boolean("report", True, "Write the report once all runs a
 
 def main() -> None:
     from fine2coarse.experiment.recipe import Recipe
+    from fine2coarse.experiment.report import record_command
     from fine2coarse.experiment.study import Study
     from fine2coarse.experiment.units import parse_shard, plan_units, select_units
 
@@ -63,6 +65,7 @@ def main() -> None:
         print_plan(recipe, units, pathlib.Path(WORKDIR.value), table)
         return
     study = Study(recipe, pathlib.Path(WORKDIR.value), _CLAIM_TIMEOUT_S.value)
+    record_command(study.workdir, "launch/study.py", sys.argv[1:])
     if _JOBS.value > 1:
         codes = run_jobs([*command_without("jobs", "report"), "--noreport"], _JOBS.value, _gpus())
         _leave_if_failed(codes)
@@ -129,7 +132,7 @@ def _conclude(study) -> None:
         return
     state = FREE
     try:
-        page = write_report(study.workdir, study.recipe, study.dataset_name(), rows)
+        page = write_report(study.workdir, read_images=image_reader([study.workdir]))
         state = DONE
     finally:
         claim.end(state)

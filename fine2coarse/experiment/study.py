@@ -209,11 +209,6 @@ class Study:
         """Whether a unit has its last result."""
         return RunFolder(self._folder(unit) / last_phase(unit)).is_finished
 
-    def dataset_name(self) -> str:
-        """Of the prepared dataset that the first finished unit was trained on."""
-        unit = next(unit for unit in self.units if self.is_finished(unit))
-        return RunFolder(self._folder(unit) / last_phase(unit)).recipe()["dataset_name"]
-
     def rows(self) -> list[results.Row]:
         """A row for each finished run, in the plan's order; `results.csv` is written with them."""
         for unit in self.units:
