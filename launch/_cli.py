@@ -99,7 +99,10 @@ def _parse_flags(argv: list[str]) -> list[str]:
     except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         if os.environ.get("FINE2COARSE_TRACEBACK"):
             raise
-        text = " ".join(str(error).replace("\\n", " ").split()).strip("\"'")
+        text = " ".join(str(error).replace("\\n", " ").replace("\\'", "'").split()).strip("\"'")
+        if isinstance(error, AttributeError | KeyError):
+            name, _, hint = text.partition("' ")
+            text = f"there is no field {name!r}{'. ' if hint else ''}{hint}"
         print(f"error: --config: {text}", file=sys.stderr)
         sys.exit(EXIT_USAGE)
 

@@ -86,6 +86,9 @@ def load_study_data(recipe: Recipe, dataset: Any, evaluation: Any = None) -> Stu
     target = make_label_space(recipe.target, base)
     train.targets(target)
     evaluate.targets(target)
+    if recipe.evaluation is not None:
+        # Arms are not tested on their own labels; nor need there be embeddings of these images.
+        base = label_context(dataset.taxonomy, train, None, dataset.fingerprint)
     spaces = {}
     for (arm, spec), seed in itertools.product(recipe.arms.items(), recipe.seeds):
         context = dataclasses.replace(base, target=target, seed=seed)
