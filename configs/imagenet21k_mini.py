@@ -59,8 +59,8 @@ def get_config(folder: str) -> ConfigDict:
     config.arms = ConfigDict(arms)
     config.seeds = (0, 1, 2)
     config.backbone = ConfigDict({"name": "resnet_tiny", "image_size_px": 32})
-    config.pretrain = _phase(total_steps=900, warmup_steps=50)
-    config.transfer = _phase(total_steps=300, warmup_steps=20)
+    config.pretrain = _phase(total_steps=800, warmup_steps=50)
+    config.transfer = _phase(total_steps=400, warmup_steps=20)
     config.transfer_mode = "finetune"
     return config.lock()
 
@@ -81,6 +81,6 @@ def _phase(total_steps: int, warmup_steps: int) -> ConfigDict:
                 "warmup_steps": warmup_steps,
             },
             "augment": {"crop": "shift", "flip": True},
-            "checkpoint_every_steps": 300,
+            "checkpoint_every_steps": 400,
         }
     )
