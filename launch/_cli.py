@@ -59,10 +59,11 @@ def open_study(recipe: "Recipe") -> "tuple[tf.distribute.Strategy, StudyData]":
 
     strategy = make_strategy(STRATEGY.value, NUM_LOGICAL_CPUS.value, TPU.value)
     dataset = open_dataset(recipe.dataset.name, recipe.dataset.options, data_folder())
-    evaluation = recipe.evaluation and open_dataset(
-        recipe.evaluation.name, recipe.evaluation.options, data_folder()
-    )
-    return strategy, load_study_data(recipe, dataset, evaluation)
+    others = [
+        spec and open_dataset(spec.name, spec.options, data_folder())
+        for spec in (recipe.evaluation, recipe.transfer_dataset)
+    ]
+    return strategy, load_study_data(recipe, dataset, *others)
 
 
 def run_main(main: Callable[[], None], required: tuple[str, ...] = ("config", "workdir")) -> None:
