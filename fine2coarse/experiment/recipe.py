@@ -9,13 +9,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from fine2coarse.experiment.run_folder import BASELINE
 from fine2coarse.experiment.start import StartSpec
 from fine2coarse.experiment.strict import RecipeError, parse
 from fine2coarse.models.backbones import BackboneSpec
 from fine2coarse.training.spec import PRECISIONS, OptimizerSpec, PhaseSpec
 
 TRANSFER_MODES = ("finetune", "linear_probe")
-BASELINE = "baseline"
 STORAGES = ("auto", "memory", "disk")
 
 
