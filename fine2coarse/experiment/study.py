@@ -142,6 +142,16 @@ class StudyError(RuntimeError):
     """Some of a study's runs failed."""
 
 
+def check_study(recipe: Recipe, workdir: pathlib.Path) -> None:
+    """Makes sure that a folder holds no study or this one, and writes nothing.
+
+    Raises:
+      RunError: where it belongs to another recipe.
+    """
+    if (workdir / STUDY).is_file():
+        check_or_write(workdir / STUDY, recipe.without_arms_and_seeds(), f"study {workdir}")
+
+
 class Study:
     """A study in its folder, on which several processes may work at the same time.
 
