@@ -69,8 +69,11 @@ def open_study(
 
     strategy = make_strategy(STRATEGY.value, NUM_LOGICAL_CPUS.value, TPU.value)
     dataset = _open(recipe.dataset.name, recipe.dataset.options)
-    evaluation = recipe.evaluation and _open(recipe.evaluation.name, recipe.evaluation.options)
-    return strategy, load_study_data(recipe, dataset, evaluation, units)
+    others = [
+        spec and _open(spec.name, spec.options)
+        for spec in (recipe.evaluation, recipe.transfer_dataset)
+    ]
+    return strategy, load_study_data(recipe, dataset, *others, units=units)
 
 
 def _open(name: str, options: Mapping[str, Any]) -> "PreparedDataset":
@@ -131,7 +134,10 @@ def _parse_flags(argv: list[str]) -> list[str]:
     except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         if os.environ.get("FINE2COARSE_TRACEBACK"):
             raise
-        text = " ".join(str(error).replace("\\n", " ").split()).strip("\"'")
+        text = " ".join(str(error).replace("\\n", " ").replace("\\'", "'").split()).strip("\"'")
+        if isinstance(error, AttributeError | KeyError):
+            name, _, hint = text.partition("' ")
+            text = f"there is no field {name!r}{'. ' if hint else ''}{hint}"
         print(f"error: --config: {text}", file=sys.stderr)
         sys.exit(EXIT_USAGE)
 

@@ -69,6 +69,7 @@ def test_help_imports_nothing_heavy(program):
     [
         (["--config=configs/demo.py", "--workdr=x"], "Did you mean: workdir"),
         (["--config=configs/demo.py", "--config.pretrain.total_step=5"], '"total_steps"'),
+        (["--config=configs/demo.py", "--config.arms.xyz.source=level"], "no field 'xyz'"),
         (["--config=configs/demo.py", "--config.pretrain.total_steps=5.5"], "invalid literal"),
         (["--config=configs/dmo.py", "--workdir=x"], "configs/dmo.py"),
         (["--config=configs/demo.py:tiny", "--workdir=x"], "expected configs/demo.py"),
