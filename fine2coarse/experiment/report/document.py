@@ -277,7 +277,7 @@ _SECTIONS: dict[str, Callable[[Material], list[str]]] = {
     "Result": _result,
     "Easy and hard images": _easy_hard,
     "Within each class": _superclasses,
-    "Gallery": _gallery,
+    "Gallery of hard images": _gallery,
     "Cost": _cost,
     "Learning curves": _learning,
     "How this was made": _made_how,

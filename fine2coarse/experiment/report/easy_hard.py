@@ -24,8 +24,9 @@ CONTROLS = (
     "Mirror image: the same with arm and baseline exchanged, images split by the arm's own runs. "
     "What is hard for one recipe alone favours any other, better or not; between recipes of one "
     "kind both differences are alike.",
-    "Excess: hard minus easy, less its mirror image. Above zero, the arm gains where the baseline "
-    "finds images hard, and more than two different recipes must.",
+    "Excess: half the difference between the two, which is the arm's gain, hard minus easy, as a "
+    "mean over the split that the baseline makes and the one that the arm makes. Zero, on average, "
+    "for recipes of one kind.",
     "Random split: as many images called hard at random; the middle 95 % of 100 splits. There, "
     "hard minus easy can only be chance.",
     "Same seed: split by the very run that is compared with. Its unlucky images look hard, and any "

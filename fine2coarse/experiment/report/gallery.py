@@ -73,7 +73,7 @@ def section(
     text = (
         f"{len(image_ids):,} hard images are missed by the baseline and not by {arm} in most "
         f"seeds; here are {len(shown)} of them. They are picked for that: they show what is "
-        "gained, not how much."
+        "gained, not how much. Bold: the true class."
     )
     answers = {name: _answers(outcomes, name) for name in (BASELINE, arm)}
     row_of = {str(image_id): row for row, image_id in enumerate(outcomes[0].image_ids)}
