@@ -2,11 +2,11 @@
 
 python benchmarks/coverage.py --tries=200
 
-Studies are drawn from a known truth (`_studies.py`), `tries` of them in each setting, with arms that
-equal the baseline. Columns: share of 95 % intervals of the difference that hold the truth (of all
-arms; of the worst arm), their mean half-width in percentage points, and share of studies in which
-any arm is declared better or worse (Holm's method at 5 %); the last three columns are the same for
-the percentile bootstrap that resamples seeds and images.
+Studies are drawn from a known truth (`_studies.py`), `tries` of them in each setting, with arms
+that equal the baseline. Columns: share of 95 % intervals of the difference that hold the truth (of
+all arms; of the worst arm), their mean half-width in percentage points, and share of studies in
+which any arm is declared better or worse (Holm's method at 5 %); the last three columns are the
+same for the percentile bootstrap that resamples seeds and images.
 """
 
 from __future__ import annotations
@@ -90,8 +90,7 @@ def by_bootstrap(
 ) -> tuple[np.ndarray, np.ndarray, bool]:
     """The same by percentiles of means over resampled seeds and images."""
     seeds, images = differences[0].shape
-    seed_weights = generator.multinomial(seeds, np.full(seeds, 1 / seeds), _RESAMPLES) / seeds
-    image_weights = generator.multinomial(images, np.full(images, 1 / images), _RESAMPLES) / images
+    seed_weights, image_weights = (_resampling_weights(size, generator) for size in (seeds, images))
     covers, halves, p_values = [], [], {}
     for arm, table in enumerate(differences):
         means = ((image_weights @ table.T) * seed_weights).sum(1)
@@ -101,6 +100,12 @@ def by_bootstrap(
         tail = min(np.mean(means <= 0), np.mean(means >= 0))
         p_values[str(arm)] = 2 * max(tail, 0.5 / _RESAMPLES)
     return np.asarray(covers), np.asarray(halves), min(holm(p_values).values()) < 0.05
+
+
+def _resampling_weights(size: int, generator: np.random.Generator) -> np.ndarray:
+    """How much each of `size` counts in each resample: float [resamples, size], rows sum to 1."""
+    drawn = generator.integers(size, size=(_RESAMPLES, size))
+    return np.stack([np.bincount(row, minlength=size) for row in drawn]) / size
 
 
 if __name__ == "__main__":
