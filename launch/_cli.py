@@ -69,8 +69,11 @@ def open_study(
 
     strategy = make_strategy(STRATEGY.value, NUM_LOGICAL_CPUS.value, TPU.value)
     dataset = _open(recipe.dataset.name, recipe.dataset.options)
-    evaluation = recipe.evaluation and _open(recipe.evaluation.name, recipe.evaluation.options)
-    return strategy, load_study_data(recipe, dataset, evaluation, units)
+    others = [
+        spec and _open(spec.name, spec.options)
+        for spec in (recipe.evaluation, recipe.transfer_dataset)
+    ]
+    return strategy, load_study_data(recipe, dataset, *others, units=units)
 
 
 def _open(name: str, options: Mapping[str, Any]) -> "PreparedDataset":
@@ -92,7 +95,11 @@ def _first_of_all(folder: str, what: str) -> contextlib.AbstractContextManager[N
     return claims.first(f"prepare-{hashlib.sha256(what.encode()).hexdigest()[:16]}")
 
 
-def run_main(main: Callable[[], None], required: tuple[str, ...] = ("config", "workdir")) -> None:
+def run_main(
+    main: Callable[[], None],
+    required: tuple[str, ...] = ("config", "workdir"),
+    needs_tensorflow: bool = True,
+) -> None:
     """Parses the flags, runs, and tells a mistake in one line with exit code 2.
 
     Set FINE2COARSE_TRACEBACK=1 to see where an error came from.
@@ -106,7 +113,8 @@ def run_main(main: Callable[[], None], required: tuple[str, ...] = ("config", "w
         if len(argv) > 1:
             sys.exit(f"error: unexpected arguments {argv[1:]}; flags begin with --")
         try:
-            start_tensorflow()
+            if needs_tensorflow:
+                start_tensorflow()
             main()
         except Exception as error:
             if os.environ.get("FINE2COARSE_TRACEBACK") or not _is_known(error):

@@ -13,7 +13,9 @@ import shlex
 import sys
 
 from _cli import CONFIG, STRATEGY, WORKDIR, open_study, run_main
-from _jobs import command_without, run_jobs
+from _images import image_reader
+from _jobs import command_without, run_jobs, without_flags
+from _plan import default_throughputs, print_plan
 from absl import flags
 
 _ARM = flags.DEFINE_list("arm", [], "Only these arms (or `baseline`), separated by commas.")
@@ -22,6 +24,12 @@ _SHARD = flags.DEFINE_string(
     "shard", "0/1", "i/n: do only the i-th of n shares of the runs, counted from 0."
 )
 _LIST = flags.DEFINE_boolean("list", False, "Print one command a run, and do nothing.")
+_DRY_RUN = flags.DEFINE_boolean(
+    "dry_run", False, "Print every run with its classes, steps, time and disk, and do nothing."
+)
+_THROUGHPUTS = flags.DEFINE_string(
+    "throughputs", None, "Table for --dry_run's GPU and TPU hours; default: configs/throughput.csv."
+)
 _JOBS = flags.DEFINE_integer(
     "jobs", 1, "Processes on this machine, which share its cores and GPUs.", lower_bound=1
 )
@@ -35,10 +43,13 @@ _CLAIM_TIMEOUT_S = flags.DEFINE_float(
     lower_bound=1.0,
 )
 _REPORT = flags.DEFINE_boolean("report", True, "Write the report once all runs are finished.")
+# Flags that say which part of the study a process does, and how.
+_PARTS = ("arm", "seed", "shard", "list", "dry_run", "jobs", "wait", "report")
 
 
 def main() -> None:
     from fine2coarse.experiment.recipe import Recipe
+    from fine2coarse.experiment.report import record_command
     from fine2coarse.experiment.study import Study
     from fine2coarse.experiment.units import parse_shard, plan_units, select_units
 
@@ -46,12 +57,17 @@ def main() -> None:
     shard = parse_shard(_SHARD.value)
     units = select_units(plan_units(recipe), _ARM.value, _seeds(), shard)
     if _LIST.value:
-        command = command_without("list", "shard", "arm", "seed", "jobs")
+        command = command_without(*_PARTS)
         for unit in units:
             print(shlex.join([*command, f"--arm={unit.arm}", f"--seed={unit.seed}"]))
         return
     _refuse_workers()
+    if _DRY_RUN.value:
+        table = pathlib.Path(_THROUGHPUTS.value or default_throughputs())
+        print_plan(recipe, units, pathlib.Path(WORKDIR.value), table)
+        return
     study = Study(recipe, pathlib.Path(WORKDIR.value), _CLAIM_TIMEOUT_S.value)
+    record_command(study.workdir, "launch/study.py", without_flags(sys.argv[1:], _PARTS))
     if _JOBS.value > 1:
         codes = run_jobs([*command_without("jobs", "report"), "--noreport"], _JOBS.value, _gpus())
         _leave_if_failed(codes)
@@ -118,7 +134,7 @@ def _conclude(study) -> None:
         return
     state = FREE
     try:
-        page = write_report(study.workdir, study.recipe, study.dataset_name(), rows)
+        page = write_report(study.workdir, read_images=image_reader([study.workdir]))
         state = DONE
     finally:
         claim.end(state)

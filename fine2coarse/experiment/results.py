@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from fine2coarse.experiment.recipe import BASELINE
+from fine2coarse.experiment.run_folder import BASELINE
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,6 +16,7 @@ WEIGHTS = "model.weights.h5"
 EMA_WEIGHTS = "ema.weights.h5"  # same layout; there where the run kept an average of its weights
 LABEL_SPACE = "label_space.npz"
 PREDICTIONS = "predictions.npz"
+BASELINE = "baseline"  # the arm that trains on the target alone; also the name of its one phase
 METRIC_COLUMNS = (
     "step",
     "loss",

@@ -25,7 +25,7 @@ from fine2coarse.experiment.claims import DEFAULT_TIMEOUT_S, Claim, Claims
 from fine2coarse.experiment.label_sources import label_context, make_label_space
 from fine2coarse.experiment.phases import Run, execute
 from fine2coarse.experiment.progress import ProgressBar
-from fine2coarse.experiment.recipe import BASELINE, Recipe
+from fine2coarse.experiment.recipe import BASELINE, DatasetSpec, Recipe
 from fine2coarse.experiment.run_folder import (
     RunFolder,
     check_or_write,
@@ -48,9 +48,9 @@ class StudyData:
 
     Attributes:
       name: of the prepared dataset.
-      dataset_fingerprint: of the prepared images; where those to test on come from elsewhere,
-        of both.
-      train: training images.
+      dataset_fingerprint: of the prepared images; where they come from several datasets, of all.
+      train: images to pretrain on.
+      transfer_train: images to transfer and train the baseline on; mostly the same ones.
       evaluate: test images.
       target: label space of the coarse task.
       spaces: (arm, seed) → label space to pretrain on.
@@ -59,13 +59,23 @@ class StudyData:
     name: str
     dataset_fingerprint: str
     train: Examples
+    transfer_train: Examples
     evaluate: Examples
     target: LabelSpace
     spaces: dict[tuple[str, int], LabelSpace]
 
+    @property
+    def is_one_task(self) -> bool:
+        """Whether the target labels the images that are pretrained on."""
+        return self.transfer_train is self.train
+
 
 def load_study_data(
-    recipe: Recipe, dataset: Any, evaluation: Any = None, units: Sequence[Unit] | None = None
+    recipe: Recipe,
+    dataset: Any,
+    evaluation: Any = None,
+    transfer_dataset: Any = None,
+    units: Sequence[Unit] | None = None,
 ) -> StudyData:
     """Reads the images and makes every label space, so that mistakes show before any training.
 
@@ -73,39 +83,48 @@ def load_study_data(
       recipe: of the study.
       dataset: a `PreparedDataset`.
       evaluation: the one that `recipe.evaluation` names, if it names one.
+      transfer_dataset: the one that `recipe.transfer_dataset` names, if it names one.
       units: those whose label spaces are wanted; all of them where None.
 
     Raises:
       ValueError: on an unknown split, level, label source or option, or images to test on whose
         classes the dataset does not know.
     """
-    spec = recipe.dataset
-    train = open_examples(dataset, spec.train_split, spec.storage)
-    if spec.train_fraction < 1:
-        train = train.subset(held_out(train.image_ids, spec.train_fraction, "train_fraction"))
+    train = _training_examples(dataset, recipe.dataset)
+    task, task_spec, task_train = dataset, recipe.dataset, train
+    if recipe.transfer_dataset is not None:
+        task, task_spec = transfer_dataset, recipe.transfer_dataset
+        task_train = _training_examples(task, task_spec)
     if recipe.evaluation is None:
-        evaluate = open_examples(dataset, spec.eval_split, spec.storage)
+        evaluate = open_examples(task, task_spec.eval_split, task_spec.storage)
     else:
-        evaluate = open_examples(evaluation, recipe.evaluation.split, spec.storage)
-        evaluate = evaluate.with_leaves(
-            evaluation.taxonomy.leaf_ids, dataset.taxonomy.label_of_leaf
-        )
-    base = label_context(dataset.taxonomy, train, evaluate, dataset.fingerprint)
+        evaluate = open_examples(evaluation, recipe.evaluation.split, task_spec.storage)
+        evaluate = evaluate.with_leaves(evaluation.taxonomy.leaf_ids, task.taxonomy.label_of_leaf)
+    base = label_context(task.taxonomy, task_train, evaluate, task.fingerprint)
     target = make_label_space(recipe.target, base)
-    train.targets(target)
+    task_train.targets(target)
     evaluate.targets(target)
-    if recipe.evaluation is not None:
-        # Arms are not tested on their own labels; nor need there be embeddings of these images.
+    within = target
+    if recipe.transfer_dataset is not None or recipe.evaluation is not None:
+        # Arms are not tested on their own labels; nor need there be embeddings of those images.
         base = label_context(dataset.taxonomy, train, None, dataset.fingerprint)
+        within = None if recipe.transfer_dataset is not None else target
     spaces = {}
     for unit in plan_units(recipe) if units is None else units:
         if unit.arm != BASELINE:
-            context = dataclasses.replace(base, target=target, seed=unit.seed)
+            context = dataclasses.replace(base, target=within, seed=unit.seed)
             spaces[unit.arm, unit.seed] = make_label_space(recipe.arms[unit.arm], context)
-    fingerprint = dataset.fingerprint
-    if recipe.evaluation is not None:
-        fingerprint += f"+{evaluation.fingerprint}"
-    return StudyData(dataset.name, fingerprint, train, evaluate, target, spaces)
+    others = [other for other in (transfer_dataset, evaluation) if other is not None]
+    fingerprint = "+".join(used.fingerprint for used in (dataset, *others))
+    name = "+".join(used.name for used in (dataset, *others))
+    return StudyData(name, fingerprint, train, task_train, evaluate, target, spaces)
+
+
+def _training_examples(dataset: Any, spec: DatasetSpec) -> Examples:
+    train = open_examples(dataset, spec.train_split, spec.storage)
+    if spec.train_fraction == 1:
+        return train
+    return train.subset(held_out(train.image_ids, spec.train_fraction, "train_fraction"))
 
 
 def open_examples(dataset: Any, split: str, storage: str) -> Examples:
@@ -121,6 +140,16 @@ def open_examples(dataset: Any, split: str, storage: str) -> Examples:
 
 class StudyError(RuntimeError):
     """Some of a study's runs failed."""
+
+
+def check_study(recipe: Recipe, workdir: pathlib.Path) -> None:
+    """Makes sure that a folder holds no study or this one, and writes nothing.
+
+    Raises:
+      RunError: where it belongs to another recipe.
+    """
+    if (workdir / STUDY).is_file():
+        check_or_write(workdir / STUDY, recipe.without_arms_and_seeds(), f"study {workdir}")
 
 
 class Study:
@@ -202,11 +231,6 @@ class Study:
         """Whether a unit has its last result."""
         return RunFolder(self._folder(unit) / last_phase(unit)).is_finished
 
-    def dataset_name(self) -> str:
-        """Of the prepared dataset that the first finished unit was trained on."""
-        unit = next(unit for unit in self.units if self.is_finished(unit))
-        return RunFolder(self._folder(unit) / last_phase(unit)).recipe()["dataset_name"]
-
     def rows(self) -> list[results.Row]:
         """A row for each finished run, in the plan's order; `results.csv` is written with them."""
         for unit in self.units:
@@ -265,8 +289,12 @@ def pretraining_run(
 ) -> Run:
     """The run that pretrains on a label space; judged by coarse-from-fine, if at all."""
     phase, _ = recipe.phases_of(arm)
-    run = _run(recipe, "pretrain", space, seed, data, phase)
-    return dataclasses.replace(run, target=data.target, test_crops=0)
+    run = dataclasses.replace(_run(recipe, "pretrain", space, seed, data, phase), test_crops=0)
+    if space is not data.target:
+        run = dataclasses.replace(run, train=data.train)
+    if not data.is_one_task:
+        return dataclasses.replace(run, evaluate=None)
+    return dataclasses.replace(run, target=data.target)
 
 
 def transfer_run(
@@ -292,7 +320,7 @@ def _run(
         backbone=recipe.backbone,
         seed=seed,
         precision=recipe.precision,
-        train=data.train,
+        train=data.transfer_train,
         evaluate=data.evaluate,
         dataset_fingerprint=data.dataset_fingerprint,
         dataset_name=data.name,
