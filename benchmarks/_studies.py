@@ -52,6 +52,11 @@ class Truth:
 
 def simulate(truth: Truth, generator: np.random.Generator) -> np.ndarray:
     """Draws a study: float [1 + arms, seeds, images], 1 where a run is wrong."""
+    return (simulate_scores(truth, generator) > 0).astype(np.float64)
+
+
+def simulate_scores(truth: Truth, generator: np.random.Generator) -> np.ndarray:
+    """Draws a study: float32 [1 + arms, seeds, images], wrong by how much where positive."""
     arms, seeds, images = 1 + truth.num_arms, truth.num_seeds, truth.num_images
     scale = np.sqrt(1 + truth.image_deviation**2 + truth.own_deviation**2)
     quantile = stats.norm.ppf(truth.errors)
@@ -62,4 +67,4 @@ def simulate(truth: Truth, generator: np.random.Generator) -> np.ndarray:
     score += (truth.own_deviation * generator.standard_normal((arms, 1, images))).astype(np.float32)
     drawn = level[:, None] + runs[:, None] * generator.standard_normal((arms, seeds))
     score += drawn[:, :, None].astype(np.float32)
-    return (score > 0).astype(np.float64)
+    return score
