@@ -144,6 +144,7 @@ def _conclude(study) -> None:
         return
     print()
     print(format_table(*table(rows)))
+    print(f"\n{_answer(study.workdir)}")
     claim = study.claims.take("report")
     if claim is None:
         print(f"\nreport: {study.workdir / 'report.html'} (another process writes it)")
@@ -156,6 +157,19 @@ def _conclude(study) -> None:
     finally:
         claim.end(state)
     print(f"\nreport: {page}")
+
+
+def _answer(workdir: pathlib.Path) -> str:
+    """What the runs say, arm by arm and in short."""
+    from fine2coarse.experiment.outcomes import load_outcomes
+    from fine2coarse.experiment.run_folder import RunError
+    from fine2coarse.experiment.statistics import compare, headline
+
+    try:
+        comparisons = compare(load_outcomes(workdir))
+    except RunError as error:
+        return f"no intervals: {error}"
+    return "\n".join([*(c.sentence for c in comparisons), "", headline(comparisons)])
 
 
 if __name__ == "__main__":
