@@ -68,7 +68,7 @@ def space_flags(card: list[str], source: str, *options: str) -> list[str]:
 TARGET = "--config.target.options.level=superclass"
 
 
-@pytest.mark.stress
+@pytest.mark.slow
 def test_a_level_is_written_and_described(card, tmp_path):
     out = tmp_path / "middle.npz"
     done = launch("label_space", *space_flags(card, "level", "level=middle"), f"--out={out}")
@@ -106,7 +106,7 @@ def test_clusters_within_never_straddle_and_whole_ones_do(card, embeddings, tmp_
     assert "clusters-whole-16" in described.stdout
 
 
-@pytest.mark.stress
+@pytest.mark.slow
 def test_a_sweep_writes_a_file_a_size(card, embeddings, tmp_path):
     flags = space_flags(card, "clusters", f"embeddings={embeddings}")
     done = launch(
@@ -116,7 +116,7 @@ def test_a_sweep_writes_a_file_a_size(card, embeddings, tmp_path):
     assert [LabelSpace.load(tmp_path / f"c-{n}.npz").num_classes for n in (4, 8)] == [4, 8]
 
 
-@pytest.mark.stress
+@pytest.mark.slow
 def test_advice_is_printed_as_a_ranking(card, embeddings):
     flags = space_flags(card, "clusters", f"embeddings={embeddings}", "aligned=False")
     done = launch("label_space", *flags, TARGET, "--advise", "--config.sizes=(4,8,16)")
@@ -139,7 +139,7 @@ def test_mistakes_are_told_before_any_data_is_read(card, tmp_path, source, flags
     check_mistake(card, tmp_path, source, flags, message)
 
 
-@pytest.mark.stress
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "flags", "message"),
     [
@@ -164,7 +164,7 @@ def check_mistake(card, folder: pathlib.Path, source: str, flags: list[str], mes
     assert not list(folder.iterdir())
 
 
-@pytest.mark.stress
+@pytest.mark.slow
 def test_dropping_what_is_not_covered(card, tmp_path):
     out = tmp_path / "one.npz"
     flags = space_flags(card, "cut", "nodes=('superclass0',)")
@@ -173,7 +173,7 @@ def test_dropping_what_is_not_covered(card, tmp_path):
     assert "48 labelled, 144 left out" in done.stdout
 
 
-@pytest.mark.stress
+@pytest.mark.slow
 def test_a_space_of_another_dataset(card, tmp_path):
     space = LabelSpace(("a",), ("a",), np.zeros((32, 1), int), dataset_fingerprint="f" * 64)
     space.save(tmp_path / "other.npz")
@@ -183,7 +183,7 @@ def test_a_space_of_another_dataset(card, tmp_path):
     assert done.returncode == 2 and "make the label space again for this data" in done.stderr
 
 
-@pytest.mark.stress
+@pytest.mark.slow
 def test_a_study_names_every_source_and_a_file(card, embeddings, tmp_path):
     space = tmp_path / "middle.npz"
     launch("label_space", *space_flags(card, "level", "level=middle"), f"--out={space}")
@@ -233,7 +233,7 @@ def test_embedding_with_nothing_or_too_much(card, tmp_path, flags, message):
     assert done.returncode == 2 and message in done.stderr
 
 
-@pytest.mark.stress
+@pytest.mark.slow
 def test_embedding_with_a_run_and_two_devices_is_the_same(card, tmp_path):
     done = launch("pretrain", *card, "--arm=target", f"--workdir={tmp_path / 'run'}")
     assert done.returncode == 0, done.stderr
