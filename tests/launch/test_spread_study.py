@@ -26,6 +26,7 @@ def start(*arguments: str, out) -> subprocess.Popen:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -41,6 +42,7 @@ def test_mistakes_are_told_before_any_work(tmp_path, arguments, message):
     assert not workdir.exists()
 
 
+@pytest.mark.slow
 def test_the_list_is_one_quoted_command_a_run(tmp_path):
     workdir = tmp_path / "odd name; $(x)"
     shown = launch(
