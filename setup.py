@@ -48,6 +48,7 @@ _BESIDE_TPU = [
 ]
 _TEST = ["pytest>=8,<10", "dill>=0.3.8,<0.5", "scikit-learn>=1.5,<2", "pillow>=10,<13"]
 _CLUSTERS = ["faiss-cpu>=1.15,<2"]
+_DATA_FILES = ("npz", "txt", "csv", "tsv", "gz", "css")
 
 setup(
     name="fine2coarse",
@@ -58,7 +59,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["fine2coarse", "fine2coarse.*"]),
-    package_data={"fine2coarse": ["**/*.npz", "**/*.txt", "**/*.csv", "**/*.tsv", "**/*.gz"]},
+    package_data={"fine2coarse": [f"**/*.{kind}" for kind in _DATA_FILES]},
     install_requires=_REQUIRED,
     extras_require={
         "cpu": ["tensorflow>=2.21,<2.22", *_BESIDE_TENSORFLOW],

@@ -20,14 +20,14 @@ def get_config(size: str = "full") -> ConfigDict:
     config = ConfigDict()
     config.dataset = ConfigDict({"name": "demo", "options": {"seed": 0}})
     config.target = ConfigDict({"source": "level", "options": {"level": "superclass"}})
-    config.arms = ConfigDict(
-        {
-            "middle": {"source": "level", "options": {"level": "middle"}},
-            "fine": {"source": "level", "options": {"level": "fine"}},
-            "random": {"source": "random", "options": {"as_many_as_level": "fine"}},
-            "per_image": {"source": "per_image"},
-        }
-    )
+    arms = {
+        "middle": {"source": "level", "options": {"level": "middle"}},
+        "fine": {"source": "level", "options": {"level": "fine"}},
+        "random": {"source": "random", "options": {"as_many_as_level": "fine"}},
+        "per_image": {"source": "per_image"},
+    }
+    own_steps = {"pretrain_steps": 0, "transfer_steps": 0}  # 0: those of the study
+    config.arms = ConfigDict({name: {**arm, **own_steps} for name, arm in arms.items()})
     config.seeds = (0, 1, 2)
     config.backbone = ConfigDict({"name": "resnet_tiny", "image_size_px": 32})
     augment = {"crop": "none", "flip": False}

@@ -34,7 +34,8 @@ def get_config(levels: str = "fine,coarse,macro@coarse") -> ConfigDict:
     }
     arms["random"] = {"source": "random", "options": {"as_many_as_level": ordered[0]}}
     arms["per_image"] = {"source": "per_image"}
-    config.arms = ConfigDict(arms)
+    own_steps = {"pretrain_steps": 0, "transfer_steps": 0}  # 0: those of the study
+    config.arms = ConfigDict({name: {**arm, **own_steps} for name, arm in arms.items()})
     config.seeds = (0, 1, 2)
     config.backbone = ConfigDict({"name": "resnet_tiny", "image_size_px": 64})
     augment = {"crop": "inception", "flip": True, "min_area": 0.25}

@@ -1,4 +1,4 @@
-"""ImageNet-21k: ViT-B/16 pretrained on WordNet levels, transferred to one level's classes.
+"""ImageNet-21k: ViT-B/16 pretrained on WordNet levels, transferred to ImageNet-1k.
 
   python launch/study.py --config=configs/paper_imagenet21k.py --workdir=runs/in21k \
     --data_dir=DIR --config.dataset.options.manual_dir=ARCHIVES
@@ -9,10 +9,8 @@ Hong et al., arXiv 2410.23129: levels 0, 1, 2, 4, 6 and 9 above the leaves, labe
 being several per image; target ImageNet-1k. The paper refers to public recipes for its training:
 lines marked † are Steiner et al., arXiv 2106.10270 (AdamW, sigmoid loss of Dosovitskiy et al.,
 arXiv 2010.11929, table 3), ‡ are ours. Not run here: no ImageNet-21k on this machine.
-The target of this card is a cut of the same hierarchy into 1,000 classes, because a study reads its
-target's images from the same dataset and a level gives some images several classes. For ImageNet-1k
-itself pretrain with launch/pretrain.py and give the run to launch/transfer.py with a config whose
-dataset is ImageNet-1k.
+ImageNet-1k is TFDS's `imagenet2012`, which must lie prepared in --data_dir; the baseline trains on
+it alone, for as many images. `:smoke` has a cut of the 200 synsets there into 23 as its target.
 """
 
 from ml_collections import ConfigDict
@@ -39,7 +37,10 @@ def get_config(form: str = "full") -> ConfigDict:
             "eval_split": "validation",
         }
     )
-    config.target = ConfigDict({"source": "cut", "options": {"num_classes": 1000}})
+    config.transfer_dataset = ConfigDict(
+        {"name": "tfds", "options": {"name": "imagenet2012"}, "eval_split": "validation"}
+    )
+    config.target = _level(0)
     config.arms = ConfigDict({f"level{k}": _level(k) for k in _LEVELS})
     config.seeds = (0,)
     config.backbone = ConfigDict(
@@ -71,7 +72,7 @@ def get_config(form: str = "full") -> ConfigDict:
     config.transfer = ConfigDict(
         {
             "total_steps": 20_000,  # † Dosovitskiy et al., table 4
-            "batch_size": 4096,  # ‡ 512 there; a study's baseline wants the same batch
+            "batch_size": 512,  # †
             "optimizer": {
                 "learning_rate": 0.03,  # †
                 "warmup_steps": 500,  # †
@@ -93,6 +94,7 @@ def _level(hops: int) -> ConfigDict:
 
 def _shrink(config: ConfigDict) -> None:
     """The same on 200 synsets, with ViT-Ti/16 at 32 px for a few steps."""
+    config.transfer_dataset = None
     config.target = ConfigDict({"source": "cut", "options": {"num_classes": 23}})
     config.arms = ConfigDict({f"level{k}": _level(k) for k in (0, 1, 4)})
     config.backbone = ConfigDict({"name": "vit_ti16", "image_size_px": 32, "dropout_rate": 0.1})

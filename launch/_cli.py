@@ -1,11 +1,13 @@
 """What the launchers share: their common flags, and errors told in one line."""
 
+import contextlib
 import errno
+import hashlib
 import os
 import pathlib
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from _start import start_tensorflow
 from absl import app, flags, logging
@@ -14,8 +16,10 @@ from ml_collections import config_flags
 if TYPE_CHECKING:
     import tensorflow as tf
 
+    from fine2coarse.datasets.prepared import PreparedDataset
     from fine2coarse.experiment.recipe import Recipe
     from fine2coarse.experiment.study import StudyData
+    from fine2coarse.experiment.units import Unit
 
 CONFIG = config_flags.DEFINE_config_file(
     "config",
@@ -51,21 +55,51 @@ def data_folder() -> str:
     )
 
 
-def open_study(recipe: "Recipe") -> "tuple[tf.distribute.Strategy, StudyData]":
-    """The strategy, and the data of a recipe: prepared on first use, label spaces made."""
-    from fine2coarse.datasets.open import open_dataset
+def open_study(
+    recipe: "Recipe", units: "Sequence[Unit] | None" = None
+) -> "tuple[tf.distribute.Strategy, StudyData]":
+    """The strategy, and the data of a recipe: prepared on first use, label spaces made.
+
+    Args:
+      recipe: of the study.
+      units: those whose label spaces are wanted; all of them where None.
+    """
     from fine2coarse.experiment.study import load_study_data
     from fine2coarse.training.strategy import make_strategy
 
     strategy = make_strategy(STRATEGY.value, NUM_LOGICAL_CPUS.value, TPU.value)
-    dataset = open_dataset(recipe.dataset.name, recipe.dataset.options, data_folder())
-    evaluation = recipe.evaluation and open_dataset(
-        recipe.evaluation.name, recipe.evaluation.options, data_folder()
-    )
-    return strategy, load_study_data(recipe, dataset, evaluation)
+    dataset = _open(recipe.dataset.name, recipe.dataset.options)
+    others = [
+        spec and _open(spec.name, spec.options)
+        for spec in (recipe.evaluation, recipe.transfer_dataset)
+    ]
+    return strategy, load_study_data(recipe, dataset, *others, units=units)
 
 
-def run_main(main: Callable[[], None], required: tuple[str, ...] = ("config", "workdir")) -> None:
+def _open(name: str, options: Mapping[str, Any]) -> "PreparedDataset":
+    """A dataset; where several processes want it, the first prepares it and the others wait."""
+    from fine2coarse.datasets.open import open_dataset
+
+    with _first_of_all(data_folder(), f"{name} {sorted(options.items())}"):
+        return open_dataset(name, options, data_folder())
+
+
+def _first_of_all(folder: str, what: str) -> contextlib.AbstractContextManager[None]:
+    """Keeps several processes from preparing the same data at once."""
+    from fine2coarse.experiment.claims import Claims
+
+    try:
+        claims = Claims(pathlib.Path(folder) / "claims")
+    except OSError:  # a folder that only others write
+        return contextlib.nullcontext()
+    return claims.first(f"prepare-{hashlib.sha256(what.encode()).hexdigest()[:16]}")
+
+
+def run_main(
+    main: Callable[[], None],
+    required: tuple[str, ...] = ("config", "workdir"),
+    needs_tensorflow: bool = True,
+) -> None:
     """Parses the flags, runs, and tells a mistake in one line with exit code 2.
 
     Set FINE2COARSE_TRACEBACK=1 to see where an error came from.
@@ -79,7 +113,8 @@ def run_main(main: Callable[[], None], required: tuple[str, ...] = ("config", "w
         if len(argv) > 1:
             sys.exit(f"error: unexpected arguments {argv[1:]}; flags begin with --")
         try:
-            start_tensorflow()
+            if needs_tensorflow:
+                start_tensorflow()
             main()
         except Exception as error:
             if os.environ.get("FINE2COARSE_TRACEBACK") or not _is_known(error):
@@ -99,7 +134,10 @@ def _parse_flags(argv: list[str]) -> list[str]:
     except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         if os.environ.get("FINE2COARSE_TRACEBACK"):
             raise
-        text = " ".join(str(error).replace("\\n", " ").split()).strip("\"'")
+        text = " ".join(str(error).replace("\\n", " ").replace("\\'", "'").split()).strip("\"'")
+        if isinstance(error, AttributeError | KeyError):
+            name, _, hint = text.partition("' ")
+            text = f"there is no field {name!r}{'. ' if hint else ''}{hint}"
         print(f"error: --config: {text}", file=sys.stderr)
         sys.exit(EXIT_USAGE)
 

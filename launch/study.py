@@ -1,26 +1,143 @@
 """Pretrains on each label space, transfers to the coarse task, and reports which one won.
 
-python launch/study.py --config=configs/demo.py --workdir=runs/demo
+  python launch/study.py --config=configs/demo.py --workdir=runs/demo
+
+Every arm with every seed is a run of its own. Any number of processes, here or on other hosts that
+share the folder, may work on one --workdir: each run is done once, and what a process that died has
+left is taken over. See docs/studies.md for plans (--dry_run), shares (--shard), clusters and TPUs.
 """
 
+import os
 import pathlib
+import shlex
+import sys
 
-from _cli import CONFIG, WORKDIR, open_study, run_main
+from _cli import CONFIG, STRATEGY, WORKDIR, open_study, run_main
+from _images import image_reader
+from _jobs import command_without, run_jobs, without_flags
+from _plan import default_throughputs, print_plan
+from absl import flags
+
+_ARM = flags.DEFINE_list("arm", [], "Only these arms (or `baseline`), separated by commas.")
+_SEED = flags.DEFINE_list("seed", [], "Only these seeds, separated by commas.")
+_SHARD = flags.DEFINE_string(
+    "shard", "0/1", "i/n: do only the i-th of n shares of the runs, counted from 0."
+)
+_LIST = flags.DEFINE_boolean("list", False, "Print one command a run, and do nothing.")
+_DRY_RUN = flags.DEFINE_boolean(
+    "dry_run", False, "Print every run with its classes, steps, time and disk, and do nothing."
+)
+_THROUGHPUTS = flags.DEFINE_string(
+    "throughputs", None, "Table for --dry_run's GPU and TPU hours; default: configs/throughput.csv."
+)
+_JOBS = flags.DEFINE_integer(
+    "jobs", 1, "Processes on this machine, which share its cores and GPUs.", lower_bound=1
+)
+_WAIT = flags.DEFINE_boolean(
+    "wait", True, "Wait for runs that other processes do, to take over those of the dead."
+)
+_CLAIM_TIMEOUT_S = flags.DEFINE_float(
+    "claim_timeout_s",
+    300.0,
+    "A run is taken over when its process gave no sign of life for so many seconds.",
+    lower_bound=1.0,
+)
+_REPORT = flags.DEFINE_boolean("report", True, "Write the report once all runs are finished.")
+# Flags that say which part of the study a process does, and how.
+_PARTS = ("arm", "seed", "shard", "list", "dry_run", "jobs", "wait", "report")
 
 
 def main() -> None:
     from fine2coarse.experiment.recipe import Recipe
-    from fine2coarse.experiment.report import write_report
-    from fine2coarse.experiment.results import format_table, table
+    from fine2coarse.experiment.report import record_command
     from fine2coarse.experiment.study import Study
+    from fine2coarse.experiment.units import parse_shard, plan_units, select_units
 
     recipe = Recipe.from_config(CONFIG.value)
-    study = Study(recipe, pathlib.Path(WORKDIR.value))
-    strategy, data = open_study(recipe)
-    rows = study.run(data, strategy)
+    shard = parse_shard(_SHARD.value)
+    units = select_units(plan_units(recipe), _ARM.value, _seeds(), shard)
+    if _LIST.value:
+        command = command_without(*_PARTS)
+        for unit in units:
+            print(shlex.join([*command, f"--arm={unit.arm}", f"--seed={unit.seed}"]))
+        return
+    _refuse_workers()
+    if _DRY_RUN.value:
+        table = pathlib.Path(_THROUGHPUTS.value or default_throughputs())
+        print_plan(recipe, units, pathlib.Path(WORKDIR.value), table)
+        return
+    study = Study(recipe, pathlib.Path(WORKDIR.value), _CLAIM_TIMEOUT_S.value)
+    record_command(study.workdir, "launch/study.py", without_flags(sys.argv[1:], _PARTS))
+    if _JOBS.value > 1:
+        codes = run_jobs([*command_without("jobs", "report"), "--noreport"], _JOBS.value, _gpus())
+        _leave_if_failed(codes)
+    else:
+        strategy, data = open_study(recipe, units)
+        study.run(data, strategy, units=units, wait=_WAIT.value)
+    if _REPORT.value:
+        _conclude(study)
+
+
+def _seeds() -> list[int]:
+    try:
+        return [int(seed) for seed in _SEED.value]
+    except ValueError:
+        raise ValueError(f"--seed expects whole numbers, got {_SEED.value}") from None
+
+
+def _refuse_workers() -> None:
+    in_cluster = STRATEGY.value == "auto" and "TF_CONFIG" in os.environ
+    if in_cluster or STRATEGY.value == "multi_worker":
+        raise ValueError(
+            "a study spreads whole runs, not single ones, over hosts: start one process a host "
+            "with the same --workdir and --strategy=one_device or mirrored (without TF_CONFIG). To "
+            "train one run on several hosts use launch/pretrain.py and launch/transfer.py"
+        )
+
+
+def _gpus() -> list[str]:
+    """What CUDA_VISIBLE_DEVICES may name on this machine."""
+    import tensorflow as tf
+
+    count = len(tf.config.list_physical_devices("GPU"))
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    return [name for name in visible.split(",") if name] if visible else [*map(str, range(count))]
+
+
+def _leave_if_failed(codes: list[int]) -> None:
+    """Leaves where a job failed, saying which: with 75 where all that failed were asked to stop."""
+    from fine2coarse.training.preemption import EXIT_PREEMPTED
+
+    failed = {index: code for index, code in enumerate(codes) if code}
+    if not failed:
+        return
+    told = ", ".join(f"job {index} (exit code {code})" for index, code in failed.items())
+    print(f"error: {told} of {len(codes)} jobs did not end well; see above", file=sys.stderr)
+    sys.exit(EXIT_PREEMPTED if set(failed.values()) == {EXIT_PREEMPTED} else 1)
+
+
+def _conclude(study) -> None:
+    """Prints the table and writes the report, where all runs are finished."""
+    from fine2coarse.experiment.claims import DONE, FREE
+    from fine2coarse.experiment.report import write_report
+    from fine2coarse.experiment.results import format_table, table
+
+    rows = study.rows()
+    if len(rows) < len(study.units):
+        print(f"{len(rows)} of {len(study.units)} runs are finished; the report follows the last")
+        return
     print()
     print(format_table(*table(rows)))
-    page = write_report(study.workdir, recipe, data.name, rows)
+    claim = study.claims.take("report")
+    if claim is None:
+        print(f"\nreport: {study.workdir / 'report.html'} (another process writes it)")
+        return
+    state = FREE
+    try:
+        page = write_report(study.workdir, read_images=image_reader([study.workdir]))
+        state = DONE
+    finally:
+        claim.end(state)
     print(f"\nreport: {page}")
 
 

@@ -28,16 +28,24 @@ from fine2coarse.datasets.prepared import DatasetError, PreparedDataset
 from fine2coarse.datasets.tfds_hierarchy import open_hierarchy
 
 
-def open_dataset(name: str, options: Mapping[str, Any], data_dir: str) -> PreparedDataset:
+class NotPreparedError(DatasetError):
+    """A dataset that is not prepared, and was not to be."""
+
+
+def open_dataset(
+    name: str, options: Mapping[str, Any], data_dir: str, *, prepare: bool = True
+) -> PreparedDataset:
     """Opens a dataset, preparing it first where that has not been done.
 
     Args:
       name: one of `dataset_names()`.
       options: what that dataset takes, e.g. `source` for 'folder'.
       data_dir: where prepared data lies.
+      prepare: False for prepared data alone.
 
     Raises:
       DatasetError: on an unknown name or option, or data that cannot be prepared.
+      NotPreparedError: where it is not prepared and `prepare` is False.
     """
     if name not in _OPENERS:
         close = difflib.get_close_matches(name, _OPENERS, n=1)
@@ -48,7 +56,7 @@ def open_dataset(name: str, options: Mapping[str, Any], data_dir: str) -> Prepar
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
     try:
-        return _OPENERS[name](dict(options), data_dir)
+        return _OPENERS[name](dict(options), data_dir, prepare)
     except TypeError as error:
         raise DatasetError(f"dataset {name!r} does not take these options: {error}") from error
 
@@ -59,20 +67,32 @@ def dataset_names() -> tuple[str, ...]:
 
 
 def _prepared(
-    builder: tfds.core.DatasetBuilder, config: tfds.download.DownloadConfig | None = None
+    builder: tfds.core.DatasetBuilder,
+    prepare: bool,
+    config: tfds.download.DownloadConfig | None = None,
 ) -> PreparedDataset:
-    builder.download_and_prepare(download_config=config)
+    _prepare(builder, prepare, config)
     return PreparedDataset(builder, builder.taxonomy)
 
 
-def _demo(options: dict[str, Any], data_dir: str) -> PreparedDataset:
+def _prepare(
+    builder: tfds.core.DatasetBuilder,
+    prepare: bool,
+    config: tfds.download.DownloadConfig | None = None,
+) -> None:
+    if not prepare and not builder.is_prepared():
+        raise NotPreparedError(f"{builder.name} is not prepared: there is no {builder.data_path}")
+    builder.download_and_prepare(download_config=config)
+
+
+def _demo(options: dict[str, Any], data_dir: str, prepare: bool) -> PreparedDataset:
     if not options:
-        return _prepared(Demo(data_dir=data_dir))
+        return _prepared(Demo(data_dir=data_dir), prepare)
     config = DemoConfig(name=f"custom-{_digest(options)}", **options)
-    return _prepared(Demo(config=config, data_dir=data_dir))
+    return _prepared(Demo(config=config, data_dir=data_dir), prepare)
 
 
-def _folder(options: dict[str, Any], data_dir: str) -> PreparedDataset:
+def _folder(options: dict[str, Any], data_dir: str, prepare: bool) -> PreparedDataset:
     source = options.get("source")
     if not source:
         raise FolderError("dataset 'folder' needs `source`: an image folder or a tar of one")
@@ -87,19 +107,19 @@ def _folder(options: dict[str, Any], data_dir: str) -> PreparedDataset:
             f"{builder.data_dir} was prepared; "
             "give the dataset another `name` or remove that folder"
         )
-    return _prepared(builder)
+    return _prepared(builder, prepare)
 
 
-def _imagenet21k(options: dict[str, Any], data_dir: str) -> PreparedDataset:
+def _imagenet21k(options: dict[str, Any], data_dir: str, prepare: bool) -> PreparedDataset:
     leaves = options.pop("leaves", "all")
     if leaves not in _IMAGENET21K_LEAVES:
         raise DatasetError(f"leaves is one of {list(_IMAGENET21K_LEAVES)}, got {leaves!r}")
     builder = Imagenet21k(config=_IMAGENET21K_LEAVES[leaves], data_dir=data_dir)
-    return _prepared(builder, _prepare_config(**options))
+    return _prepared(builder, prepare, _prepare_config(**options))
 
 
-def _inat2021(options: dict[str, Any], data_dir: str) -> PreparedDataset:
-    return _prepared(Inat2021(data_dir=data_dir), _prepare_config(**options))
+def _inat2021(options: dict[str, Any], data_dir: str, prepare: bool) -> PreparedDataset:
+    return _prepared(Inat2021(data_dir=data_dir), prepare, _prepare_config(**options))
 
 
 def _prepare_config(
@@ -118,7 +138,7 @@ def _prepare_config(
     )
 
 
-def _tfds(options: dict[str, Any], data_dir: str) -> PreparedDataset:
+def _tfds(options: dict[str, Any], data_dir: str, prepare: bool) -> PreparedDataset:
     """Any TFDS dataset whose labels nest: `name`, and `label_features` finest first."""
     name = options.pop("name", None)
     label_features = options.pop("label_features", None)
@@ -128,7 +148,7 @@ def _tfds(options: dict[str, Any], data_dir: str) -> PreparedDataset:
             f"got {sorted(options)} besides"
         )
     builder = tfds.builder(name, data_dir=data_dir)
-    builder.download_and_prepare()
+    _prepare(builder, prepare)
     return open_hierarchy(builder, label_features)
 
 
@@ -138,7 +158,7 @@ def _digest(value: Any) -> str:
 
 _IMAGENET21K_LEAVES: Mapping[str, str] = {"all": "level0", "present": "present_level0"}
 
-_OPENERS: Mapping[str, Callable[[dict[str, Any], str], PreparedDataset]] = {
+_OPENERS: Mapping[str, Callable[[dict[str, Any], str, bool], PreparedDataset]] = {
     "demo": _demo,
     "folder": _folder,
     "imagenet21k": _imagenet21k,

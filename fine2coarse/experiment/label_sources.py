@@ -16,17 +16,17 @@ from fine2coarse.taxonomy.taxonomy import Taxonomy
 
 
 def label_context(
-    taxonomy: Taxonomy, train: Examples, evaluate: Examples, dataset_fingerprint: str
+    taxonomy: Taxonomy, train: Examples, evaluate: Examples | None, dataset_fingerprint: str
 ) -> Context:
     """What label spaces are made for; they are made from the training images.
 
-    The images evaluated on are labelled by the same functions.
+    The images evaluated on, if given, are labelled by the same functions.
     """
+    splits = {"train": (train.image_ids, train.leaf_labels)}
+    if evaluate is not None:
+        splits["evaluate"] = (evaluate.image_ids, evaluate.leaf_labels)
     images = ImageIndex.of_splits(
-        {
-            "train": (train.image_ids, train.leaf_labels),
-            "evaluate": (evaluate.image_ids, evaluate.leaf_labels),
-        },
+        splits,
         "train",
         dataset_fingerprint=dataset_fingerprint,
         taxonomy_fingerprint=taxonomy.fingerprint,

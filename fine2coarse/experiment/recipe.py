@@ -9,13 +9,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from fine2coarse.experiment.run_folder import BASELINE
 from fine2coarse.experiment.start import StartSpec
 from fine2coarse.experiment.strict import RecipeError, parse
 from fine2coarse.models.backbones import BackboneSpec
 from fine2coarse.training.spec import PRECISIONS, OptimizerSpec, PhaseSpec
 
 TRANSFER_MODES = ("finetune", "linear_probe")
-BASELINE = "baseline"
 STORAGES = ("auto", "memory", "disk")
 
 
@@ -121,7 +121,11 @@ class Recipe:
       transfer_choices: name → optimizer, of which each transfer tries all and takes the best on
         `transfer.validation_share` of the training images (never on test images), then trains
         with it on all of them. Empty: `transfer.optimizer` alone.
-      evaluation: images from elsewhere to test on; None for `dataset.eval_split`.
+      evaluation: images from elsewhere to test on; None for the `eval_split`.
+      transfer_dataset: the dataset of the coarse task, where it is another than the one to
+        pretrain on, such as ImageNet-1k after ImageNet-21k: its `train_split` is what transfer
+        and baseline train on, its `eval_split` what they are tested on, and its taxonomy what
+        `target` names. None for `dataset`.
     """
 
     dataset: DatasetSpec
@@ -137,6 +141,7 @@ class Recipe:
     test_crops: int = 0
     transfer_choices: Mapping[str, OptimizerSpec] = dataclasses.field(default_factory=dict)
     evaluation: EvaluationSpec | None = None
+    transfer_dataset: DatasetSpec | None = None
 
     def __post_init__(self) -> None:
         """Checks arms, seeds and choices."""

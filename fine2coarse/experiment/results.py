@@ -7,10 +7,11 @@ import dataclasses
 import io
 import pathlib
 import statistics
+import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from fine2coarse.experiment.recipe import BASELINE
+from fine2coarse.experiment.run_folder import BASELINE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,12 +106,12 @@ def summarise(rows: Sequence[Row], which: str = "all") -> list[ArmSummary]:
 
 
 def write_csv(path: pathlib.Path, rows: Iterable[Row]) -> None:
-    """Writes `results.csv`, a row a run, whole or not at all."""
+    """Writes `results.csv`, a row a run, whole or not at all; several processes may write it."""
     text = io.StringIO()
     writer = csv.DictWriter(text, [field.name for field in dataclasses.fields(Row)])
     writer.writeheader()
     writer.writerows(dataclasses.asdict(row) for row in rows)
-    partial = path.with_name(path.name + ".tmp")
+    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
     partial.write_text(text.getvalue(), encoding="utf-8", newline="")
     partial.replace(path)
 

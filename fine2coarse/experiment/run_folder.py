@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import pathlib
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ WEIGHTS = "model.weights.h5"
 EMA_WEIGHTS = "ema.weights.h5"  # same layout; there where the run kept an average of its weights
 LABEL_SPACE = "label_space.npz"
 PREDICTIONS = "predictions.npz"
+BASELINE = "baseline"  # the arm that trains on the target alone; also the name of its one phase
 METRIC_COLUMNS = (
     "step",
     "loss",
@@ -121,7 +123,7 @@ def make_writable_folder(path: pathlib.Path) -> None:
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
-        probe = path / ".writable"
+        probe = path / f".writable.{uuid.uuid4().hex}"  # of this process alone
         probe.touch()
         probe.unlink()
     except OSError as error:
@@ -168,7 +170,12 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
 
 
 def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
-    """Writes a JSON object, whole or not at all."""
-    partial = path.with_name(path.name + ".tmp")
-    partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+    """Writes a JSON object, whole or not at all, also where several processes write it."""
+    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import itertools
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -21,20 +20,26 @@ from fine2coarse.data.examples import (
 from fine2coarse.data.splits import held_out
 from fine2coarse.experiment import results
 from fine2coarse.experiment.best_of import best_of
+from fine2coarse.experiment.claimed import ClaimedFolder, ClaimedObserver
+from fine2coarse.experiment.claims import DEFAULT_TIMEOUT_S, Claim, Claims
 from fine2coarse.experiment.label_sources import label_context, make_label_space
 from fine2coarse.experiment.phases import Run, execute
 from fine2coarse.experiment.progress import ProgressBar
-from fine2coarse.experiment.recipe import BASELINE, Recipe
+from fine2coarse.experiment.recipe import BASELINE, DatasetSpec, Recipe
 from fine2coarse.experiment.run_folder import (
     RunFolder,
     check_or_write,
     make_writable_folder,
     write_json,
 )
+from fine2coarse.experiment.share import UnitFailed, share_units
+from fine2coarse.experiment.units import Unit, plan_units
 from fine2coarse.labels.space import LabelSpace
+from fine2coarse.training.loop import NonFiniteLossError
 from fine2coarse.training.spec import PhaseSpec
 
 STUDY, RESOLVED, RESULTS = "study.json", "recipe.json", "results.csv"
+RUNS, CLAIMS = "runs", "claims"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -43,9 +48,9 @@ class StudyData:
 
     Attributes:
       name: of the prepared dataset.
-      dataset_fingerprint: of the prepared images; where those to test on come from elsewhere,
-        of both.
-      train: training images.
+      dataset_fingerprint: of the prepared images; where they come from several datasets, of all.
+      train: images to pretrain on.
+      transfer_train: images to transfer and train the baseline on; mostly the same ones.
       evaluate: test images.
       target: label space of the coarse task.
       spaces: (arm, seed) → label space to pretrain on.
@@ -54,46 +59,72 @@ class StudyData:
     name: str
     dataset_fingerprint: str
     train: Examples
+    transfer_train: Examples
     evaluate: Examples
     target: LabelSpace
     spaces: dict[tuple[str, int], LabelSpace]
 
+    @property
+    def is_one_task(self) -> bool:
+        """Whether the target labels the images that are pretrained on."""
+        return self.transfer_train is self.train
 
-def load_study_data(recipe: Recipe, dataset: Any, evaluation: Any = None) -> StudyData:
+
+def load_study_data(
+    recipe: Recipe,
+    dataset: Any,
+    evaluation: Any = None,
+    transfer_dataset: Any = None,
+    units: Sequence[Unit] | None = None,
+) -> StudyData:
     """Reads the images and makes every label space, so that mistakes show before any training.
 
     Args:
       recipe: of the study.
       dataset: a `PreparedDataset`.
       evaluation: the one that `recipe.evaluation` names, if it names one.
+      transfer_dataset: the one that `recipe.transfer_dataset` names, if it names one.
+      units: those whose label spaces are wanted; all of them where None.
 
     Raises:
       ValueError: on an unknown split, level, label source or option, or images to test on whose
         classes the dataset does not know.
     """
-    spec = recipe.dataset
-    train = open_examples(dataset, spec.train_split, spec.storage)
-    if spec.train_fraction < 1:
-        train = train.subset(held_out(train.image_ids, spec.train_fraction, "train_fraction"))
+    train = _training_examples(dataset, recipe.dataset)
+    task, task_spec, task_train = dataset, recipe.dataset, train
+    if recipe.transfer_dataset is not None:
+        task, task_spec = transfer_dataset, recipe.transfer_dataset
+        task_train = _training_examples(task, task_spec)
     if recipe.evaluation is None:
-        evaluate = open_examples(dataset, spec.eval_split, spec.storage)
+        evaluate = open_examples(task, task_spec.eval_split, task_spec.storage)
     else:
-        evaluate = open_examples(evaluation, recipe.evaluation.split, spec.storage)
-        evaluate = evaluate.with_leaves(
-            evaluation.taxonomy.leaf_ids, dataset.taxonomy.label_of_leaf
-        )
-    base = label_context(dataset.taxonomy, train, evaluate, dataset.fingerprint)
+        evaluate = open_examples(evaluation, recipe.evaluation.split, task_spec.storage)
+        evaluate = evaluate.with_leaves(evaluation.taxonomy.leaf_ids, task.taxonomy.label_of_leaf)
+    base = label_context(task.taxonomy, task_train, evaluate, task.fingerprint)
     target = make_label_space(recipe.target, base)
-    train.targets(target)
+    task_train.targets(target)
     evaluate.targets(target)
+    within = target
+    if recipe.transfer_dataset is not None or recipe.evaluation is not None:
+        # Arms are not tested on their own labels; nor need there be embeddings of those images.
+        base = label_context(dataset.taxonomy, train, None, dataset.fingerprint)
+        within = None if recipe.transfer_dataset is not None else target
     spaces = {}
-    for (arm, spec), seed in itertools.product(recipe.arms.items(), recipe.seeds):
-        context = dataclasses.replace(base, target=target, seed=seed)
-        spaces[arm, seed] = make_label_space(spec, context)
-    fingerprint = dataset.fingerprint
-    if recipe.evaluation is not None:
-        fingerprint += f"+{evaluation.fingerprint}"
-    return StudyData(dataset.name, fingerprint, train, evaluate, target, spaces)
+    for unit in plan_units(recipe) if units is None else units:
+        if unit.arm != BASELINE:
+            context = dataclasses.replace(base, target=within, seed=unit.seed)
+            spaces[unit.arm, unit.seed] = make_label_space(recipe.arms[unit.arm], context)
+    others = [other for other in (transfer_dataset, evaluation) if other is not None]
+    fingerprint = "+".join(used.fingerprint for used in (dataset, *others))
+    name = "+".join(used.name for used in (dataset, *others))
+    return StudyData(name, fingerprint, train, task_train, evaluate, target, spaces)
+
+
+def _training_examples(dataset: Any, spec: DatasetSpec) -> Examples:
+    train = open_examples(dataset, spec.train_split, spec.storage)
+    if spec.train_fraction == 1:
+        return train
+    return train.subset(held_out(train.image_ids, spec.train_fraction, "train_fraction"))
 
 
 def open_examples(dataset: Any, split: str, storage: str) -> Examples:
@@ -107,70 +138,145 @@ def open_examples(dataset: Any, split: str, storage: str) -> Examples:
     return stored_examples(paths, index.image_ids, index.labels, index.hard)
 
 
+class StudyError(RuntimeError):
+    """Some of a study's runs failed."""
+
+
+def check_study(recipe: Recipe, workdir: pathlib.Path) -> None:
+    """Makes sure that a folder holds no study or this one, and writes nothing.
+
+    Raises:
+      RunError: where it belongs to another recipe.
+    """
+    if (workdir / STUDY).is_file():
+        check_or_write(workdir / STUDY, recipe.without_arms_and_seeds(), f"study {workdir}")
+
+
 class Study:
-    """A study in its folder.
+    """A study in its folder, on which several processes may work at the same time.
 
     Args:
       recipe: what to do.
       workdir: where all files go; one folder a study.
+      claim_timeout_s: a run whose process gave no sign of life for so long is taken over.
 
     Raises:
       RunError: where the folder is not writable or belongs to another recipe.
     """
 
-    def __init__(self, recipe: Recipe, workdir: pathlib.Path) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        workdir: pathlib.Path,
+        claim_timeout_s: float = DEFAULT_TIMEOUT_S,
+    ) -> None:
         self.recipe, self.workdir = recipe, workdir
         make_writable_folder(workdir)
         check_or_write(workdir / STUDY, recipe.without_arms_and_seeds(), f"study {workdir}")
         write_json(workdir / RESOLVED, recipe.to_dict())
+        self.units = plan_units(recipe)
+        self.claims = Claims(workdir / CLAIMS, claim_timeout_s)
+        self._rows: dict[Unit, results.Row] = {}
 
     def run(
         self,
         data: StudyData,
         strategy: tf.distribute.Strategy,
         announce: Callable[[str], None] = print,
+        *,
+        units: Sequence[Unit] | None = None,
+        wait: bool = True,
     ) -> list[results.Row]:
-        """Does every run that is not finished yet; `results.csv` grows with each.
+        """Does every run that nobody has done or does; `results.csv` grows with each.
 
         Args:
           data: images and label spaces.
           strategy: the process's strategy.
           announce: told one line a finished run.
+          units: which runs; all of them where None.
+          wait: for the runs that other processes do, to take over those of the dead. Otherwise
+            returns as soon as nothing is left that it could do.
 
         Returns:
-          A row for each run.
+          A row for each finished run, whoever did it, in the plan's order.
+
+        Raises:
+          StudyError: where runs failed; the others are finished.
+          Preempted: where SIGTERM came; what was trained is saved.
         """
-        plan = list(self._plan())
-        rows: list[results.Row] = []
-        for number, (seed, arm) in enumerate(plan, start=1):
-            title = f"run {number}/{len(plan)} {arm} seed {seed}"
-            row = self._run_arm(arm, seed, data, strategy, title)
-            rows.append(row)
-            results.write_csv(self.workdir / RESULTS, rows)
-            announce(f"{title}: {row.num_classes} classes, error {100 * row.error():.2f} %")
+
+        def do(unit: Unit, claim: Claim | None) -> None:
+            title = f"run {self.units.index(unit) + 1}/{len(self.units)} {unit}"
+            row = self._run_unit(unit, data, strategy, title, claim)
+            self._rows[unit] = row
+            self.rows()
+            before = "" if claim else " (done before)"
+            error = f"error {100 * row.error():.2f} %"
+            announce(f"{title}: {row.num_classes} classes, {error}{before}")
             keras.backend.clear_session()
             gc.collect()
+
+        chosen = self.units if units is None else units
+        failures = share_units(
+            chosen, self.claims, self.is_finished, do, wait=wait, announce=announce
+        )
+        if failures:
+            told = "; ".join(f"{unit}: {reason}" for unit, reason in failures.items())
+            raise StudyError(
+                f"{len(failures)} of {len(chosen)} runs failed, the others did not: {told}"
+            )
+        return self.rows()
+
+    def is_finished(self, unit: Unit) -> bool:
+        """Whether a unit has its last result."""
+        return RunFolder(self._folder(unit) / last_phase(unit)).is_finished
+
+    def rows(self) -> list[results.Row]:
+        """A row for each finished run, in the plan's order; `results.csv` is written with them."""
+        for unit in self.units:
+            if unit not in self._rows and self.is_finished(unit):
+                self._rows[unit] = read_row(unit, self._folder(unit))
+        rows = [self._rows[unit] for unit in self.units if unit in self._rows]
+        results.write_csv(self.workdir / RESULTS, rows)
         return rows
 
-    def _plan(self) -> Iterator[tuple[int, str]]:
-        """Seed by seed, so that a study cut short is still paired."""
-        return itertools.product(self.recipe.seeds, [BASELINE, *self.recipe.arms])
+    def _folder(self, unit: Unit) -> pathlib.Path:
+        return self.workdir / RUNS / unit.name
 
-    def _run_arm(
-        self, arm: str, seed: int, data: StudyData, strategy: tf.distribute.Strategy, title: str
+    def _run_unit(
+        self,
+        unit: Unit,
+        data: StudyData,
+        strategy: tf.distribute.Strategy,
+        title: str,
+        claim: Claim | None,
     ) -> results.Row:
-        folder = self.workdir / "runs" / f"{arm}-seed{seed}"
+        folder, (arm, seed) = self._folder(unit), (unit.arm, unit.seed)
+
+        def do(run: Run, purpose: str) -> dict[str, Any]:
+            return _execute(run, folder / purpose, strategy, title, claim)
+
         if arm == BASELINE:
-            run = baseline_run(self.recipe, seed, data)
-            final = _execute(run, folder / "baseline", strategy, title)
-            return results.Row.from_results(arm, None, final)
-        first = pretraining_run(self.recipe, data.spaces[arm, seed], seed, data, arm)
-        pretrained = _execute(first, folder / "pretrain", strategy, title)
+            do(baseline_run(self.recipe, seed, data), "baseline")
+            return read_row(unit, folder)
+        do(pretraining_run(self.recipe, data.spaces[arm, seed], seed, data, arm), "pretrain")
         second = transfer_run(self.recipe, seed, data, folder / "pretrain", arm)
         if self.recipe.transfer_choices:
             second = best_of(second, self.recipe.transfer_choices, folder / "choices", strategy)
-        final = _execute(second, folder / "transfer", strategy, title)
-        return results.Row.from_results(arm, pretrained, final)
+        do(second, "transfer")
+        return read_row(unit, folder)
+
+
+def last_phase(unit: Unit) -> str:
+    """Folder of the phase whose result finishes a unit."""
+    return "baseline" if unit.arm == BASELINE else "transfer"
+
+
+def read_row(unit: Unit, folder: pathlib.Path) -> results.Row:
+    """The row of a finished unit."""
+    final = RunFolder(folder / last_phase(unit)).result()
+    first = None if unit.arm == BASELINE else RunFolder(folder / "pretrain").result()
+    return results.Row.from_results(unit.arm, first, final)
 
 
 def baseline_run(recipe: Recipe, seed: int, data: StudyData) -> Run:
@@ -183,8 +289,12 @@ def pretraining_run(
 ) -> Run:
     """The run that pretrains on a label space; judged by coarse-from-fine, if at all."""
     phase, _ = recipe.phases_of(arm)
-    run = _run(recipe, "pretrain", space, seed, data, phase)
-    return dataclasses.replace(run, target=data.target, test_crops=0)
+    run = dataclasses.replace(_run(recipe, "pretrain", space, seed, data, phase), test_crops=0)
+    if space is not data.target:
+        run = dataclasses.replace(run, train=data.train)
+    if not data.is_one_task:
+        return dataclasses.replace(run, evaluate=None)
+    return dataclasses.replace(run, target=data.target)
 
 
 def transfer_run(
@@ -210,7 +320,7 @@ def _run(
         backbone=recipe.backbone,
         seed=seed,
         precision=recipe.precision,
-        train=data.train,
+        train=data.transfer_train,
         evaluate=data.evaluate,
         dataset_fingerprint=data.dataset_fingerprint,
         dataset_name=data.name,
@@ -220,6 +330,16 @@ def _run(
 
 
 def _execute(
-    run: Run, path: pathlib.Path, strategy: tf.distribute.Strategy, title: str
+    run: Run,
+    path: pathlib.Path,
+    strategy: tf.distribute.Strategy,
+    title: str,
+    claim: Claim | None,
 ) -> dict[str, Any]:
-    return execute(run, RunFolder(path), strategy, ProgressBar(f"{title} {run.purpose}"))
+    folder, observer = RunFolder(path), ProgressBar(f"{title} {run.purpose}")
+    if claim:
+        folder, observer = ClaimedFolder(path, claim), ClaimedObserver(observer, claim)
+    try:
+        return execute(run, folder, strategy, observer)
+    except NonFiniteLossError as error:
+        raise UnitFailed(str(error)) from error

@@ -1,12 +1,15 @@
-"""The look of our pictures, and PNG files written whole or not at all."""
+"""The look of our pictures: PNG and SVG files, written whole or not at all."""
 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import pathlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
+
+from fine2coarse.reporting.page import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +29,11 @@ _STYLE = {
     "legend.frameon": False,
     "figure.constrained_layout.use": True,
     "savefig.dpi": 160,
+    # Text stays text: small files that can be searched. Ids are the same in every run.
+    "svg.fonttype": "none",
+    "svg.hashsalt": "fine2coarse",
 }
+_NO_METADATA = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
 
 
 @contextlib.contextmanager
@@ -36,7 +43,13 @@ def saved_figure(
     height_inches: float = 4.6,
     **subplots: object,
 ) -> Iterator[Axes]:
-    """Gives the axes of a new figure (as `plt.subplots`), and saves it as PNG at the end.
+    """Gives the axes of a new figure (as `plt.subplots`), and saves it at the end.
+
+    Args:
+      path: of the file, .png or .svg.
+      width_inches: of the figure.
+      height_inches: of the figure.
+      **subplots: what `plt.subplots` takes besides.
 
     No file is written where the body raises.
     """
@@ -45,13 +58,13 @@ def saved_figure(
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    path = pathlib.Path(path)
+    path = pathlib.Path(path) if isinstance(path, str) else path
     with plt.rc_context(_STYLE):
         figure, axes = plt.subplots(figsize=(width_inches, height_inches), **subplots)
         try:
             yield axes
-            partial = path.with_name(path.name + ".tmp")
-            figure.savefig(partial, format="png", metadata={"Software": None})
-            partial.replace(path)
+            kind, content = path.suffix[1:], io.BytesIO()
+            figure.savefig(content, format=kind, metadata=_NO_METADATA[kind])
+            write_bytes(path, content.getvalue())
         finally:
             plt.close(figure)

@@ -6,58 +6,68 @@ import base64
 import html
 import os
 import pathlib
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 
-_STYLE = """
-:root { color-scheme: light; --ink: #1d2329; --soft: #5b6670; --line: #d9dee3; --accent: #00527a; }
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 60rem; color: var(--ink);
-  background: #fff; font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
-h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .5rem; }
-h2 { font-size: 1.2rem; margin: 2.2rem 0 .6rem; padding-top: .6rem;
-  border-top: 1px solid var(--line); }
-p { max-width: 46rem; margin: .5rem 0; }
-.answer { font-size: 1.15rem; border-left: 4px solid var(--accent); padding: .3rem 0 .3rem .9rem; }
-.note, figcaption { color: var(--soft); font-size: .9rem; }
-figure { margin: 1rem 0; }
-figure img { display: block; width: 100%; height: auto; max-width: 54rem; }
-.scroll { overflow-x: auto; -webkit-overflow-scrolling: touch; margin: .8rem 0; }
-table { border-collapse: collapse; font-size: .93rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .35rem .75rem .35rem 0; text-align: right; white-space: nowrap;
-  border-bottom: 1px solid var(--line); }
-th:first-child, td:first-child { text-align: left; }
-tr.best td { font-weight: 650; background: #eef6fa; }
-tr.baseline td { color: var(--accent); }
-pre { background: #f5f7f9; padding: .8rem; font-size: .85rem; white-space: pre-wrap;
-  overflow-wrap: anywhere; border-radius: 4px; }
-code { background: #f5f7f9; padding: 0 .2em; border-radius: 3px; overflow-wrap: anywhere; }
-details { margin: .6rem 0; } summary { cursor: pointer; color: var(--accent); }
-@media print { body { max-width: none; } h2, figure, tr { break-inside: avoid; } }
-"""
+_STYLE = pathlib.Path(__file__).with_name("style.css")
+_MEDIA_TYPES = {".png": "image/png", ".svg": "image/svg+xml", ".jpg": "image/jpeg"}
 
 
-def render(title: str, sections: Sequence[str], *, language: str = "en") -> str:
-    """The page as text: a heading, then the sections (HTML) one after the other."""
+def render(
+    title: str,
+    sections: Sequence[str],
+    *,
+    language: str = "en",
+    contents: Sequence[str] = (),
+    footer: str = "",
+) -> str:
+    """The page as text: a heading, then the sections (HTML) one after the other.
+
+    Args:
+      title: of the page.
+      sections: HTML.
+      language: of the text, as in BCP 47.
+      contents: texts of the headings that the list of contents links to; none where empty.
+      footer: plain text at the end.
+    """
     name = html.escape(title)
+    links = "".join(f'<li><a href="#{_anchor(h)}">{html.escape(h)}</a></li>' for h in contents)
+    navigation = f'<nav aria-label="Contents"><ul>{links}</ul></nav>\n' if links else ""
+    ending = f"<footer>{html.escape(footer)}</footer>\n" if footer else ""
     return (
         f'<!doctype html>\n<html lang="{language}">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<link rel="icon" href="data:,">\n'
-        f"<title>{name}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<h1>{name}</h1>\n"
-        + "\n".join(sections)
-        + "\n</body>\n</html>\n"
+        f"<title>{name}</title>\n<style>\n{_STYLE.read_text('utf-8')}</style>\n</head>\n<body>\n"
+        '<a class="skip" href="#main">Skip to the answer</a>\n'
+        f"<header><h1>{name}</h1>\n{navigation}</header>\n"
+        '<main id="main" tabindex="-1">\n'
+        + "\n".join(section for section in sections if section)
+        + f"\n</main>\n{ending}</body>\n</html>\n"
     )
 
 
-def heading(text: str) -> str:
-    """A section's heading."""
-    return f"<h2>{html.escape(text)}</h2>"
+def heading(text: str, level: int = 2) -> str:
+    """A section's heading; those of level 2 can be linked to from the contents."""
+    identity = f' id="{_anchor(text)}"' if level == 2 else ""
+    return f"<h{level}{identity}>{html.escape(text)}</h{level}>"
 
 
 def paragraph(text: str, css_class: str = "") -> str:
-    """A paragraph of plain text; `css_class` may be 'answer' or 'note'."""
+    """A paragraph of plain text; `css_class` may be 'answer', 'note' or 'warning'."""
     attribute = f' class="{css_class}"' if css_class else ""
     return f"<p{attribute}>{html.escape(text)}</p>"
+
+
+def bullets(texts: Sequence[str]) -> str:
+    """A list of plain texts."""
+    return "<ul>" + "".join(f"<li>{html.escape(text)}</li>" for text in texts) + "</ul>"
+
+
+def facts(pairs: Mapping[str, object]) -> str:
+    """Names and what they are, side by side."""
+    rows = (f"<dt>{html.escape(k)}</dt><dd>{html.escape(str(v))}</dd>" for k, v in pairs.items())
+    return '<dl class="facts">' + "".join(rows) + "</dl>"
 
 
 def preformatted(text: str) -> str:
@@ -75,15 +85,19 @@ def table(
     rows: Sequence[Sequence[object]],
     *,
     caption: str = "",
+    label: str = "table",
     row_classes: Sequence[str] = (),
+    text_columns: Sequence[int] = (),
 ) -> str:
-    """A table of plain text.
+    """A table of plain text; one too wide for the window scrolls in a box of its own.
 
     Args:
       columns: headings.
-      rows: cells, as many a row as there are columns.
+      rows: cells, as many a row as there are columns; the first one names its row.
       caption: what the table shows.
+      label: its name for those who cannot see it.
       row_classes: 'best', 'baseline' or '' for each row; none where empty.
+      text_columns: those of words, set to the left; the first one always is.
 
     Raises:
       ValueError: where a row has another number of cells than there are columns.
@@ -91,33 +105,87 @@ def table(
     uneven = [row for row in rows if len(row) != len(columns)]
     if uneven:
         raise ValueError(f"expected {len(columns)} cells a row, got {uneven[0]}")
-    head = "".join(f'<th scope="col">{html.escape(column)}</th>' for column in columns)
-    classes = list(row_classes) or [""] * len(rows)
-    body = "".join(
-        f'<tr class="{css_class}">'
-        + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row)
-        + "</tr>\n"
-        for row, css_class in zip(rows, classes, strict=True)
+    words = dict.fromkeys(text_columns, ' class="words"')
+    head = "".join(
+        f'<th scope="col"{words.get(position, "")}>{html.escape(column)}</th>'
+        for position, column in enumerate(columns)
     )
+    classes = list(row_classes) or [""] * len(rows)
+    body = "".join(_row(row, words, name) for row, name in zip(rows, classes, strict=True))
     title = f'<p class="note">{html.escape(caption)}</p>' if caption else ""
     return (
-        f'{title}<div class="scroll"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>\n{body}</tbody></table></div>"
+        f'{title}<div class="scroll" role="region" tabindex="0" aria-label="{html.escape(label)}">'
+        f"<table><thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table></div>"
     )
 
 
-def figure(png_path: str | os.PathLike, *, alt: str, caption: str = "") -> str:
-    """A PNG file, embedded; `alt` says in words what it shows."""
-    data = base64.b64encode(pathlib.Path(png_path).read_bytes()).decode()
+def _row(cells: Sequence[object], words: Mapping[int, str], css_class: str) -> str:
+    first, *others = (html.escape(str(cell)) for cell in cells)
+    attribute = f' class="{css_class}"' if css_class else ""
+    rest = "".join(f"<td{words.get(n, '')}>{cell}</td>" for n, cell in enumerate(others, start=1))
+    return f'<tr{attribute}><th scope="row">{first}</th>{rest}</tr>\n'
+
+
+def figure(
+    path: str | os.PathLike,
+    *,
+    alt: str,
+    caption: str = "",
+    narrow: str | os.PathLike | None = None,
+) -> str:
+    """A PNG, SVG or JPEG file, embedded.
+
+    Args:
+      path: of the file.
+      alt: says in words what it shows.
+      caption: under it.
+      narrow: the same picture for the width of a telephone.
+    """
     text = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
-    return (
-        f'<figure><img src="data:image/png;base64,{data}" alt="{html.escape(alt)}">{text}</figure>'
-    )
+    shown = image(path, alt=alt)
+    if narrow is not None:
+        source = f'<source media="(max-width: 480px)" srcset="{_data_uri(narrow)}">'
+        shown = f"<picture>{source}{shown}</picture>"
+    return f"<figure>{shown}{text}</figure>"
+
+
+def image(path: str | os.PathLike, *, alt: str) -> str:
+    """A picture alone, embedded."""
+    return f'<img src="{_data_uri(path)}" alt="{html.escape(alt)}">'
+
+
+def _data_uri(path: str | os.PathLike) -> str:
+    path = pathlib.Path(path)
+    data = base64.b64encode(path.read_bytes()).decode()
+    return f"data:{_MEDIA_TYPES[path.suffix]};base64,{data}"
+
+
+def gallery(pictures: Sequence[tuple[str, Sequence[tuple[str, str]]]]) -> str:
+    """Small pictures in a grid.
+
+    Args:
+      pictures: for each, its HTML (see `image`) and the lines of its caption: plain text, and a
+        class: 'right', 'wrong' or ''.
+    """
+    items = []
+    for shown, lines in pictures:
+        spans = "".join(f'<span class="{kind}">{html.escape(text)}</span>' for text, kind in lines)
+        items.append(f"<li><figure>{shown}<figcaption>{spans}</figcaption></figure></li>")
+    return '<ul class="gallery">' + "\n".join(items) + "</ul>"
 
 
 def write(path: str | os.PathLike, text: str) -> None:
     """Writes text to a file, whole or not at all."""
-    path = pathlib.Path(path)
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: str | os.PathLike, content: bytes) -> None:
+    """Writes a file, whole or not at all."""
+    path = pathlib.Path(path) if isinstance(path, str) else path
     partial = path.with_name(path.name + ".tmp")
-    partial.write_text(text, encoding="utf-8")
+    partial.write_bytes(content)
     partial.replace(path)
+
+
+def _anchor(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "section"

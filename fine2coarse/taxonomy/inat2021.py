@@ -13,6 +13,8 @@ SEPARATOR = "/"
 LINNAEAN_RANKS = ("kingdom", "phylum", "class", "order", "family", "genus")
 SUPERCATEGORY = "supercategory"
 LEVELS = ("species", "genus", "family", "order", "class", "phylum", SUPERCATEGORY, "kingdom")
+# Classes of each level in the competition's own categories.
+LEVEL_SIZES = dict(zip(LEVELS, (10_000, 4900, 1103, 273, 51, 13, 11, 3)))
 
 
 def read_inat2021(path: str | pathlib.Path) -> Taxonomy:

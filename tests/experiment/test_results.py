@@ -7,7 +7,6 @@ import csv
 import pytest
 
 from fine2coarse.experiment import results
-from fine2coarse.experiment.report import answer
 from fine2coarse.experiment.results import Row
 
 
@@ -67,16 +66,3 @@ def test_table_shows_percentages():
     assert cells[1] == ["fine", "32", "2", "21.00 ± 1.41", "-50.0 %"]
     text = results.format_table(columns, cells).splitlines()
     assert len({len(line) for line in text}) == 1
-
-
-@pytest.mark.parametrize(
-    ("rows", "start"),
-    [
-        (ROWS, "fine won"),
-        (ROWS[:1] + ROWS[2:3], "One seed cannot tell"),
-        (ROWS[:2] + [row("fine", 0, 39, 32), row("fine", 1, 43, 32)], "Not clear"),
-        (ROWS[:2] + [row("fine", 0, 49, 32), row("fine", 1, 53, 32)], "No label space beat"),
-    ],
-)
-def test_the_answer_is_as_cautious_as_the_spread(rows, start):
-    assert answer(rows).startswith(start)

@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from fine2coarse.datasets.open import open_dataset
 from fine2coarse.experiment.recipe import Recipe
-from fine2coarse.experiment.study import load_study_data
+from fine2coarse.experiment.study import Study, StudyData, load_study_data
+from fine2coarse.training.strategy import make_strategy
 
 _CLASSES = ("apple", "leek", "pear")
 
@@ -30,26 +31,27 @@ def photos(tmp_path) -> pathlib.Path:
     return tmp_path
 
 
-def study_data(photos: pathlib.Path, train_fraction: float = 1.0, **recipe):
-    options = {"source": str(photos / "own")}
+def study_recipe(photos: pathlib.Path, train_fraction: float = 1.0, **changes) -> Recipe:
     phase = {"total_steps": 1, "batch_size": 4}
-    spec = {"name": "folder", "options": options, "train_fraction": train_fraction}
-    recipe = Recipe.from_config(
-        {
-            "dataset": spec,
-            "target": {"source": "level", "options": {"level": "coarse"}},
-            "arms": {"fine": {"source": "level", "options": {"level": "fine"}}},
-            "seeds": [0],
-            "backbone": {"name": "resnet_tiny", "image_size_px": 8},
-            "pretrain": phase,
-            "transfer": phase,
-            **recipe,
-        }
-    )
+    options = {"source": str(photos / "own")}
+    content = {
+        "dataset": {"name": "folder", "options": options, "train_fraction": train_fraction},
+        "target": {"source": "level", "options": {"level": "coarse"}},
+        "arms": {"fine": {"source": "level", "options": {"level": "fine"}}},
+        "seeds": [0],
+        "backbone": {"name": "resnet_tiny", "image_size_px": 8},
+        "pretrain": phase,
+        "transfer": phase,
+    }
+    return Recipe.from_config({**content, **changes})
+
+
+def study_data(photos: pathlib.Path, recipe: Recipe) -> StudyData:
     data_dir = str(photos / "data")
-    dataset = open_dataset("folder", options, data_dir)
-    other = recipe.evaluation and open_dataset("folder", recipe.evaluation.options, data_dir)
-    return load_study_data(recipe, dataset, other)
+    specs = (recipe.dataset, recipe.evaluation, recipe.transfer_dataset)
+    return load_study_data(
+        recipe, *(spec and open_dataset(spec.name, spec.options, data_dir) for spec in specs)
+    )
 
 
 def from_elsewhere(photos: pathlib.Path) -> dict:
@@ -58,8 +60,8 @@ def from_elsewhere(photos: pathlib.Path) -> dict:
 
 
 def test_images_from_elsewhere_are_joined_by_class(photos):
-    ours = study_data(photos)
-    data = study_data(photos, evaluation=from_elsewhere(photos))
+    ours = study_data(photos, study_recipe(photos))
+    data = study_data(photos, study_recipe(photos, evaluation=from_elsewhere(photos)))
     assert len(data.evaluate) == 6 and len(data.train) == 12
     fruit, vegetable = (data.target.class_ids.index(name) for name in ("f", "v"))
     expected = {"apple": fruit, "leek": vegetable, "pear": fruit}
@@ -72,10 +74,40 @@ def test_images_from_elsewhere_are_joined_by_class(photos):
 def test_unknown_classes_are_counted(photos):
     (photos / "other/val/leek").rename(photos / "other/val/lynx")
     with pytest.raises(ValueError, match=r"2 images .* 1 classes .* \['lynx'\]"):
-        study_data(photos, evaluation=from_elsewhere(photos))
+        study_data(photos, study_recipe(photos, evaluation=from_elsewhere(photos)))
 
 
 def test_a_smaller_fraction_is_part_of_a_larger_one(photos):
-    half = set(study_data(photos, train_fraction=0.5).train.image_ids)
-    most = set(study_data(photos, train_fraction=0.75).train.image_ids)
+    half = set(study_data(photos, study_recipe(photos, 0.5)).train.image_ids)
+    most = set(study_data(photos, study_recipe(photos, 0.75)).train.image_ids)
     assert (len(half), len(most)) == (6, 9) and half < most
+
+
+def test_transfer_to_another_dataset(photos, tmp_path):
+    """Pretraining on three classes of other images; the coarse task has its own taxonomy."""
+    for name in _CLASSES:
+        (photos / "other/train").mkdir(exist_ok=True)
+        (photos / "other/val" / name).rename(photos / "other/train" / f"wild-{name}")
+    recipe = study_recipe(
+        photos,
+        dataset={"name": "folder", "options": {"source": str(photos / "other"), "flat": True}},
+        transfer_dataset={"name": "folder", "options": {"source": str(photos / "own")}},
+        arms={"wild": {"source": "level", "options": {"level": "class"}}},
+    )
+    data = study_data(photos, recipe)
+    assert (len(data.train), len(data.transfer_train), len(data.evaluate)) == (6, 12, 3)
+    rows = Study(recipe, tmp_path / "study").run(data, make_strategy("one_device"))
+    assert {row.arm: (row.num_classes, row.num_images) for row in rows} == {
+        "baseline": (2, 3),
+        "wild": (3, 3),
+    }
+
+
+def test_labels_within_the_target_need_the_targets_images(photos):
+    recipe = study_recipe(
+        photos,
+        transfer_dataset={"name": "folder", "options": {"source": str(photos / "own")}},
+        arms={"r": {"source": "random", "options": {"num_classes": 3, "aligned": True}}},
+    )
+    with pytest.raises(ValueError, match="needs a target to be aligned with"):
+        study_data(photos, recipe)

@@ -45,7 +45,7 @@ def numbers(workdir: pathlib.Path) -> list[dict[str, str]]:
     return [{k: v for k, v in row.items() if k not in _TIME_COLUMNS} for row in rows]
 
 
-@pytest.mark.parametrize("program", ["study", "pretrain", "transfer"])
+@pytest.mark.parametrize("program", ["study", "pretrain", "transfer", "report"])
 def test_help_imports_nothing_heavy(program):
     code = (
         "import runpy, sys\n"
@@ -69,6 +69,7 @@ def test_help_imports_nothing_heavy(program):
     [
         (["--config=configs/demo.py", "--workdr=x"], "Did you mean: workdir"),
         (["--config=configs/demo.py", "--config.pretrain.total_step=5"], '"total_steps"'),
+        (["--config=configs/demo.py", "--config.arms.xyz.source=level"], "no field 'xyz'"),
         (["--config=configs/demo.py", "--config.pretrain.total_steps=5.5"], "invalid literal"),
         (["--config=configs/dmo.py", "--workdir=x"], "configs/dmo.py"),
         (["--config=configs/demo.py:tiny", "--workdir=x"], "expected configs/demo.py"),
@@ -90,6 +91,7 @@ def test_mistyped_flags_fail_at_once(arguments, message):
             ["--config=configs/folder.py", "--config.dataset.options.source=/no/such"],
             "no such folder or tar file",
         ),
+        ("report", [], "no recipe.json"),
         ("pretrain", ["--config=configs/demo.py", "--arm=fin"], "did you mean 'fine'"),
         ("transfer", ["--config=configs/demo.py", "--pretrained=/no/run"], "no result.json"),
     ],
@@ -125,7 +127,7 @@ def test_a_study_leaves_what_it_promises(smoke_study):
     assert arms["per_image"]["num_classes"] == "192"
     assert all(row["num_images"] == "128" for row in arms.values())
     page = (smoke_study / "report.html").read_text()
-    assert "data:image/png;base64," in page and 'src="http' not in page
+    assert "data:image/svg+xml;base64," in page and 'src="http' not in page
     assert (smoke_study / "granularity.png").read_bytes().startswith(b"\x89PNG")
     transfer = smoke_study / "runs" / "fine-seed0" / "transfer"
     result = json.loads((transfer / "result.json").read_text())

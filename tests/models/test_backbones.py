@@ -74,7 +74,7 @@ def test_mlp_parameter_counts(name):
     assert round(model.count_params() / 1e6 - 0.01) == MLP_MILLIONS[name]
 
 
-@pytest.mark.stress
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "millions"), [("vit_b32", 88.22), ("vit_l16", 304.33)])
 def test_large_vit_parameter_counts(name, millions):
     model = Classifier(BackboneSpec(name, 224), 1000, seed=0)

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from fine2coarse.taxonomy import TaxonomyError, read_inat2021, read_wordnet, wordnet
-from fine2coarse.taxonomy.inat2021 import LEVELS, from_categories
+from fine2coarse.taxonomy.inat2021 import LEVEL_SIZES, LEVELS, from_categories
 from fine2coarse.taxonomy.summary import summarize_level
 
 _DATA_NOUN = pathlib.Path("/usr/share/wordnet/data.noun")
@@ -96,6 +96,7 @@ def test_inat2021s_counts(shared_data):
         "kingdom": 3, "supercategory": 11, "phylum": 13, "class": 51, "order": 273,
         "family": 1103, "genus": 4900, "species": 10000,
     }  # fmt: skip
+    assert {level: s.num_classes for level, s in summaries.items()} == LEVEL_SIZES
     assert summaries["genus"].num_names == 4884
     assert all(summary.max_labels == 1 for summary in summaries.values())
 

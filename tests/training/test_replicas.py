@@ -62,7 +62,7 @@ def test_two_replicas_train_as_one():
     assert_same(result(start({"num_replicas": 2})), one_replica(), 1e-5)
 
 
-@pytest.mark.stress
+@pytest.mark.slow
 def test_eight_replicas_train_as_one():
     assert_same(result(start({"num_replicas": 8})), one_replica(), 1e-5)
 
@@ -78,12 +78,12 @@ def test_two_processes_train_as_one():
     assert_same(found[0], one_replica(), 1e-5)
 
 
-@pytest.mark.stress
+@pytest.mark.slow
 def test_the_whole_step_compiles_under_xla_and_trains_the_same():
     assert_same(result(start({"jit_compile": True})), one_replica(), 1e-4)
 
 
-@pytest.mark.stress
+@pytest.mark.slow
 def test_bfloat16_agrees_within_its_rounding():
     half = one_replica("mixed_bfloat16")
     # 8 bits of mantissa: a relative error of 2**-8 in each loss of about 1.4.

@@ -1,0 +1,209 @@
+"""What a study will do and cost, before any of it is done."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from fine2coarse.experiment.recipe import BASELINE, LabelSpec, Recipe
+from fine2coarse.experiment.run_folder import RESULT, STATUS, read_json
+from fine2coarse.experiment.units import Unit
+from fine2coarse.training.spec import PhaseSpec
+
+BYTES_PER_VALUE = 4
+# Copies of the trainable weights that an optimizer keeps besides the weights.
+_SLOTS = {"sgd": 1, "adamw": 2, "lion": 1}
+FINISHED, PARTLY, TO_DO = "finished", "partly", "to do"
+
+
+@dataclasses.dataclass(frozen=True)
+class Rate:
+    """How long a phase takes on some machine.
+
+    Attributes:
+      seconds_per_step: of training.
+      overhead_seconds: all else: building, compiling, evaluating, saving.
+    """
+
+    seconds_per_step: float
+    overhead_seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class PlannedPhase:
+    """One phase of a unit.
+
+    Attributes:
+      folder: below the unit's.
+      num_classes: None where they are not known before the data is there.
+      phase: how it trains.
+      done_steps: that its newest checkpoint holds.
+      is_finished: whether its result is there.
+      rate: None where it was not measured.
+    """
+
+    folder: str
+    num_classes: int | None
+    phase: PhaseSpec
+    done_steps: int = 0
+    is_finished: bool = False
+    rate: Rate | None = None
+
+    @property
+    def num_images(self) -> int:
+        """Shown to the model, in all steps."""
+        return self.phase.total_steps * self.phase.batch_size
+
+    @property
+    def seconds_left(self) -> float | None:
+        """None where no rate is known."""
+        if self.is_finished:
+            return 0.0
+        if self.rate is None:
+            return None
+        steps = self.phase.total_steps - self.done_steps
+        return self.rate.overhead_seconds + steps * self.rate.seconds_per_step
+
+    def num_bytes(self, num_backbone_parameters: int, num_features: int) -> int | None:
+        """Disk of weights and kept checkpoints; None where the number of classes is unknown."""
+        if self.num_classes is None:
+            return None
+        values = num_backbone_parameters + (num_features + 1) * self.num_classes
+        averages = 1 if self.phase.optimizer.ema_decay else 0
+        num_saved = -(-self.phase.total_steps // self.phase.checkpoint_every_steps)
+        kept = min(self.phase.checkpoints_to_keep, num_saved) + bool(self.phase.validation_share)
+        in_checkpoint = 1 + _SLOTS[self.phase.optimizer.name] + averages
+        return BYTES_PER_VALUE * values * (kept * in_checkpoint + 1 + averages)
+
+
+@dataclasses.dataclass(frozen=True)
+class PlannedUnit:
+    """One run of the study with its phases."""
+
+    unit: Unit
+    phases: tuple[PlannedPhase, ...]
+
+    @property
+    def state(self) -> str:
+        """FINISHED, PARTLY or TO_DO."""
+        if self.phases[-1].is_finished:
+            return FINISHED
+        begun = any(phase.done_steps or phase.is_finished for phase in self.phases)
+        return PARTLY if begun else TO_DO
+
+
+def plan_study(
+    recipe: Recipe,
+    units: Sequence[Unit],
+    num_classes: Callable[[Unit], int | None],
+    workdir: pathlib.Path,
+) -> list[PlannedUnit]:
+    """The plan without times; reads the study's folder, writes nothing.
+
+    Args:
+      recipe: of the study.
+      units: which of its runs.
+      num_classes: of a unit's label space, and of the target for the baseline's.
+      workdir: the study's folder, which need not be there.
+    """
+    target = num_classes(Unit(BASELINE, recipe.seeds[0]))
+    planned = []
+    for unit in units:
+        phases = [
+            _with_progress(PlannedPhase(folder, classes, phase), workdir / "runs" / unit.name)
+            for folder, classes, phase in _phases(recipe, unit, num_classes(unit), target)
+        ]
+        planned.append(PlannedUnit(unit, tuple(phases)))
+    return planned
+
+
+def _phases(
+    recipe: Recipe, unit: Unit, num_classes: int | None, num_targets: int | None
+) -> Iterable[tuple[str, int | None, PhaseSpec]]:
+    if unit.arm == BASELINE:
+        yield "baseline", num_targets, recipe.baseline_phase
+        return
+    pretrain, transfer = recipe.phases_of(unit.arm)
+    yield "pretrain", num_classes, pretrain
+    for name, optimizer in recipe.transfer_choices.items():
+        yield f"choices/{name}", num_targets, dataclasses.replace(transfer, optimizer=optimizer)
+    yield "transfer", num_targets, transfer
+
+
+def _with_progress(planned: PlannedPhase, unit_folder: pathlib.Path) -> PlannedPhase:
+    folder = unit_folder / planned.folder
+    if (folder / RESULT).is_file():
+        return dataclasses.replace(planned, is_finished=True, done_steps=planned.phase.total_steps)
+    if (folder / STATUS).is_file():
+        return dataclasses.replace(planned, done_steps=read_json(folder / STATUS)["step"])
+    return planned
+
+
+def shape_of(planned: PlannedPhase) -> tuple[str, PhaseSpec]:
+    """What phases that take equally long a step, but for their classes, have in common."""
+    is_transfer = planned.folder not in ("baseline", "pretrain")
+    alike = dataclasses.replace(
+        planned.phase,
+        total_steps=1,
+        optimizer=dataclasses.replace(planned.phase.optimizer, learning_rate=1.0, warmup_steps=0),
+    )
+    return ("transfer" if is_transfer else "pretrain"), alike
+
+
+def with_rates(
+    plan: Sequence[PlannedUnit],
+    measure: Callable[[Unit, PlannedPhase], Rate],
+) -> list[PlannedUnit]:
+    """The plan with times: of each shape the phases with fewest and most classes are measured.
+
+    Times of those between are interpolated: the head's cost is linear in its classes.
+    """
+    groups: dict[object, list[tuple[Unit, PlannedPhase]]] = {}
+    for planned in plan:
+        for phase in planned.phases:
+            if not phase.is_finished:
+                groups.setdefault(shape_of(phase), []).append((planned.unit, phase))
+    rates: dict[object, dict[int, Rate]] = {}
+    for shape, members in groups.items():
+        ordered = sorted(members, key=lambda member: member[1].num_classes)
+        ends = {phase.num_classes: (unit, phase) for unit, phase in (ordered[0], ordered[-1])}
+        rates[shape] = {classes: measure(*member) for classes, member in ends.items()}
+    return [
+        dataclasses.replace(
+            planned,
+            phases=tuple(
+                phase
+                if phase.is_finished
+                else dataclasses.replace(
+                    phase, rate=interpolate(rates[shape_of(phase)], phase.num_classes)
+                )
+                for phase in planned.phases
+            ),
+        )
+        for planned in plan
+    ]
+
+
+def interpolate(rates: Mapping[int, Rate], num_classes: int) -> Rate:
+    """The rate between those of the fewest and of the most classes."""
+    low, high = min(rates), max(rates)
+    share = (num_classes - low) / (high - low) if high > low else 0.0
+
+    def between(field: str) -> float:
+        a, b = getattr(rates[low], field), getattr(rates[high], field)
+        return a + share * (b - a)
+
+    return Rate(between("seconds_per_step"), between("overhead_seconds"))
+
+
+def known_num_classes(spec: LabelSpec, level_sizes: Mapping[str, int]) -> int | None:
+    """How many classes a label source makes, as far as its options and the levels tell."""
+    options = spec.options
+    if spec.source == "level":
+        return level_sizes.get(options.get("level"))
+    if options.get("as_many_as_level"):
+        return level_sizes.get(options["as_many_as_level"])
+    if spec.source == "cut" and options.get("nodes"):
+        return len(options["nodes"])
+    return options.get("num_classes") or options.get("num_clusters")

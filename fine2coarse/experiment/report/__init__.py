@@ -1,0 +1,47 @@
+"""A study's report: `report.html`, tables and pictures, from what lies in study folders.
+
+Nothing here needs TensorFlow, and nothing is trained: a report can be remade at any time.
+"""
+
+from __future__ import annotations
+
+import pathlib
+
+from fine2coarse.experiment.report import dashboard
+from fine2coarse.experiment.report.document import gather, render
+from fine2coarse.experiment.report.provenance import record_command
+from fine2coarse.experiment.report.studies import MergeError, merge, read_study
+from fine2coarse.experiment.report.thumbnails import ReadImages
+from fine2coarse.experiment.run_folder import make_writable_folder
+from fine2coarse.reporting import page
+
+__all__ = ["PAGE", "MergeError", "record_command", "write_report"]
+
+PAGE = "report.html"
+
+
+def write_report(
+    *workdirs: pathlib.Path,
+    out: pathlib.Path | None = None,
+    read_images: ReadImages | None = None,
+) -> pathlib.Path:
+    """Writes the report of a study, or of several as if they were one.
+
+    Args:
+      *workdirs: folders of studies.
+      out: folder for the report; the first study's own where it is left out.
+      read_images: gives test images as JPEG thumbnails; asked only for those that no study has
+        stored yet.
+
+    Returns:
+      Path of the page.
+
+    Raises:
+      MergeError: where a folder holds no finished run, or studies do not ask the same question.
+    """
+    merged = merge([read_study(pathlib.Path(workdir)) for workdir in workdirs])
+    out = pathlib.Path(workdirs[0] if out is None else out)
+    make_writable_folder(out)
+    page.write(out / PAGE, render(gather(merged, out, read_images)))
+    dashboard.write(merged, out)
+    return out / PAGE

@@ -1,0 +1,133 @@
+"""What each arm cost, and its error against that cost."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from fine2coarse.experiment.report import numbers
+from fine2coarse.experiment.report.pictures import Panel, kind_of
+from fine2coarse.experiment.report.studies import FinishedRun
+from fine2coarse.experiment.run_folder import BASELINE, RESULT, read_json
+from fine2coarse.reporting.points import Point
+from fine2coarse.reporting.tables import Table
+
+if TYPE_CHECKING:
+    from fine2coarse.experiment.statistics import Comparison
+
+
+@dataclasses.dataclass(frozen=True)
+class ArmCost:
+    """One arm's training, both phases; None for what its runs did not note.
+
+    Attributes:
+      arm: its name.
+      seconds: of training, mean over seeds.
+      deviation: of the seconds, over seeds; 0 for one seed.
+      images: seen in a run.
+      flops: of a run's training.
+      peak_memory_bytes: the largest over phases and seeds.
+      devices: what it ran on.
+    """
+
+    arm: str
+    seconds: float
+    deviation: float
+    images: int
+    flops: float | None
+    peak_memory_bytes: int | None
+    devices: tuple[str, ...]
+
+
+def read_costs(runs: Sequence[FinishedRun]) -> list[ArmCost]:
+    """The cost of every arm, in the order of the runs."""
+    arms = dict.fromkeys(run.arm for run in runs)
+    return [_arm_cost(arm, [run for run in runs if run.arm == arm]) for arm in arms]
+
+
+def _arm_cost(arm: str, runs: Sequence[FinishedRun]) -> ArmCost:
+    seconds = [run.row.pretrain_seconds + run.row.transfer_seconds for run in runs]
+    phases = [[read_json(folder / RESULT) for folder in run.phases] for run in runs]
+    notes = [result.get("cost") or {} for results in phases for result in results]
+    memory = [note.get("peak_memory_bytes") for note in notes]
+    return ArmCost(
+        arm=arm,
+        seconds=statistics.fmean(seconds),
+        deviation=statistics.stdev(seconds) if len(seconds) > 1 else 0.0,
+        images=runs[0].row.images_seen,
+        flops=_flops(phases[0]),
+        peak_memory_bytes=None if None in memory else max(memory),
+        devices=tuple(dict.fromkeys(note["device"] for note in notes if note.get("device"))),
+    )
+
+
+def _flops(results: Sequence[Mapping[str, Any]]) -> float | None:
+    """Of a run: each phase's operations an image, times its images."""
+    total = 0.0
+    for result in results:
+        per_image = (result.get("cost") or {}).get("train_flops_per_image")
+        if per_image is None:
+            return None
+        total += per_image * result["images_seen"]
+    return total
+
+
+def table(costs: Sequence[ArmCost]) -> Table:
+    """A row an arm; columns that nothing is known of are left out."""
+    shown: list[tuple[str, Callable[[ArmCost], str]]] = [
+        ("training time", lambda c: numbers.duration(c.seconds, c.deviation)),
+        ("images seen", lambda c: f"{c.images:,}"),
+    ]
+    if any(c.flops is not None for c in costs):
+        shown.append(("training FLOPs", lambda c: numbers.count(c.flops)))
+    if any(c.peak_memory_bytes is not None for c in costs):
+        shown.append(("peak memory", lambda c: numbers.size(c.peak_memory_bytes)))
+    if any(c.devices for c in costs):
+        shown.append(("device", lambda c: ", ".join(c.devices) or "–"))
+    return Table(
+        name="cost",
+        caption="A run's training, pretraining and transfer together, mean ± standard deviation "
+        "over seeds; without evaluation, start-up and reading checkpoints.",
+        columns=["arm", *(name for name, _ in shown)],
+        cells=[[c.arm, *(write(c) for _, write in shown)] for c in costs],
+        records=[dataclasses.asdict(c) | {"devices": " ".join(c.devices)} for c in costs],
+        row_classes=["baseline" if c.arm == BASELINE else "" for c in costs],
+    )
+
+
+def panels(
+    costs: Sequence[ArmCost],
+    comparisons: Sequence[Comparison],
+    arms: Mapping[str, Mapping[str, Any]],
+) -> list[Panel]:
+    """Error against seconds, and against FLOPs where all are known and they differ."""
+    found = [Panel("training time of a run (s)", _points(costs, comparisons, arms, _seconds))]
+    flops = [c.flops for c in costs]
+    if None not in flops and max(flops) > 1.02 * min(flops):
+        found.append(Panel("training FLOPs of a run", _points(costs, comparisons, arms, _flop)))
+    return found
+
+
+def _seconds(cost: ArmCost) -> float:
+    return cost.seconds
+
+
+def _flop(cost: ArmCost) -> float:
+    return cost.flops or 0.0
+
+
+def _points(
+    costs: Sequence[ArmCost],
+    comparisons: Sequence[Comparison],
+    arms: Mapping[str, Mapping[str, Any]],
+    measure: Callable[[ArmCost], float],
+) -> list[Point]:
+    of_arm = {cost.arm: cost for cost in costs}
+    points = []
+    for c in comparisons:
+        kind = BASELINE if c.arm == BASELINE else kind_of(c.arm, arms[c.arm])
+        middle, low, high = (100 * v for v in (c.error.estimate, c.error.low, c.error.high))
+        points.append(Point(c.arm, kind, measure(of_arm[c.arm]), middle, low, high))
+    return points

@@ -1,0 +1,102 @@
+"""Learning curves: loss and validation accuracy against images seen, mean over seeds."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from fine2coarse.experiment.report.pictures import WIDE, add_legend
+from fine2coarse.experiment.report.studies import FinishedRun
+from fine2coarse.experiment.run_folder import RunFolder
+from fine2coarse.reporting.figures import COLOURS, saved_figure
+from fine2coarse.reporting.points import shortened
+
+_DASHES = ("-", "--", ":", "-.")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Curve:
+    """One arm's phase, over its seeds.
+
+    Attributes:
+      arm: its name.
+      phase: 'pretrain', 'transfer' or 'baseline'.
+      images: seen since the arm began, [steps].
+      loss: mean over seeds, [steps].
+      accuracy: on held-out training images, mean over seeds; NaN where it was not measured.
+    """
+
+    arm: str
+    phase: str
+    images: np.ndarray
+    loss: np.ndarray
+    accuracy: np.ndarray
+
+
+def read_curves(runs: Sequence[FinishedRun]) -> list[Curve]:
+    """Curves of every arm and phase that logged anything, in the order of the runs."""
+    curves = []
+    for arm in dict.fromkeys(run.arm for run in runs):
+        members = [run for run in runs if run.arm == arm]
+        first_image = 0
+        for phase in ("pretrain", members[0].final.name):
+            folders = [run.folder / phase for run in members if (run.folder / phase).is_dir()]
+            if not folders:
+                continue
+            batch_size = RunFolder(folders[0]).recipe()["phase"]["batch_size"]
+            curve = _mean_curve(arm, phase, folders, first_image, batch_size)
+            if curve is not None:
+                curves.append(curve)
+            first_image += RunFolder(folders[0]).result()["images_seen"]
+    return curves
+
+
+def _mean_curve(
+    arm: str, phase: str, folders: Sequence[pathlib.Path], first_image: int, batch_size: int
+) -> Curve | None:
+    columns = ("step", "loss", "validation_accuracy")
+    tables = []
+    for folder in folders:
+        rows = RunFolder(folder).metrics()
+        tables.append([[float(row.get(c) or "nan") for c in columns] for row in rows])
+    length = min(map(len, tables))
+    if not length:
+        return None
+    stack = np.asarray([table[:length] for table in tables])  # [seeds, steps, columns]
+    step, loss, accuracy = stack.mean(0).T
+    return Curve(arm, phase, first_image + step * batch_size, loss, accuracy)
+
+
+def draw_learning(path: pathlib.Path, curves: Sequence[Curve], width_inches: float = WIDE) -> None:
+    """A panel for the loss, and one for the accuracy where there is one."""
+    panels = ["loss"]
+    if any(np.isfinite(curve.accuracy).any() for curve in curves):
+        panels.append("accuracy")
+    arms = list(dict.fromkeys(curve.arm for curve in curves))
+    height_inches = 3.5 * len(panels)
+    with saved_figure(path, width_inches, height_inches, nrows=len(panels), squeeze=False) as axes:
+        for name, axis in zip(panels, axes[:, 0]):
+            for curve in curves:
+                number = arms.index(curve.arm)
+                values = getattr(curve, name)
+                measured = np.isfinite(values)
+                axis.plot(
+                    curve.images[measured],
+                    values[measured] * (100 if name == "accuracy" else 1),
+                    color=COLOURS[number % len(COLOURS)],
+                    linestyle=_DASHES[number // len(COLOURS) % len(_DASHES)],
+                    linewidth=1.6,
+                    marker="." if measured.sum() < 3 else None,
+                    label=None if curve.phase == "transfer" else shortened(curve.arm),
+                )
+            axis.set_xlabel("images seen")
+            axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+            axis.locator_params(axis="x", nbins=4 if width_inches < WIDE else 7)
+        axes[0, 0].set_ylabel("training loss (log axis)")
+        axes[0, 0].set_yscale("log")
+        if len(panels) > 1:
+            axes[1, 0].set_ylabel("validation accuracy (%)")
+        add_legend(axes[0, 0], width_inches, columns=3)

@@ -1,0 +1,73 @@
+"""Numbers as the report writes them: percent, points, intervals, p-values, large counts."""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+_SUFFIXES = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+_TIMES = (("s", 1, 120), ("min", 60, 7200), ("h", 3600, math.inf))  # unit, seconds, up to
+_MINUS = "−"
+
+
+class Range(Protocol):
+    """An estimate with the ends of its interval; fractions."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+def percent(fraction: float, digits: int = 1, signed: bool = False) -> str:
+    """A fraction in percent, without the sign for percent."""
+    if math.isinf(fraction):
+        return f"{_MINUS if fraction < 0 else ''}∞"
+    text = f"{100 * fraction:{'+' if signed else ''}.{digits}f}"
+    return _zero(text).replace("-", _MINUS)
+
+
+def interval(value: Range, digits: int = 1, signed: bool = False) -> str:
+    """Estimate and interval in percent, e.g. `16.9 [14.8, 19.0]`; without unknown bounds."""
+    if math.isnan(value.low) or math.isnan(value.high):
+        return percent(value.estimate, digits, signed)
+    low, high = (percent(end, digits, signed) for end in (value.low, value.high))
+    return f"{percent(value.estimate, digits, signed)} [{low}, {high}]"
+
+
+def p_value(value: float | None) -> str:
+    """Three digits, or the bound below which it lies; empty where there is none."""
+    if value is None or math.isnan(value):
+        return ""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def count(value: float | None, unit: str = "") -> str:
+    """A large number with three digits and a prefix of the SI, e.g. `1.52 T`; '–' for none."""
+    if value is None:
+        return "–"
+    for size, suffix in _SUFFIXES:
+        if abs(value) >= size:
+            return f"{value / size:.3g} {suffix}{unit}"
+    return f"{value:.3g} {unit}".strip()
+
+
+def size(num_bytes: float | None) -> str:
+    """Bytes in binary units; '–' for none."""
+    if num_bytes is None:
+        return "–"
+    for unit, scale in (("GiB", 2**30), ("MiB", 2**20)):
+        if num_bytes >= scale:
+            return f"{num_bytes / scale:.3g} {unit}"
+    return f"{num_bytes / 1024:.3g} KiB"
+
+
+def duration(seconds: float, deviation: float = 0.0) -> str:
+    """Seconds as a person reads them, with their deviation in the same unit where it is not 0."""
+    unit, scale = next(unit for unit in _TIMES if seconds < unit[2])[:2]
+    spread = f" ± {deviation / scale:.1f}" if deviation else ""
+    return f"{seconds / scale:.1f}{spread} {unit}"
+
+
+def _zero(text: str) -> str:
+    """No minus before a rounded nought."""
+    return text.lstrip("-+") if not text.strip("-+0.") else text

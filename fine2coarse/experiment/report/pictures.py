@@ -1,0 +1,149 @@
+"""The pictures of a study: error against granularity, error against cost, gains."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from fine2coarse.experiment.report import numbers
+from fine2coarse.experiment.run_folder import BASELINE
+from fine2coarse.reporting.figures import saved_figure
+from fine2coarse.reporting.points import Point, draw_points, name_points, styles
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LEVELS = "taxonomy level"
+WIDE, NARROW = 5.4, 3.9  # inches; the narrow one is for telephones, where letters stay as large
+_BASELINE_COLOUR = "#000000"
+_MAX_TICKS = 9
+
+
+@dataclasses.dataclass(frozen=True)
+class Band:
+    """The baseline: its error and interval, in percent."""
+
+    name: str
+    middle: float
+    low: float
+    high: float
+
+
+def kind_of(arm: str, spec: Mapping[str, Any]) -> str:
+    """The series an arm is drawn in: levels share one, and so do clusters and random ids."""
+    options = spec.get("options") or {}
+    changed = [k for k, v in spec.items() if k not in ("source", "options") and v is not None]
+    suffix = ", trained otherwise" if changed else ""
+    aligned = options.get("aligned", True)
+    if spec["source"] == "level":
+        return LEVELS + suffix
+    if spec["source"] == "clusters":
+        return f"clusters {'within the target' if aligned else 'of the whole set'}{suffix}"
+    if spec["source"] == "random":
+        return f"random, {'aligned' if aligned else 'unaligned'}{suffix}"
+    return spec["source"].replace("_", " ") + suffix
+
+
+def draw_granularity(
+    path: pathlib.Path,
+    points: Sequence[Point],
+    baseline: Band | None,
+    width_inches: float = WIDE,
+) -> None:
+    """Error (percent) against number of pretraining classes, with intervals."""
+    with saved_figure(path, width_inches, 4.0) as axis:
+        style = _styles(points)
+        if baseline is not None:
+            _draw_band(axis, baseline)
+        draw_points(axis, points, style, joined=[LEVELS])
+        axis.set_xscale("log")
+        _ticks_at(axis, [p.x for p in points])
+        axis.set_xlabel("classes in pretraining (log axis)")
+        axis.set_ylabel("top-1 error on the target (%)")
+        axis.set_ylim(bottom=0)
+        axis.margins(x=0.14)
+        add_legend(axis, width_inches)
+        name_points(axis, points, _lines(axis, points, baseline))
+
+
+def _lines(
+    axis: Axes, points: Sequence[Point], baseline: Band | None
+) -> list[list[tuple[float, float]]]:
+    """What is drawn besides the points: the line through the levels, and the baseline's."""
+    lines = [sorted((p.x, p.y) for p in points if p.kind == LEVELS)]
+    if baseline is not None:
+        lines.append([(x, baseline.middle) for x in axis.get_xlim()])
+    return [line for line in lines if len(line) > 1]
+
+
+def _styles(points: Sequence[Point]) -> Mapping[str, Mapping[str, str]]:
+    """The same colours in every picture: levels first, the baseline in black."""
+    kinds = {point.kind for point in points} - {BASELINE}
+    found = dict(styles(sorted(kinds, key=lambda kind: (kind != LEVELS, kind))))
+    return found | {BASELINE: {"color": _BASELINE_COLOUR, "marker": "X"}}
+
+
+def add_legend(axis: Axes, width_inches: float, columns: int = 2) -> None:
+    """The kinds of an axis above its figure; one column fewer where it is narrow."""
+    handles, labels = axis.get_legend_handles_labels()
+    fewer = width_inches < WIDE
+    axis.figure.legend(handles, labels, loc="outside upper left", ncols=columns - fewer, fontsize=9)
+
+
+def _draw_band(axis: Axes, band: Band) -> None:
+    axis.axhline(
+        band.middle,
+        color=_BASELINE_COLOUR,
+        linestyle="--",
+        linewidth=1.2,
+        label=f"{band.name}, no other labels",
+    )
+    axis.axhspan(band.low, band.high, color=_BASELINE_COLOUR, alpha=0.08, linewidth=0)
+
+
+def _ticks_at(axis: Axes, values: Sequence[float]) -> None:
+    """Ticks where there are points, as long as they do not run into each other."""
+    kept: list[float] = []
+    distinct = sorted(set(values))
+    span = max(distinct) / min(distinct) if distinct else 1.0
+    for value in distinct:
+        if not kept or value / kept[-1] >= max(span ** (1 / _MAX_TICKS), 1.05):
+            kept.append(value)
+    axis.set_xticks(kept, [f"{value:,.0f}" for value in kept])
+    axis.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Panel:
+    """One cost on a horizontal axis: points with their error, and what the axis is called."""
+
+    label: str
+    points: Sequence[Point]
+
+
+def draw_cost(path: pathlib.Path, panels: Sequence[Panel], width_inches: float = WIDE) -> None:
+    """Error (percent) against cost, a panel for each kind of cost."""
+    style = _styles([point for panel in panels for point in panel.points])
+    height_inches = 3.5 * len(panels)
+    with saved_figure(path, width_inches, height_inches, nrows=len(panels), squeeze=False) as axes:
+        for panel, axis in zip(panels, axes[:, 0]):
+            draw_points(axis, panel.points, style)
+            _scale_cost(axis, [p.x for p in panel.points])
+            axis.set_xlabel(panel.label)
+            axis.xaxis.set_major_formatter(lambda value, _: numbers.count(value).strip())
+            axis.set_ylabel("top-1 error on the target (%)")
+            axis.set_ylim(bottom=0)
+        add_legend(axes[0, 0], width_inches)
+        for panel, axis in zip(panels, axes[:, 0]):
+            name_points(axis, panel.points)
+
+
+def _scale_cost(axis: Axes, values: Sequence[float]) -> None:
+    """From zero; on a log axis where costs differ tenfold."""
+    if min(values) > 0 and max(values) / min(values) > 10:
+        axis.set_xscale("log")
+        axis.margins(x=0.14)
+    else:
+        axis.set_xlim(0, max(values) * 1.18 or 1)

@@ -1,0 +1,192 @@
+"""What launch/study.py --dry_run prints."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import pathlib
+import tempfile
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from _cli import NUM_LOGICAL_CPUS, STRATEGY, TPU, data_folder
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from fine2coarse.experiment.plan import PlannedPhase, PlannedUnit, Rate
+    from fine2coarse.experiment.recipe import Recipe
+    from fine2coarse.experiment.study import StudyData
+    from fine2coarse.experiment.units import Unit
+
+# Datasets so quickly prepared that a plan may prepare them in a folder of its own.
+_SMALL = ("demo", "folder")
+
+
+def print_plan(
+    recipe: Recipe, units: Sequence[Unit], workdir: pathlib.Path, throughputs: pathlib.Path
+) -> None:
+    """Prints every run with its cost; writes nothing below `workdir`.
+
+    Args:
+      recipe: of the study.
+      units: which of its runs.
+      workdir: of the study; need not exist.
+      throughputs: the table that GPU and TPU hours are reckoned with.
+    """
+    from fine2coarse.experiment.plan import plan_study, with_rates
+    from fine2coarse.experiment.plan_table import describe_plan
+    from fine2coarse.experiment.study import check_study
+    from fine2coarse.training.strategy import make_strategy
+
+    check_study(recipe, workdir)
+    strategy = make_strategy(STRATEGY.value, NUM_LOGICAL_CPUS.value, TPU.value)
+    num_parameters, num_features, flops = _model_size(recipe)
+    with contextlib.ExitStack() as stack:
+        data = _data(recipe, units, stack)
+        if data is None:
+            plan = plan_study(recipe, units, _classes_from_recipe(recipe), workdir)
+        else:
+            plan = plan_study(recipe, units, _classes_from_data(data), workdir)
+            print("measuring a few steps ...", flush=True)
+            plan = with_rates(plan, _measure(recipe, data, strategy))
+    print(describe_plan(plan, num_parameters, num_features))
+    _print_notes(recipe, plan, data is not None)
+    _print_device_hours(recipe, plan, flops, throughputs)
+
+
+def _data(recipe: Recipe, units: Sequence[Unit], stack: contextlib.ExitStack) -> StudyData | None:
+    """The study's data where it is prepared or quickly prepared elsewhere; else None."""
+    from fine2coarse.datasets.open import NotPreparedError, open_dataset
+    from fine2coarse.experiment.study import load_study_data
+
+    opened = []
+    for spec in filter(None, (recipe.dataset, recipe.evaluation)):
+        try:
+            opened.append(open_dataset(spec.name, spec.options, data_folder(), prepare=False))
+        except NotPreparedError as error:
+            if spec.name not in _SMALL:
+                print(f"{error}: classes are told as far as they are known, times are not")
+                return None
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            opened.append(open_dataset(spec.name, spec.options, folder))
+    return load_study_data(recipe, *opened, units=units)
+
+
+def _classes_from_data(data: StudyData):
+    def num_classes(unit: Unit) -> int:
+        space = data.spaces.get((unit.arm, unit.seed), data.target)
+        return space.num_classes
+
+    return num_classes
+
+
+def _classes_from_recipe(recipe: Recipe):
+    from fine2coarse.experiment.plan import known_num_classes
+
+    sizes = _level_sizes(recipe.dataset.name)
+
+    def num_classes(unit: Unit) -> int | None:
+        return known_num_classes(recipe.arms.get(unit.arm, recipe.target), sizes)
+
+    return num_classes
+
+
+def _level_sizes(dataset: str) -> Mapping[str, int]:
+    """Classes of each level of a dataset's whole taxonomy, where it is known without the data."""
+    from fine2coarse.taxonomy.inat2021 import LEVEL_SIZES
+    from fine2coarse.taxonomy.summary import summarize_level
+    from fine2coarse.taxonomy.wordnet import read_wordnet
+
+    if dataset == "inat2021":
+        return LEVEL_SIZES
+    if dataset != "imagenet21k":
+        return {}
+    taxonomy = read_wordnet()
+    return {level: summarize_level(taxonomy, level).num_classes for level in taxonomy.levels}
+
+
+def _model_size(recipe: Recipe) -> tuple[int, int, int | None]:
+    """Parameters of the backbone, features it gives, FLOPs of training on an image."""
+    import keras
+
+    from fine2coarse.experiment.classifiers import build_classifier
+    from fine2coarse.training.cost import train_flops_per_image
+
+    size = recipe.backbone.image_size_px
+    model = build_classifier(recipe.backbone, 2, seed=0)
+    flops = train_flops_per_image(model, (size, size, 3))
+    found = model.backbone.count_params(), model.backbone.output_shape[-1], flops
+    keras.backend.clear_session()
+    return found
+
+
+def _measure(recipe: Recipe, data: StudyData, strategy: tf.distribute.Strategy):
+    import keras
+
+    from fine2coarse.experiment import study
+    from fine2coarse.experiment.measure import measure_rate
+
+    def measure(unit: Unit, planned: PlannedPhase) -> Rate:
+        if planned.folder == "baseline":
+            run = study.baseline_run(recipe, unit.seed, data)
+        elif planned.folder == "pretrain":
+            space = data.spaces[unit.arm, unit.seed]
+            run = study.pretraining_run(recipe, space, unit.seed, data, unit.arm)
+        else:
+            run = study.transfer_run(recipe, unit.seed, data, None, unit.arm)
+            run = dataclasses.replace(run, phase=planned.phase, freeze_backbone=False)
+        rate = measure_rate(run, strategy)
+        keras.backend.clear_session()
+        return rate
+
+    return measure
+
+
+def _print_notes(recipe: Recipe, plan: Sequence[PlannedUnit], is_measured: bool) -> None:
+    if is_measured:
+        print(
+            "time: from a few steps of each kind of phase on this machine as it is now, one run "
+            "after another; building, compiling and evaluating included"
+        )
+    if recipe.transfer_mode == "linear_probe":
+        print("time of a linear probe: that of finetuning, which is dearer")
+    print("disk: weights and kept checkpoints; prepared images, logs and predictions come besides")
+
+
+def _print_device_hours(
+    recipe: Recipe, plan: Sequence[PlannedUnit], flops: int | None, throughputs: pathlib.Path
+) -> None:
+    from fine2coarse.experiment.throughput import device_hours, read_throughputs
+
+    num_images = sum(
+        phase.num_images for planned in plan for phase in planned.phases if not phase.is_finished
+    )
+    found = device_hours(
+        read_throughputs(throughputs),
+        backbone=recipe.backbone.name,
+        image_size_px=recipe.backbone.image_size_px,
+        precision=recipe.precision,
+        num_images=num_images,
+        train_flops_per_image=flops,
+    )
+    told = f"{flops / 1e9:.1f} GFLOPs" if flops else "unknown FLOPs"
+    print(f"training: {num_images:,} images left, {told} an image")
+    if not found:
+        print(
+            f"{throughputs} has no row for {recipe.backbone.name} at "
+            f"{recipe.backbone.image_size_px} px in {recipe.precision}"
+        )
+        return
+    print(f"hours of training on one of these devices ({throughputs}, which you may edit):")
+    for device in found:
+        kind = "estimate from FLOPs" if device.is_estimate else "published rate"
+        print(
+            f"  {device.device}: {device.hours:,.0f} h ({device.images_per_second:,.0f} images/s, "
+            f"{kind})"
+        )
+
+
+def default_throughputs() -> pathlib.Path:
+    """The table in configs/."""
+    return pathlib.Path(__file__).resolve().parents[1] / "configs" / "throughput.csv"

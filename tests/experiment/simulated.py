@@ -1,0 +1,66 @@
+"""Outcomes without training: from tables of errors, or written as the folders of a study."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Mapping
+
+import numpy as np
+
+from fine2coarse.experiment.outcomes import Outcome
+
+NUM_CLASSES = 4
+
+
+def outcome(
+    arm: str, seed: int, wrong: np.ndarray, margins: np.ndarray | None = None, classes: int = 8
+) -> Outcome:
+    """A run that gets the images wrong where `wrong` is true; margins say the same if left out."""
+    wrong = np.asarray(wrong, bool)
+    targets = (np.arange(len(wrong)) % NUM_CLASSES).astype(np.int32)
+    return Outcome(
+        arm=arm,
+        seed=seed,
+        num_classes=classes,
+        folder=pathlib.Path(f"{arm}-seed{seed}"),
+        image_ids=np.asarray([f"image{i}" for i in range(len(wrong))]),
+        targets=targets,
+        predicted=(targets + wrong).astype(np.int32) % NUM_CLASSES,
+        margins=np.where(wrong, -1.0, 1.0) if margins is None else margins,
+        pretrain=None,
+        final={"seed": seed},
+    )
+
+
+def outcomes(tables: Mapping[str, np.ndarray]) -> list[Outcome]:
+    """Runs from arm → bool [S, N]; seed s is row s."""
+    seeds = max(len(table) for table in tables.values())
+    return [
+        outcome(arm, seed, table[seed], classes=4 + number)
+        for seed in range(seeds)
+        for number, (arm, table) in enumerate(tables.items())
+        if seed < len(table)
+    ]
+
+
+def write_phase(folder: pathlib.Path, seed: int, wrong: np.ndarray, **result: object) -> None:
+    """The files of a finished phase that analysis reads."""
+    run = outcome("any", seed, wrong)
+    folder.mkdir(parents=True)
+    np.savez_compressed(
+        folder / "predictions.npz",
+        image_ids=run.image_ids,
+        targets=run.targets,
+        predicted=run.predicted,
+        margins=run.margins,
+    )
+    content = {
+        "num_classes": NUM_CLASSES,
+        "seed": seed,
+        "elapsed_seconds": 2.0,
+        "images_seen": 100,
+        "evaluation": {"num_wrong": int(np.sum(wrong)), "num_images": len(wrong)},
+        **result,
+    }
+    (folder / "result.json").write_text(json.dumps(content))

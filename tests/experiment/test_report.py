@@ -1,0 +1,140 @@
+"""Reports of study folders that were written in milliseconds: nothing is trained here."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from fake_study import ARMS, write_study
+
+from fine2coarse.experiment.report import MergeError, record_command, write_report
+from fine2coarse.experiment.report.studies import merge, read_study
+from fine2coarse.experiment.run_folder import read_json, write_json
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    workdir = write_study(tmp_path_factory.mktemp("studies") / "photos")
+    record_command(workdir, "launch/study.py", ["--config=configs/folder.py", "--workdir=/x"])
+    write_report(workdir)
+    return workdir
+
+
+def test_the_page_answers_first_and_holds_everything(study):
+    text = (study / "report.html").read_text()
+    body = text[text.index("<main") :]
+    assert body.index('class="answer"') < body.index("<h2")
+    assert "fine" in body[: body.index("</p>")].lower()
+    command = "python launch/study.py --config=configs/folder.py --workdir=runs/photos"
+    for needed in (command, "d" * 64, "f" * 64, "folder/photos/1.0.0", "numpy", "transfer_mode"):
+        assert needed in text
+    assert 'src="http' not in text and "<script" not in text
+    assert "a<b>" not in text
+    assert not list(study.rglob("*.tmp"))
+
+
+def test_the_tables_hold_what_the_runs_counted(study):
+    rows = {row["arm"]: row for row in csv.DictReader((study / "table.csv").open())}
+    wrong = [
+        read_json(study / f"runs/fine-seed{seed}/transfer/result.json")["evaluation"]["num_wrong"]
+        for seed in (0, 1, 2)
+    ]
+    assert float(rows["fine"]["error"]) == pytest.approx(np.mean(wrong) / 200)
+    assert rows["baseline"]["difference"] == "" and rows["fine"]["num_seeds"] == "3"
+    assert r"\toprule" in (study / "table.tex").read_text()
+    costs = {row["arm"]: row for row in csv.DictReader((study / "tables" / "cost.csv").open())}
+    assert float(costs["fine"]["seconds"]) == pytest.approx(22.0)  # 2 phases of 10, 11, 12 s
+    assert float(costs["fine"]["flops"]) == 2 * 640 * 4e9
+    assert float(costs["baseline"]["flops"]) == 640 * 8e9
+
+
+def test_tensorboard_has_a_session_a_run(study):
+    pytest.importorskip("tensorboard")
+    sessions = sorted(path.name for path in (study / "tensorboard").iterdir() if path.is_dir())
+    assert len(sessions) == 12 and "fine-seed0" in sessions
+
+
+def test_old_folders_without_answers_and_cost_have_a_report(tmp_path):
+    workdir = write_study(tmp_path / "old", predictions=False, cost=False)
+    text = write_report(workdir).read_text()
+    assert "kept no answers to single images" in text and "Least error: fine" in text
+    rows = {row["arm"]: row for row in csv.DictReader((workdir / "table.csv").open())}
+    assert rows["fine"]["error_low"] == "" and float(rows["fine"]["error"]) < 0.2
+    costs = next(iter(csv.DictReader((workdir / "tables" / "cost.csv").open())))
+    assert costs["flops"] == "" and float(costs["seconds"]) == 11.0
+
+
+def test_one_seed_and_unfinished_runs_are_told(tmp_path):
+    workdir = write_study(tmp_path / "one", seeds=(0,))
+    (workdir / "runs/random-seed0/transfer/result.json").unlink()
+    text = write_report(workdir).read_text()
+    assert "3 of its 4 runs are here" in text
+    assert "nan" not in text.lower().replace("finance", "")
+
+
+def test_seeds_are_pooled_and_other_specs_told_apart(tmp_path):
+    other_arms = {**ARMS, "random": {"source": "random", "options": {"as_many_as_level": "middle"}}}
+    first = write_study(tmp_path / "first", seeds=(0, 1))
+    second = write_study(tmp_path / "second", seeds=(1, 2), arms=other_arms)
+    merged = merge([read_study(first), read_study(second)])
+    seeds: dict[str, list[int]] = {}
+    for run in merged.runs:
+        seeds.setdefault(run.arm, []).append(run.seed)
+    assert seeds == {
+        "baseline": [0, 1, 2], "middle": [0, 1, 2], "fine": [0, 1, 2],
+        "random (first)": [0, 1], "random (second)": [1, 2],
+    }  # fmt: skip
+    assert "3 runs (same arm, same seed)" in merged.notes[1]
+    out = tmp_path / "out"
+    text = write_report(first, second, out=out).read_text()
+    assert "Merged from 2 studies: first, second" in text and "random (second)" in text
+    assert not (first / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"transfer_mode": "linear_probe"}, "transfer_mode is 'finetune' in a, 'linear_probe'"),
+        ({"target": {"source": "level", "options": {"level": "x"}}}, "target.options.level"),
+        ({"num_images": 180}, "200 test images in a, 180 in b"),
+    ],
+)
+def test_studies_of_other_questions_are_refused(tmp_path, change, message):
+    first, second = write_study(tmp_path / "a"), write_study(tmp_path / "b", **change)
+    with pytest.raises(MergeError, match=message):
+        write_report(first, second, out=tmp_path / "out")
+    assert not (tmp_path / "out" / "report.html").exists()
+
+
+def test_another_dataset_is_refused(tmp_path):
+    first, second = write_study(tmp_path / "a"), write_study(tmp_path / "b")
+    recipe = second / "runs/baseline-seed0/baseline/recipe.json"
+    write_json(recipe, json.loads(recipe.read_text()) | {"dataset_fingerprint": "e" * 64})
+    with pytest.raises(MergeError, match="dataset fingerprint"):
+        merge([read_study(first), read_study(second)])
+
+
+def test_folders_without_a_study_or_finished_runs_are_told(tmp_path):
+    with pytest.raises(MergeError, match=r"no recipe\.json"):
+        write_report(tmp_path)
+    workdir = write_study(tmp_path / "s", seeds=(0,), arms={"fine": ARMS["fine"]})
+    for result in workdir.rglob("result.json"):
+        result.unlink()
+    with pytest.raises(MergeError, match="none of its 2 runs is finished"):
+        write_report(workdir)
+
+
+def test_a_report_is_remade_alike_and_without_tensorflow(study, tmp_path):
+    code = (
+        "import pathlib, sys; from fine2coarse.experiment.report import write_report\n"
+        f"write_report(pathlib.Path({str(study)!r}), out=pathlib.Path({str(tmp_path)!r}))\n"
+        "print([name for name in ('tensorflow', 'keras') if name in sys.modules])"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"
+    for name in ("report.html", "table.csv", "table.tex", "granularity.png"):
+        assert (tmp_path / name).read_bytes() == (study / name).read_bytes()

@@ -1,0 +1,194 @@
+"""Intervals, p-values and verdicts: by hand, against SciPy, and on studies whose truth is known."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from benchmarks._studies import Truth, simulate
+from fine2coarse.experiment.intervals import TwoWayMean, holm, moderate, ratio
+from fine2coarse.experiment.outcomes import OutcomeError
+from fine2coarse.experiment.statistics import compare, headline
+from tests.experiment.simulated import outcome, outcomes
+
+
+def errors(*counts: int, images: int = 100) -> np.ndarray:
+    """Bool [seeds, images]: the first `count` images of each seed are wrong."""
+    return np.arange(images) < np.asarray(counts)[:, None]
+
+
+def test_the_parts_of_a_variance_by_hand():
+    # Means of seeds 1 and 3, of images 0 and 4, of all 2; nothing is left over.
+    mean = TwoWayMean.of(np.array([[-1.0, 3.0], [1.0, 5.0]]))
+    assert (mean.mean, mean.seed_variance, mean.images_variance) == (2.0, 2.0, 4.0)
+    # Nothing but interaction: residual variance 4, over 2 images.
+    mean = TwoWayMean.of(np.array([[1.0, -1.0], [-1.0, 1.0]]))
+    assert (mean.mean, mean.seed_variance, mean.images_variance) == (0.0, 2.0, 0.0)
+
+
+def test_is_the_paired_t_test_where_images_do_not_matter():
+    ours, base = np.array([0.31, 0.28, 0.33, 0.30]), np.array([0.35, 0.34, 0.36, 0.31])
+    mean = TwoWayMean.of(np.repeat((ours - base)[:, None], 50, 1))
+    expected = stats.ttest_rel(ours, base)
+    assert mean.p_value() == pytest.approx(expected.pvalue, rel=1e-6)
+    bounds = expected.confidence_interval(0.9)
+    found = mean.interval(0.9)
+    assert (found.low, found.high) == pytest.approx((bounds.low, bounds.high))
+
+
+def test_is_the_t_test_over_images_where_seeds_do_not_matter():
+    row = np.random.default_rng(0).normal(0.1, 1.0, 80)
+    mean = TwoWayMean.of(np.stack([row, row, row]))
+    assert mean.p_value() == pytest.approx(stats.ttest_1samp(row, 0.0).pvalue, rel=1e-6)
+
+
+def test_half_width_adds_both_parts_each_with_its_own_quantile():
+    mean = TwoWayMean.of(np.array([[-1.0, 3.0], [1.0, 5.0]]))
+    quantile = stats.t.ppf(0.975, 1)
+    assert mean.half_width(0.05) == pytest.approx(quantile * math.sqrt(2.0 / 2 + 4.0))
+
+
+def test_moderation_by_hand():
+    def of(variance: float) -> TwoWayMean:
+        return TwoWayMean(0.0, variance, 2, 0.0, 3, 100)
+
+    found = moderate({"a": of(1.0), "b": of(4.0), "one": TwoWayMean.of(np.ones((1, 9)))})
+    # Typical 2.5, weighing 2 (1 - 1/2) = 1 degree of freedom against an arm's own 2.
+    assert found["a"].seed_variance == pytest.approx((1 * 2.5 + 2 * 1.0) / 3)
+    assert found["b"].seed_variance == 4.0, "its own where that is larger"
+    assert found["a"].seed_freedom == 3
+    assert math.isnan(found["one"].seed_variance)
+    assert moderate({"a": of(1.0)}) == {"a": of(1.0)}
+
+
+def test_fiellers_interval_by_hand():
+    ours, base = np.array([2.0, 4.0, 3.0]), np.array([10.0, 11.0, 9.0])
+    tables = [np.repeat(x[:, None], 30, 1) for x in (ours, base)]
+    found = ratio(*tables, TwoWayMean.of(tables[0] - tables[1]), 0.95)
+    # (m_a - r m_b)² = t²/S (v_a - 2 r c + r² v_b), with v = 1, 1 and c = 0.5.
+    t2 = stats.t.ppf(0.975, 2) ** 2 / 3
+    roots = np.roots([100 - t2, -2 * 30 + t2, 9 - t2]).real
+    assert found.estimate == pytest.approx(0.3)
+    assert (found.low, found.high) == pytest.approx((max(roots.min(), 0.0), roots.max()))
+
+
+def test_ratio_is_unbounded_where_the_base_may_be_zero():
+    ours, base = np.full((2, 50), 0.5), np.repeat([[0.0], [1.0]], 50, 1)
+    assert ratio(ours, base, TwoWayMean.of(ours - base), 0.95).high == math.inf
+    assert ratio(ours, base * 0, TwoWayMean.of(ours), 0.95) is None
+
+
+def test_holm_by_hand_and_never_above_scipys_bonferroni():
+    adjusted = holm({"a": 0.01, "b": 0.04, "c": 0.03, "d": math.nan})
+    assert adjusted == pytest.approx({"a": 0.03, "c": 0.06, "b": 0.06})
+
+
+def test_a_clear_study_in_words():
+    found = compare(outcomes({"baseline": errors(40, 42, 41), "fine": errors(20, 22, 21)}))
+    baseline, fine = found
+    assert (baseline.error.estimate, baseline.deviation) == pytest.approx((0.41, 0.01))
+    assert fine.difference.estimate == pytest.approx(-0.2)
+    assert fine.relative_change.estimate == pytest.approx(21 / 41 - 1)
+    assert fine.verdict == "lower" and fine.p_value == fine.adjusted_p_value
+    change = fine.relative_change
+    expected = f"[{-100 * change.high:.1f}, {-100 * change.low:.1f}], 3 seeds"
+    assert fine.sentence == f"fine: error 48.8% lower than the baseline {expected}"
+    assert headline(found).startswith("fine (5 classes) beat the baseline: error 48.8% lower")
+
+
+def test_verdicts_on_both_sides_and_headlines():
+    base = errors(40, 43, 41, 44)
+    worse = compare(outcomes({"baseline": base, "worse": errors(80, 83, 81, 84)}))
+    assert worse[1].verdict == "higher" and "did worse" in headline(worse)
+    same = compare(outcomes({"baseline": base, "same": errors(43, 40, 44, 41)}))
+    assert same[1].verdict == "unclear" and "as high as" in same[1].sentence
+    near = compare(outcomes({"baseline": base, "near": errors(42, 40, 41, 43)}))
+    assert near[1].sentence.endswith("not told apart from the baseline")
+    assert "lower to" in near[1].sentence or "higher to" in near[1].sentence
+    assert headline(near).startswith("No label space certainly beat the baseline")
+
+
+def test_too_few_seeds_are_said():
+    one = compare(outcomes({"baseline": errors(40), "fine": errors(2)}))
+    assert one[1].verdict == "too few seeds" and not one[1].difference.is_known
+    assert "one seed cannot tell" in one[1].sentence
+    assert headline(one).startswith("Too few seeds to tell")
+    two = compare(outcomes({"baseline": errors(40, 30), "fine": errors(30, 26)}))
+    assert two[1].verdict == "unclear" and "use 3 or more" in two[1].sentence
+
+
+def test_arms_are_paired_over_the_seeds_they_share():
+    runs = outcomes({"baseline": errors(40, 44, 90), "fine": errors(20, 22)})
+    fine = compare(runs)[1]
+    assert (fine.num_seeds, fine.num_pairs) == (2, 2)
+    assert fine.difference.estimate == pytest.approx(0.21 - 0.42)
+    swapped = compare(runs, baseline="fine")
+    assert swapped[0].arm == "fine" and "2 seeds shared of 3" in swapped[1].sentence
+    lonely = compare([outcome("baseline", 0, errors(3)[0]), outcome("fine", 1, errors(3)[0])])
+    assert lonely[1].difference is None and "no seed in common" in lonely[1].sentence
+    assert compare(outcomes({"fine": errors(3, 4)}))[0].verdict == "too few seeds"
+    assert headline(compare(outcomes({"baseline": errors(3, 4)}))).startswith("There is nothing")
+
+
+def test_some_images_only_and_other_images():
+    runs = outcomes({"baseline": errors(40, 42), "fine": errors(20, 22)})
+    last = compare(runs, images=np.arange(100) >= 20)
+    assert last[1].error.estimate == pytest.approx(1 / 80)
+    with pytest.raises(OutcomeError, match="fewer than 2"):
+        compare(runs, images=np.arange(100) == 3)
+    with pytest.raises(OutcomeError, match="cannot be compared"):
+        compare([*runs, outcome("other", 0, np.zeros(99, bool))])
+
+
+def test_arms_without_errors_and_a_faultless_baseline():
+    none = errors(0, 0)
+    found = compare(outcomes({"baseline": none, "same": none}))[1]
+    assert (found.p_value, found.verdict, found.relative_change) == (1.0, "unclear", None)
+
+
+@pytest.mark.parametrize("num_seeds", [3, pytest.param(5, marks=pytest.mark.slow)])
+def test_identical_arms_have_no_winner_in_more_than_one_try_of_twenty(num_seeds):
+    generator = np.random.default_rng(num_seeds)
+    truth = Truth(num_arms=11, num_seeds=num_seeds, num_images=1000)
+    declared = sum(_declares(truth, generator) for _ in range(200))
+    assert declared <= 10
+
+
+def _declares(truth: Truth, generator: np.random.Generator) -> bool:
+    wrong = simulate(truth, generator)
+    differences = {str(a): TwoWayMean.of(table - wrong[0]) for a, table in enumerate(wrong) if a}
+    adjusted = holm({arm: mean.p_value() for arm, mean in moderate(differences).items()})
+    return min(adjusted.values()) < 0.05
+
+
+@pytest.mark.parametrize("run_deviations", [0.003, (0.002, 0.015)])
+def test_intervals_hold_what_they_promise(run_deviations):
+    generator = np.random.default_rng(7)
+    truth = Truth(
+        num_arms=11, num_seeds=3, num_images=1000, run_deviation=run_deviations, gain=0.03
+    )
+    covered = [_covers(truth, generator) for _ in range(100)]
+    assert np.mean(covered) >= 0.93
+    assert np.mean(covered, axis=0).min() >= 0.88  # each arm's 100 tries: 0.95 less 3 deviations
+
+
+def _covers(truth: Truth, generator: np.random.Generator) -> list[bool]:
+    wrong = simulate(truth, generator)
+    differences = {str(a): TwoWayMean.of(table - wrong[0]) for a, table in enumerate(wrong) if a}
+    found = [mean.interval(0.95) for mean in moderate(differences).values()]
+    expected = truth.errors[1:] - truth.errors[0]
+    return [i.low <= e <= i.high for i, e in zip(found, expected)]
+
+
+def test_the_simulation_has_the_errors_it_says():
+    truth = Truth(num_arms=2, num_seeds=40, num_images=4000, run_deviation=0.01, gain=0.05)
+    wrong = simulate(truth, np.random.default_rng(0))
+    assert wrong.mean((1, 2)) == pytest.approx(truth.errors, abs=0.025)
+    flat = dataclasses.replace(truth, image_deviation=0.0)
+    wrong = simulate(flat, np.random.default_rng(0))
+    assert wrong.mean((1, 2)) == pytest.approx(flat.errors, abs=0.006)
+    assert wrong.mean(2).std(1) == pytest.approx(np.full(3, 0.012), abs=0.004)
