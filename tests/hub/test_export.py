@@ -57,14 +57,16 @@ def test_height_and_width_may_differ(resnet):
     assert tf.saved_model.load(resnet.folder)(batch).shape == (2, 64)
 
 
-# 1.2 GB of weights, three times on the disk.
+# At least one of each family; the others are as they are, but larger or deeper, up to the 1.2 GB
+# of the largest.
+_ONE_OF_EACH = ("resnet_tiny", "resnet18", "vit_ti16", "mlp_B_2-Wi_64", "mlp_S_6-Wi_512")
 _LARGEST = "vit_l16"
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=pytest.mark.stress if name == _LARGEST else pytest.mark.slow)
+        pytest.param(name, marks=pytest.mark.slow if name in _ONE_OF_EACH else pytest.mark.stress)
         for name in backbone_names()
     ],
 )
@@ -97,7 +99,7 @@ def _check_numbers_and_size(sample, name: str, size_px: int) -> None:
             loaded(images(1, size_px + 32))
 
 
-@pytest.mark.slow
+@pytest.mark.stress
 def test_the_largest_backbone_made_narrow_adds_no_more_than_its_graph(make_sample, monkeypatch):
     """All of ViT-L but its width: what the folder holds besides weights is the same."""
     narrow = backbones._vit(16, num_layers=24, num_heads=2, width=32)
@@ -403,7 +405,7 @@ def test_cut_short_anywhere_nothing_loads_and_the_next_export_is_whole(
     }
 
 
-@pytest.mark.slow
+@pytest.mark.stress
 @pytest.mark.parametrize("wanted", ["out/README.md", "out/variables"])
 def test_a_killed_process_leaves_no_folder_that_loads(resnet, tmp_path, wanted):
     process = subprocess.Popen(

@@ -45,7 +45,7 @@ def test_an_export_tells_where_what_and_how_large(tmp_path):
     assert (model["ownerSlug"], model["licenseName"]) == ("ann", "MIT")
 
 
-@pytest.mark.slow
+@pytest.mark.stress
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -65,7 +65,7 @@ def test_mistakes_are_told_in_one_line(tmp_path, arguments, message):
     assert "Traceback" not in shown.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.stress
 def test_pretrain_export_transfer_by_hand(tmp_path):
     """From the run, from its export, and from the bare SavedModel: the first two are the same."""
     config = "--config=configs/demo.py:smoke"
