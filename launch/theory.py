@@ -10,7 +10,6 @@ back, so an interrupted run goes on. All of it takes minutes, `--experiment=defa
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import math
 import os
@@ -77,13 +76,11 @@ def main(argv: list[str]) -> None:
 
 def _chosen(words: list[str]) -> list[str]:
     """The experiments asked for, in the order of the report."""
+    from fine2coarse.nearest import unknown
+
     for word in words:
         if word not in (*EXPERIMENTS, "all"):
-            near = difflib.get_close_matches(word, (*EXPERIMENTS, "all"), n=1, cutoff=0)
-            _fail(
-                f"--experiment={word}: no such experiment; did you mean {near[0]}? There are: "
-                f"all, {', '.join(EXPERIMENTS)}"
-            )
+            _fail(unknown("experiment", word, ("all", *EXPERIMENTS)))
     if not words:
         _fail("--experiment is empty: expected all, or names with commas between")
     return [name for name in EXPERIMENTS if name in words or "all" in words]

@@ -52,6 +52,11 @@ def test_the_check_finds_a_broken_order():
     assert not forbidden_imports("labels", "from fine2coarse.taxonomy import Taxonomy")
 
 
+def test_what_all_rooms_may_import_imports_no_room():
+    for path in _PACKAGE.glob("*.py"):
+        assert not any(map(is_ours, imported_modules(path.read_text("utf-8")))), path.name
+
+
 def test_rooms_import_in_order():
     broken = {}
     for path in _PACKAGE.rglob("*.py"):

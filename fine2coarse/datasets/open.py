@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import os
@@ -26,6 +25,7 @@ from fine2coarse.datasets.inat2021 import Inat2021
 from fine2coarse.datasets.leveled import PrepareConfig
 from fine2coarse.datasets.prepared import DatasetError, PreparedDataset
 from fine2coarse.datasets.tfds_hierarchy import open_hierarchy
+from fine2coarse.nearest import unknown
 
 
 class NotPreparedError(DatasetError):
@@ -48,11 +48,7 @@ def open_dataset(
       NotPreparedError: where it is not prepared and `prepare` is False.
     """
     if name not in _OPENERS:
-        close = difflib.get_close_matches(name, _OPENERS, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise DatasetError(
-            f"unknown dataset {name!r}{hint} There are: {', '.join(dataset_names())}"
-        )
+        raise DatasetError(unknown("dataset", name, dataset_names()))
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import json
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from fine2coarse.experiment.run_folder import BASELINE
 from fine2coarse.experiment.start import StartSpec
 from fine2coarse.experiment.strict import RecipeError, parse
 from fine2coarse.models.backbones import BackboneSpec
+from fine2coarse.nearest import unknown
 from fine2coarse.training.spec import PRECISIONS, OptimizerSpec, PhaseSpec
 
 TRANSFER_MODES = ("finetune", "linear_probe")
@@ -192,11 +192,7 @@ class Recipe:
           RecipeError: on an unknown arm.
         """
         if arm != "target" and arm not in self.arms:
-            close = difflib.get_close_matches(arm, [*self.arms, "target"], n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise RecipeError(
-                f"unknown arm {arm!r}{hint} There are: {', '.join([*self.arms, 'target'])}"
-            )
+            raise RecipeError(unknown("arm", arm, [*self.arms, "target"]))
         arms = {name: spec for name, spec in self.arms.items() if name == arm}
         return dataclasses.replace(self, arms=arms, seeds=(seed,))
 

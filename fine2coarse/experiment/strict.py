@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import types
 import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar
+
+from fine2coarse.nearest import unknown
 
 T = TypeVar("T")
 
@@ -33,9 +34,7 @@ def parse(cls: type[T], mapping: Mapping[str, Any], where: str = "config") -> T:
     fields = {field.name: field for field in dataclasses.fields(cls)}
     for key in mapping:
         if key not in fields:
-            close = difflib.get_close_matches(str(key), fields, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(fields)}"
-            raise RecipeError(f"{where}: unknown key {key!r}; {hint}")
+            raise RecipeError(f"{where}: {unknown('key', key, fields)}")
     missing = [
         name
         for name, field in fields.items()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import itertools
 import re
 from collections.abc import Sequence
 
 from fine2coarse.experiment.recipe import BASELINE, Recipe
 from fine2coarse.experiment.strict import RecipeError
+from fine2coarse.nearest import unknown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,9 +55,7 @@ def select_units(
     known = list(dict.fromkeys(unit.arm for unit in units))
     for arm in arms:
         if arm not in known:
-            close = difflib.get_close_matches(arm, known, n=1)
-            hint = f"did you mean {close[0]!r}? " if close else ""
-            raise RecipeError(f"unknown arm {arm!r}; {hint}there are: {', '.join(known)}")
+            raise RecipeError(unknown("arm", arm, known))
     for seed in seeds:
         if all(unit.seed != seed for unit in units):
             raise RecipeError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import typing
 from collections.abc import Mapping
 from typing import Any
@@ -21,6 +20,7 @@ from fine2coarse.labels.spec import (
     SizeMatched,
     Source,
 )
+from fine2coarse.nearest import unknown
 
 _SOURCES: Mapping[str, type] = {
     "level": Level,
@@ -50,19 +50,18 @@ def from_mapping(content: Mapping[str, Any]) -> Source:
       LabelSpaceError: on an unknown source or option (naming the nearest), a missing one, one
         of the wrong type, or options that contradict each other.
     """
-    unknown = sorted(set(content) - {"source", "options"})
-    if unknown:
-        raise LabelSpaceError(f"a label space has `source` and `options`; got {unknown} as well")
+    others = sorted(set(content) - {"source", "options"})
+    if others:
+        raise LabelSpaceError(f"a label space has `source` and `options`; got {others} as well")
     name = content.get("source") or ""
     if name not in _SOURCES:
-        raise LabelSpaceError(f"unknown label source {name!r}{_nearest(name, _SOURCES)}")
+        raise LabelSpaceError(unknown("label source", name, _SOURCES))
     record = _SOURCES[name]
     given = {k: v for k, v in dict(content.get("options") or {}).items() if not _is_absent(v)}
     fields = {field.name: field for field in dataclasses.fields(record)}
     for key in given:
         if key not in fields:
-            hint = _nearest(key, fields)
-            raise LabelSpaceError(f"label source {name!r}: unknown option {key!r}{hint}")
+            raise LabelSpaceError(f"label source {name!r}: {unknown('option', key, fields)}")
     missing = [
         key
         for key, field in fields.items()
@@ -106,9 +105,3 @@ def _value(where: str, expected: Any, value: Any) -> Any:
         names = " or ".join(kind.__name__ for kind in allowed if kind is not type(None))
         raise LabelSpaceError(f"{where}: expected {names}, got {value!r}")
     return value
-
-
-def _nearest(name: str, names: Mapping[str, Any]) -> str:
-    close = difflib.get_close_matches(str(name), names, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    return f"{hint} There are: {', '.join(names)}"

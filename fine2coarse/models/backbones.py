@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Callable, Mapping
 
 import keras
@@ -11,6 +10,7 @@ import keras
 from fine2coarse.models.hub_backbones import ResNetSpec, VitSpec, hub_resnet, hub_vit
 from fine2coarse.models.mlp import MlpSpec, mlp
 from fine2coarse.models.small_resnet import small_resnet
+from fine2coarse.nearest import unknown
 
 # Channel means and standard deviations of ImageNet in [0, 1], the usual choice in the field.
 _IMAGE_MEAN = (0.485, 0.456, 0.406)
@@ -41,11 +41,7 @@ class BackboneSpec:
     def __post_init__(self) -> None:
         """Checks the name and the size."""
         if self.name not in _BUILDERS:
-            close = difflib.get_close_matches(self.name, _BUILDERS, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise UnknownBackboneError(
-                f"unknown backbone {self.name!r}{hint} There are: {', '.join(backbone_names())}"
-            )
+            raise UnknownBackboneError(unknown("backbone", self.name, backbone_names()))
         if self.image_size_px < 8:
             raise ValueError(f"image_size_px must be at least 8, got {self.image_size_px}")
         patch = _VIT_PATCH_PX.get(self.name, 1)

@@ -47,8 +47,8 @@ def test_help_imports_nothing_heavy():
     [
         (["--workdr=x"], "Did you mean: workdir"),
         (["--experiment=default"], "--workdir must have a value"),
-        (["--workdir=x", "--experiment=defalt"], "did you mean default?"),
-        (["--workdir=x", "--experiment=default,granularty"], "did you mean granularity?"),
+        (["--workdir=x", "--experiment=defalt"], "did you mean 'default'?"),
+        (["--workdir=x", "--experiment=default,granularty"], "did you mean 'granularity'?"),
         (["--workdir=x", "--experiment="], "--experiment is empty"),
         (["--workdir=x", "--num_seeds=0"], "--num_seeds=0"),
         (["--workdir=x", "default"], "unexpected argument 'default'"),
