@@ -36,7 +36,7 @@ CONTROLS = (
 
 def draw_gains(path: pathlib.Path, arms: Sequence[ArmHardness], width_inches: float = WIDE) -> None:
     """Gain of each arm on easy and on hard images, in percentage points, a line an arm."""
-    height_inches = 1.5 + 0.55 * len(arms)
+    height_inches = 1.5 + 0.45 * len(arms)
     with saved_figure(path, width_inches, height_inches) as axis:
         for offset, part, colour, marker in (
             (-0.13, "hard", COLOURS[1], "o"),
@@ -60,7 +60,7 @@ def draw_gains(path: pathlib.Path, arms: Sequence[ArmHardness], width_inches: fl
         axis.axvline(0, color="#000000", linewidth=1)
         axis.set_yticks(range(len(arms)), [shortened(arm.arm) for arm in arms])
         axis.set_ylim(len(arms) - 0.5, -0.5)
-        axis.set_xlabel("errors avoided (percentage points)")
+        axis.set_xlabel("errors avoided (points)")
         add_legend(axis, width_inches, columns=3)
 
 
