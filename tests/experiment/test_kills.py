@@ -102,7 +102,7 @@ def test_a_kill_while_a_checkpoint_is_written(tmp_path):
     assert_identical(tmp_path / "cut", tmp_path / "whole", 20)
 
 
-@pytest.mark.stress
+@pytest.mark.slow
 @pytest.mark.parametrize("num_replicas", [1, 2])
 def test_twenty_kills(tmp_path, num_replicas):
     settings = {"num_replicas": num_replicas}
@@ -112,7 +112,7 @@ def test_twenty_kills(tmp_path, num_replicas):
     assert_identical(tmp_path / "cut", tmp_path / "whole")
 
 
-@pytest.mark.stress
+@pytest.mark.slow
 def test_kills_of_one_of_two_processes(tmp_path):
     def both(folder: str, how: tuple[dict, dict] = ({}, {})) -> list[int]:
         return run_workers([{"folder": str(tmp_path / folder), **one} for one in how])
@@ -141,7 +141,7 @@ def test_sigterm_saves_and_leaves_with_its_own_code(tmp_path):
     assert (tmp_path / "checkpoints" / f"step-{status['step']}.npz").is_file()
 
 
-@pytest.mark.stress
+@pytest.mark.slow
 def test_restart_with_another_number_of_replicas(tmp_path):
     settings = {"folder": str(tmp_path / "cut")}
     run_once({**settings, "kill_at_step": 33})
