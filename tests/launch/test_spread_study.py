@@ -5,23 +5,15 @@ from __future__ import annotations
 import re
 import shlex
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 
-from tests.launch.test_launchers import _ROOT, launch, numbers
+from tests.launch.programs import launch, start
+from tests.launch.test_launchers import numbers
 
 ARMS = ["baseline", "fine", "middle", "per_image", "random"]
 _RUN = re.compile(r"run \d/5 (\w+) seed 0: .* error [\d.]+ %$", re.MULTILINE)
-
-
-def start(*arguments: str, out) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "launch/study.py", *arguments],
-        cwd=_ROOT, stdout=out.open("w"), stderr=subprocess.STDOUT,
-    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -64,13 +56,13 @@ def test_two_processes_one_killed(tmp_path):
     shown = launch("study", config, data, f"--workdir={alone}")
     assert shown.returncode == 0, shown.stderr
     outs = [tmp_path / "victim.txt", tmp_path / "other.txt"]
-    victim = start(config, data, f"--workdir={shared}", out=outs[0])
+    victim = start("study", config, data, f"--workdir={shared}", out=outs[0])
     deadline = time.monotonic() + 400
     while not list(shared.glob("runs/*/*/checkpoints/step-4.npz")):
         assert victim.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
     victim.send_signal(signal.SIGSTOP)  # amid a run, while the other starts
-    other = start(config, data, f"--workdir={shared}", out=outs[1])
+    other = start("study", config, data, f"--workdir={shared}", out=outs[1])
     while "waiting for" not in outs[1].read_text() and not list(
         shared.glob("runs/*/*/result.json")
     ):
