@@ -48,11 +48,8 @@ EXIT_USAGE = 2
 
 def data_folder() -> str:
     """Where prepared data lies."""
-    return (
-        DATA_DIR.value
-        or os.environ.get("TFDS_DATA_DIR")
-        or str(pathlib.Path(WORKDIR.value or ".") / "data")
-    )
+    default = f"{(WORKDIR.value or '.').rstrip('/')}/data"
+    return DATA_DIR.value or os.environ.get("TFDS_DATA_DIR") or default
 
 
 def open_study(
@@ -88,6 +85,8 @@ def _first_of_all(folder: str, what: str) -> contextlib.AbstractContextManager[N
     """Keeps several processes from preparing the same data at once."""
     from fine2coarse.experiment.claims import Claims
 
+    if "://" in folder:  # no file system to claim on
+        return contextlib.nullcontext()
     try:
         claims = Claims(pathlib.Path(folder) / "claims")
     except OSError:  # a folder that only others write
@@ -99,6 +98,7 @@ def run_main(
     main: Callable[[], None],
     required: tuple[str, ...] = ("config", "workdir"),
     needs_tensorflow: bool = True,
+    takes_remote_workdir: bool = False,
 ) -> None:
     """Parses the flags, runs, and tells a mistake in one line with exit code 2.
 
@@ -113,6 +113,11 @@ def run_main(
         if len(argv) > 1:
             sys.exit(f"error: unexpected arguments {argv[1:]}; flags begin with --")
         try:
+            if "://" in (WORKDIR.value or "") and not takes_remote_workdir:
+                raise ValueError(
+                    f"--workdir={WORKDIR.value}: this program works in local folders; "
+                    "launch/study.py takes remote ones"
+                )
             if needs_tensorflow:
                 start_tensorflow()
             main()

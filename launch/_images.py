@@ -23,9 +23,9 @@ def image_reader(
         tested = next(workdir.glob("runs/*-seed*/*/predictions.npz"), None)
         if tested is None:
             continue
-        name = _read_json(tested.with_name("recipe.json")).get("dataset_name", "")
+        names = _read_json(tested.with_name("recipe.json")).get("dataset_name", "").split("+")
         for folder in (*map(pathlib.Path, given), workdir / "data"):
-            if name and (folder / name / "dataset_info.json").is_file():
+            if all(name and (folder / name / "dataset_info.json").is_file() for name in names):
                 return functools.partial(_read, _read_json(workdir / "recipe.json"), str(folder))
     return None
 
@@ -36,7 +36,7 @@ def _read(recipe: Mapping[str, Any], data_dir: str, ids: Sequence[str]) -> Mappi
     from fine2coarse.datasets.open import open_dataset
     from fine2coarse.experiment.study import open_examples
 
-    spec = recipe.get("evaluation") or recipe["dataset"]
+    spec = recipe.get("evaluation") or recipe.get("transfer_dataset") or recipe["dataset"]
     split = spec.get("split") or spec["eval_split"]
     dataset = open_dataset(spec["name"], spec["options"], data_dir)
     return jpeg_thumbnails(open_examples(dataset, split, "disk"), ids)

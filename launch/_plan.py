@@ -7,13 +7,14 @@ import dataclasses
 import pathlib
 import tempfile
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from _cli import NUM_LOGICAL_CPUS, STRATEGY, TPU, data_folder
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
+    from fine2coarse.datasets.prepared import PreparedDataset
     from fine2coarse.experiment.plan import PlannedPhase, PlannedUnit, Rate
     from fine2coarse.experiment.recipe import Recipe
     from fine2coarse.experiment.study import StudyData
@@ -57,20 +58,29 @@ def print_plan(
 
 def _data(recipe: Recipe, units: Sequence[Unit], stack: contextlib.ExitStack) -> StudyData | None:
     """The study's data where it is prepared or quickly prepared elsewhere; else None."""
-    from fine2coarse.datasets.open import NotPreparedError, open_dataset
+    from fine2coarse.datasets.open import NotPreparedError
     from fine2coarse.experiment.study import load_study_data
 
-    opened = []
-    for spec in filter(None, (recipe.dataset, recipe.evaluation)):
-        try:
-            opened.append(open_dataset(spec.name, spec.options, data_folder(), prepare=False))
-        except NotPreparedError as error:
-            if spec.name not in _SMALL:
-                print(f"{error}: classes are told as far as they are known, times are not")
-                return None
-            folder = stack.enter_context(tempfile.TemporaryDirectory())
-            opened.append(open_dataset(spec.name, spec.options, folder))
+    specs = (recipe.dataset, recipe.evaluation, recipe.transfer_dataset)
+    try:
+        opened = [spec and _open(spec.name, spec.options, stack) for spec in specs]
+    except NotPreparedError as error:
+        print(f"{error}: classes are told as far as they are known, times are not")
+        return None
     return load_study_data(recipe, *opened, units=units)
+
+
+def _open(name: str, options: Mapping[str, Any], stack: contextlib.ExitStack) -> PreparedDataset:
+    """A prepared dataset; one that is quickly prepared, if need be in a folder of its own."""
+    from fine2coarse.datasets.open import NotPreparedError, open_dataset
+
+    try:
+        return open_dataset(name, options, data_folder(), prepare=False)
+    except NotPreparedError:
+        if name not in _SMALL:
+            raise
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        return open_dataset(name, options, folder)
 
 
 def _classes_from_data(data: StudyData):
@@ -85,9 +95,12 @@ def _classes_from_recipe(recipe: Recipe):
     from fine2coarse.experiment.plan import known_num_classes
 
     sizes = _level_sizes(recipe.dataset.name)
+    task = recipe.transfer_dataset or recipe.dataset
+    num_targets = known_num_classes(recipe.target, _level_sizes(task.name))
 
     def num_classes(unit: Unit) -> int | None:
-        return known_num_classes(recipe.arms.get(unit.arm, recipe.target), sizes)
+        spec = recipe.arms.get(unit.arm)
+        return known_num_classes(spec, sizes) if spec else num_targets
 
     return num_classes
 

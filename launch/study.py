@@ -43,11 +43,16 @@ _CLAIM_TIMEOUT_S = flags.DEFINE_float(
     lower_bound=1.0,
 )
 _REPORT = flags.DEFINE_boolean("report", True, "Write the report once all runs are finished.")
+_ONE_MACHINE = (
+    "runs in a remote --workdir are claimed among the processes of one machine only; give each "
+    "machine its own --shard=i/n"
+)
 # Flags that say which part of the study a process does, and how.
 _PARTS = ("arm", "seed", "shard", "list", "dry_run", "jobs", "wait", "report")
 
 
 def main() -> None:
+    from fine2coarse.experiment.mirror import open_workdir
     from fine2coarse.experiment.recipe import Recipe
     from fine2coarse.experiment.report import record_command
     from fine2coarse.experiment.study import Study
@@ -64,18 +69,29 @@ def main() -> None:
     _refuse_workers()
     if _DRY_RUN.value:
         table = pathlib.Path(_THROUGHPUTS.value or default_throughputs())
-        print_plan(recipe, units, pathlib.Path(WORKDIR.value), table)
+        with open_workdir(WORKDIR.value) as (workdir, mirror):
+            if mirror:
+                mirror.pull()
+            print_plan(recipe, units, workdir, table)
         return
-    study = Study(recipe, pathlib.Path(WORKDIR.value), _CLAIM_TIMEOUT_S.value)
-    record_command(study.workdir, "launch/study.py", without_flags(sys.argv[1:], _PARTS))
+    with open_workdir(WORKDIR.value) as (workdir, mirror):
+        if mirror and shard == (0, 1):
+            print(f"note: {_ONE_MACHINE}")
+        study = Study(recipe, workdir, _CLAIM_TIMEOUT_S.value, mirror)
+        record_command(study.workdir, "launch/study.py", without_flags(sys.argv[1:], _PARTS))
+        _work(study, recipe, units)
+        if _REPORT.value:
+            _conclude(study)
+
+
+def _work(study, recipe, units) -> None:
+    """Does the units here or, with --jobs, in processes of their own."""
     if _JOBS.value > 1:
         codes = run_jobs([*command_without("jobs", "report"), "--noreport"], _JOBS.value, _gpus())
         _leave_if_failed(codes)
     else:
         strategy, data = open_study(recipe, units)
         study.run(data, strategy, units=units, wait=_WAIT.value)
-    if _REPORT.value:
-        _conclude(study)
 
 
 def _seeds() -> list[int]:
@@ -128,6 +144,7 @@ def _conclude(study) -> None:
         return
     print()
     print(format_table(*table(rows)))
+    print(f"\n{_answer(study.workdir)}")
     claim = study.claims.take("report")
     if claim is None:
         print(f"\nreport: {study.workdir / 'report.html'} (another process writes it)")
@@ -135,11 +152,25 @@ def _conclude(study) -> None:
     state = FREE
     try:
         page = write_report(study.workdir, read_images=image_reader([study.workdir]))
+        study.publish()
         state = DONE
     finally:
         claim.end(state)
     print(f"\nreport: {page}")
 
 
+def _answer(workdir: pathlib.Path) -> str:
+    """What the runs say, arm by arm and in short."""
+    from fine2coarse.experiment.outcomes import load_outcomes
+    from fine2coarse.experiment.run_folder import RunError
+    from fine2coarse.experiment.statistics import compare, headline
+
+    try:
+        comparisons = compare(load_outcomes(workdir))
+    except RunError as error:
+        return f"no intervals: {error}"
+    return "\n".join([*(c.sentence for c in comparisons), "", headline(comparisons)])
+
+
 if __name__ == "__main__":
-    run_main(main)
+    run_main(main, takes_remote_workdir=True)

@@ -45,8 +45,14 @@ class StoredImages:
         """Finds all records, reading their headers alone.
 
         Raises:
-          ValueError: where a shard is cut short.
+          ValueError: where a shard is cut short, or lies on another file system.
         """
+        remote = [str(path) for path in paths if "://" in str(path)]
+        if remote:
+            raise ValueError(
+                f"images are read at random places, too slowly from {remote[0]}: copy the prepared "
+                "data to a local disk, or set dataset.storage=memory where it fits"
+            )
         found = [_record_places(pathlib.Path(path)) for path in paths]
         shard = np.repeat(np.arange(len(found), dtype=np.int32), [len(rows) for rows in found])
         places = np.concatenate([np.zeros((0, 2), np.int64), *found])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fine2coarse.experiment.claims import Claim
@@ -18,21 +18,33 @@ class ClaimedFolder(RunFolder):
     Args:
       path: of the folder.
       claim: on the run's unit.
+      publish: told the folder whenever there is a state from which a run could go on.
     """
 
-    def __init__(self, path: pathlib.Path, claim: Claim) -> None:
+    def __init__(
+        self,
+        path: pathlib.Path,
+        claim: Claim,
+        publish: Callable[[pathlib.Path], None] = lambda path: None,
+    ) -> None:
         super().__init__(path)
-        self._claim = claim
+        self._claim, self._publish = claim, publish
 
     def append_metrics(self, row: Mapping[str, float]) -> None:
         """Adds one row to `metrics.csv`."""
         self._claim.check()
         super().append_metrics(row)
 
+    def write_status(self, state: str, step: int, total_steps: int, elapsed_seconds: float) -> None:
+        """Says how far the run is; the checkpoint of that step is there."""
+        super().write_status(state, step, total_steps, elapsed_seconds)
+        self._publish(self.path)
+
     def write_result(self, result: Mapping[str, Any]) -> None:
         """Marks the run as finished."""
         self._claim.check()
         super().write_result(result)
+        self._publish(self.path)
 
 
 class ClaimedObserver:

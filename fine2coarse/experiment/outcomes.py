@@ -64,7 +64,7 @@ class Cost:
 
 
 def _recorded(phase: dict[str, Any], name: str) -> int | None:
-    return phase.get("cost", {}).get(name)
+    return (phase.get("cost") or {}).get(name)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

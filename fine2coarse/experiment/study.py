@@ -23,6 +23,7 @@ from fine2coarse.experiment.best_of import best_of
 from fine2coarse.experiment.claimed import ClaimedFolder, ClaimedObserver
 from fine2coarse.experiment.claims import DEFAULT_TIMEOUT_S, Claim, Claims
 from fine2coarse.experiment.label_sources import label_context, make_label_space
+from fine2coarse.experiment.mirror import Mirror
 from fine2coarse.experiment.phases import Run, execute
 from fine2coarse.experiment.progress import ProgressBar
 from fine2coarse.experiment.recipe import BASELINE, DatasetSpec, Recipe
@@ -159,6 +160,7 @@ class Study:
       recipe: what to do.
       workdir: where all files go; one folder a study.
       claim_timeout_s: a run whose process gave no sign of life for so long is taken over.
+      mirror: where `workdir` is the local copy of a remote folder.
 
     Raises:
       RunError: where the folder is not writable or belongs to another recipe.
@@ -169,14 +171,25 @@ class Study:
         recipe: Recipe,
         workdir: pathlib.Path,
         claim_timeout_s: float = DEFAULT_TIMEOUT_S,
+        mirror: Mirror | None = None,
     ) -> None:
-        self.recipe, self.workdir = recipe, workdir
+        self.recipe, self.workdir, self._mirror = recipe, workdir, mirror
         make_writable_folder(workdir)
+        if mirror:
+            mirror.pull()
         check_or_write(workdir / STUDY, recipe.without_arms_and_seeds(), f"study {workdir}")
         write_json(workdir / RESOLVED, recipe.to_dict())
         self.units = plan_units(recipe)
         self.claims = Claims(workdir / CLAIMS, claim_timeout_s)
         self._rows: dict[Unit, results.Row] = {}
+        self.publish()
+
+    def publish(self) -> None:
+        """Copies the study's own files to the remote folder, where there is one."""
+        if self._mirror:
+            for path in self.workdir.iterdir():
+                if path.name != RUNS:
+                    self._mirror.push(path)
 
     def run(
         self,
@@ -220,6 +233,8 @@ class Study:
         failures = share_units(
             chosen, self.claims, self.is_finished, do, wait=wait, announce=announce
         )
+        if self._mirror:
+            self._mirror.pull()  # what other machines did
         if failures:
             told = "; ".join(f"{unit}: {reason}" for unit, reason in failures.items())
             raise StudyError(
@@ -238,6 +253,7 @@ class Study:
                 self._rows[unit] = read_row(unit, self._folder(unit))
         rows = [self._rows[unit] for unit in self.units if unit in self._rows]
         results.write_csv(self.workdir / RESULTS, rows)
+        self.publish()
         return rows
 
     def _folder(self, unit: Unit) -> pathlib.Path:
@@ -252,9 +268,12 @@ class Study:
         claim: Claim | None,
     ) -> results.Row:
         folder, (arm, seed) = self._folder(unit), (unit.arm, unit.seed)
+        publish = self._mirror.push if self._mirror else lambda path: None
+        if self._mirror and claim:
+            self._mirror.pull(f"{RUNS}/{unit.name}", heavy=True)
 
         def do(run: Run, purpose: str) -> dict[str, Any]:
-            return _execute(run, folder / purpose, strategy, title, claim)
+            return _execute(run, folder / purpose, strategy, title, claim, publish)
 
         if arm == BASELINE:
             do(baseline_run(self.recipe, seed, data), "baseline")
@@ -335,10 +354,11 @@ def _execute(
     strategy: tf.distribute.Strategy,
     title: str,
     claim: Claim | None,
+    publish: Callable[[pathlib.Path], None],
 ) -> dict[str, Any]:
     folder, observer = RunFolder(path), ProgressBar(f"{title} {run.purpose}")
     if claim:
-        folder, observer = ClaimedFolder(path, claim), ClaimedObserver(observer, claim)
+        folder, observer = ClaimedFolder(path, claim, publish), ClaimedObserver(observer, claim)
     try:
         return execute(run, folder, strategy, observer)
     except NonFiniteLossError as error:

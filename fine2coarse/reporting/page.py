@@ -165,7 +165,7 @@ def gallery(pictures: Sequence[tuple[str, Sequence[tuple[str, str]]]]) -> str:
 
     Args:
       pictures: for each, its HTML (see `image`) and the lines of its caption: plain text, and a
-        class: 'right', 'wrong' or ''.
+        class: 'truth', 'right' or 'wrong'.
     """
     items = []
     for shown, lines in pictures:

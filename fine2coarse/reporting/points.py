@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 _NAME_POINTS, _GAP_POINTS = 10, 9  # size of the names, and how far from their points
 _Box = tuple[float, float, float, float]  # left, right, bottom, top
+BLACK, CROSS = "#000000", "X"
 _MAX_LETTERS = 22
+_LEADER = {"arrowstyle": "-", "color": "#8a949d", "linewidth": 0.7, "shrinkA": 0, "shrinkB": 4}
 _PARTS_OF_A_LINE = 60
 _INK = "#1d2329"
 
@@ -42,11 +44,13 @@ class Point:
 
 
 def styles(kinds: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
-    """Kind → colour and marker, in the order given."""
-    distinct = list(dict.fromkeys(kinds))
+    """Kind → colour and marker, in the order given; black and the cross are left to others."""
+    colours = [colour for colour in COLOURS if colour != BLACK]
+    markers = [marker for marker in MARKERS if marker != CROSS]
+    rounds = len(colours)  # after each, colours come again with other markers
     return {
-        kind: {"color": COLOURS[n % len(COLOURS)], "marker": MARKERS[n % len(MARKERS)]}
-        for n, kind in enumerate(distinct)
+        kind: {"color": colours[n % rounds], "marker": markers[(n + n // rounds) % len(markers)]}
+        for n, kind in enumerate(dict.fromkeys(kinds))
     }
 
 
@@ -105,7 +109,7 @@ def name_points(
         )
         places = [
             (start, y + step * height / 2)
-            for step in sorted(range(-8, 9), key=abs)
+            for step in sorted(range(-12, 13), key=abs)
             for start in (x + _GAP_POINTS * pixel, x - _GAP_POINTS * pixel - width)
             if frame.x0 <= start and start + width <= frame.x1 + 4 * pixel
         ] or [(x + _GAP_POINTS * pixel, y)]
@@ -122,6 +126,7 @@ def name_points(
             va="center",
             fontsize=_NAME_POINTS,
             color=_INK,
+            arrowprops=_LEADER if abs(middle - y) > height else None,
         )
 
 

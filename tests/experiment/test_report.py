@@ -2,25 +2,47 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import json
+import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-from fake_study import ARMS, write_study
+from fake_study import ARMS, NUM_CLASSES, write_study
 
-from fine2coarse.experiment.report import MergeError, record_command, write_report
+from fine2coarse.experiment.hardness import hard_wins
+from fine2coarse.experiment.outcomes import load_outcomes
+from fine2coarse.experiment.report import MergeError, gallery, record_command, write_report
 from fine2coarse.experiment.report.studies import merge, read_study
 from fine2coarse.experiment.run_folder import read_json, write_json
+
+# A JPEG of one grey pixel, made by Pillow.
+_PIXEL = base64.b64decode(
+    "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAFA3PEY8MlBGQUZaVVBfeMiCeG5uePWvuZHI////////////////////"
+    "////////////////////////////////wAALCAABAAEBAREA/8QAFAABAAAAAAAAAAAAAAAAAAAAAP/EABQQAQAA"
+    "AAAAAAAAAAAAAAAAAAD/2gAIAQEAAD8AP//Z"
+)
+
+
+class Reader:
+    """Gives the pixel for every image, and remembers what it was asked for."""
+
+    def __init__(self):
+        self.asked = []
+
+    def __call__(self, image_ids):
+        self.asked.append(list(image_ids))
+        return dict.fromkeys(image_ids, _PIXEL)
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     workdir = write_study(tmp_path_factory.mktemp("studies") / "photos")
     record_command(workdir, "launch/study.py", ["--config=configs/folder.py", "--workdir=/x"])
-    write_report(workdir)
+    write_report(workdir, read_images=Reader())
     return workdir
 
 
@@ -50,6 +72,39 @@ def test_the_tables_hold_what_the_runs_counted(study):
     assert float(costs["fine"]["seconds"]) == pytest.approx(22.0)  # 2 phases of 10, 11, 12 s
     assert float(costs["fine"]["flops"]) == 2 * 640 * 4e9
     assert float(costs["baseline"]["flops"]) == 640 * 8e9
+
+
+def test_easy_and_hard_images_stand_with_their_controls(study):
+    text = (study / "report.html").read_text()
+    for needed in ("Mirror image:", "Random split:", "regression to the mean", "Within each class"):
+        assert needed in text
+    rows = list(csv.DictReader((study / "tables" / "controls-margin.csv").open()))
+    assert {row["arm"] for row in rows} == set(ARMS)
+    assert all(float(row["random_low"]) <= float(row["random_high"]) for row in rows)
+    classes = list(csv.DictReader((study / "tables" / "superclasses.csv").open()))
+    assert len(classes) == len(ARMS) * NUM_CLASSES
+
+
+def test_the_gallery_shows_what_the_best_arm_wins(study):
+    outcomes = load_outcomes(study)
+    wins = hard_wins(outcomes, "fine")[:12]
+    text = (study / "report.html").read_text()
+    assert len(wins) == 12 and text.count("data:image/jpeg;base64,") == 12
+    row = list(outcomes[0].image_ids).index(wins[0])
+    truth = f"class{outcomes[0].targets[row]}"
+    alts = re.findall(r'alt="An image of (class\d)\. (baseline: class\d[^"]*)"', text)
+    assert alts[0][0] == truth and f"fine: {truth}, right" in alts[0][1]
+    assert "wrong" in alts[0][1].split(";")[0]
+
+
+def test_images_that_cannot_be_read_are_left_out_with_a_reason(tmp_path):
+    def broken(image_ids):
+        raise FileNotFoundError("/photos.tar is gone")
+
+    outcomes = load_outcomes(write_study(tmp_path / "s"))
+    reason = gallery.store_thumbnails(outcomes, [tmp_path], broken)
+    shown = gallery.section("fine", outcomes, [tmp_path], reason)
+    assert "/photos.tar is gone" in shown[0] and "data:image/jpeg" not in shown[0]
 
 
 def test_tensorboard_has_a_session_a_run(study):
@@ -89,10 +144,6 @@ def test_seeds_are_pooled_and_other_specs_told_apart(tmp_path):
         "random (first)": [0, 1], "random (second)": [1, 2],
     }  # fmt: skip
     assert "3 runs (same arm, same seed)" in merged.notes[1]
-    out = tmp_path / "out"
-    text = write_report(first, second, out=out).read_text()
-    assert "Merged from 2 studies: first, second" in text and "random (second)" in text
-    assert not (first / "report.html").exists()
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,22 @@ from fine2coarse.experiment.report import write_report
 
 _LONG = "an arm with <a> & a very long name indeed, to see where it goes"
 
+_OTHER = {"source": "random", "options": {"as_many_as_level": "middle"}}
+
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("s")
     arms = {**ARMS, _LONG: {"source": "clusters", "options": {"aligned": False}}}
-    return write_report(write_study(tmp_path_factory.mktemp("s") / "photos", arms=arms))
+    first = write_study(folder / "first", arms=arms)
+    second = write_study(
+        folder / "second", seeds=(2, 3), arms={"random": _OTHER, "fine": ARMS["fine"]}
+    )
+    path = write_report(first, second, out=folder / "out")
+    text = path.read_text()
+    assert "Merged from 2 studies: first, second" in text and "random (second)" in text
+    assert not (first / "report.html").exists()
+    return path
 
 
 @pytest.mark.slow

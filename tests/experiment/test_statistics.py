@@ -148,6 +148,23 @@ def test_arms_without_errors_and_a_faultless_baseline():
     none = errors(0, 0)
     found = compare(outcomes({"baseline": none, "same": none}))[1]
     assert (found.p_value, found.verdict, found.relative_change) == (1.0, "unclear", None)
+    faultless = compare(outcomes({"baseline": errors(40, 41, 42), "none": errors(0, 0, 0)}))[1]
+    assert faultless.relative_change.estimate == faultless.relative_change.high == -1.0
+
+
+def test_change_difference_and_p_value_never_disagree():
+    generator = np.random.default_rng(0)
+    tried = 0
+    for _ in range(60):
+        seeds, images = generator.integers(2, 6), generator.integers(20, 300)
+        shares = generator.uniform(0.02, 0.6, 2)
+        drawn = [generator.random((seeds, images)) < share for share in shares]
+        found = compare(outcomes(dict(zip(("baseline", "arm"), drawn))))[1]
+        if found.relative_change and abs(found.p_value - 0.05) > 1e-6:
+            tried += 1
+            assert found.difference.excludes_zero == (found.p_value < 0.05)
+            assert found.relative_change.excludes_zero == found.difference.excludes_zero
+    assert tried > 50
 
 
 @pytest.mark.parametrize("num_seeds", [3, pytest.param(5, marks=pytest.mark.slow)])

@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from fine2coarse.experiment.outcomes import Cost
 from fine2coarse.experiment.report import numbers
 from fine2coarse.experiment.report.pictures import Panel, kind_of
 from fine2coarse.experiment.report.studies import FinishedRun
@@ -48,30 +49,20 @@ def read_costs(runs: Sequence[FinishedRun]) -> list[ArmCost]:
 
 
 def _arm_cost(arm: str, runs: Sequence[FinishedRun]) -> ArmCost:
-    seconds = [run.row.pretrain_seconds + run.row.transfer_seconds for run in runs]
     phases = [[read_json(folder / RESULT) for folder in run.phases] for run in runs]
+    costs = [Cost.of(results) for results in phases]
+    seconds = [cost.seconds for cost in costs]
+    memory = [cost.peak_memory_bytes for cost in costs]
     notes = [result.get("cost") or {} for results in phases for result in results]
-    memory = [note.get("peak_memory_bytes") for note in notes]
     return ArmCost(
         arm=arm,
         seconds=statistics.fmean(seconds),
         deviation=statistics.stdev(seconds) if len(seconds) > 1 else 0.0,
-        images=runs[0].row.images_seen,
-        flops=_flops(phases[0]),
+        images=costs[0].images,
+        flops=costs[0].flops,
         peak_memory_bytes=None if None in memory else max(memory),
         devices=tuple(dict.fromkeys(note["device"] for note in notes if note.get("device"))),
     )
-
-
-def _flops(results: Sequence[Mapping[str, Any]]) -> float | None:
-    """Of a run: each phase's operations an image, times its images."""
-    total = 0.0
-    for result in results:
-        per_image = (result.get("cost") or {}).get("train_flops_per_image")
-        if per_image is None:
-            return None
-        total += per_image * result["images_seen"]
-    return total
 
 
 def table(costs: Sequence[ArmCost]) -> Table:

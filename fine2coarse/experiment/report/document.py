@@ -7,14 +7,18 @@ import pathlib
 from collections.abc import Callable, Sequence
 
 from fine2coarse.experiment import statistics
-from fine2coarse.experiment.outcomes import Outcome, load_outcomes
+from fine2coarse.experiment.hardness import MARGIN, MISSED, SPLITS, ArmHardness, Hardness, hardness
+from fine2coarse.experiment.outcomes import Outcome, OutcomeError, load_outcomes
 from fine2coarse.experiment.report import (
     cost,
     counts_only,
+    easy_hard,
+    gallery,
     learning,
     made_how,
     main_result,
     pictures,
+    superclasses,
 )
 from fine2coarse.experiment.report.studies import Merged
 from fine2coarse.experiment.report.thumbnails import ReadImages
@@ -37,6 +41,8 @@ class Material:
       outcomes: every run's answers; empty where some run did not keep them.
       comparisons: of the arms with the baseline, over all images.
       answer: in one sentence.
+      found: gains on easy and hard images; None where these cannot be told apart.
+      why_not: the reason.
       out: folder of the report.
       read_images: reads thumbnails that no study has yet; None where that cannot be.
     """
@@ -45,6 +51,8 @@ class Material:
     outcomes: Sequence[Outcome]
     comparisons: Sequence[statistics.Comparison]
     answer: str
+    found: Hardness | None
+    why_not: str
     out: pathlib.Path
     read_images: ReadImages | None
 
@@ -54,11 +62,16 @@ def gather(merged: Merged, out: pathlib.Path, read_images: ReadImages | None) ->
     if not all(run.has_predictions for run in merged.runs):
         comparisons = counts_only.compare([run.row for run in merged.runs])
         merged = dataclasses.replace(merged, notes=[*merged.notes, counts_only.NOTE])
-        return Material(merged, [], comparisons, counts_only.headline(comparisons), out, None)
+        answer = counts_only.headline(comparisons)
+        return Material(merged, [], comparisons, answer, None, "", out, None)
     outcomes = _outcomes(merged)
     comparisons = statistics.compare(outcomes)
     answer = statistics.headline(comparisons)
-    return Material(merged, outcomes, comparisons, answer, out, read_images)
+    try:
+        found, why_not = hardness(outcomes), ""
+    except OutcomeError as error:
+        found, why_not = None, f"Not shown: {error}."
+    return Material(merged, outcomes, comparisons, answer, found, why_not, out, read_images)
 
 
 def _outcomes(merged: Merged) -> list[Outcome]:
@@ -145,6 +158,64 @@ def _result(material: Material) -> list[str]:
     return parts
 
 
+def _easy_hard(material: Material) -> list[str]:
+    flagged = easy_hard.flagged_table([run.row for run in material.merged.runs])
+    last = []
+    if flagged is not None:
+        flagged.write(material.out / TABLES)
+        last = [flagged.html("Errors on flagged images")]
+    if material.found is None:
+        return [page.paragraph(material.why_not, "note") if material.why_not else "", *last]
+    by_margin = [arm for arm in material.found.arms if arm.split_by == MARGIN]
+    by_misses = [arm for arm in material.found.arms if arm.split_by == MISSED]
+    parts = [page.paragraph(easy_hard.METHOD)]
+    if by_margin:
+        gains, controls = _hardness_tables(material, by_margin)
+        parts += [_gains_figure(material, by_margin), gains, page.heading("Controls", 3)]
+        parts += [page.bullets(easy_hard.CONTROLS), controls]
+    if by_misses:
+        shown = "".join(_hardness_tables(material, by_misses))
+        parts.append(page.folded(f"The same, {SPLITS[MISSED]} being hard", shown))
+    sentences = [arm.sentence for arm in material.found.arms]
+    return [*parts, page.folded("In words", page.bullets(sentences)), *last]
+
+
+def _hardness_tables(material: Material, arms: Sequence[ArmHardness]) -> list[str]:
+    tables = [easy_hard.gains_table(arms), easy_hard.controls_table(arms)]
+    for table in tables:
+        table.write(material.out / TABLES)
+    return [tables[0].html("Gains"), tables[1].html("Controls")]
+
+
+def _gains_figure(material: Material, arms: Sequence[ArmHardness]) -> str:
+    return _figure(
+        material,
+        "gains",
+        lambda path, width: easy_hard.draw_gains(path, arms, width),
+        alt="Errors that each arm avoids on easy and on hard images, in percentage points. The "
+        "table below holds the numbers.",
+        caption="Errors avoided against the baseline, with 95 % intervals; hard: the half of the "
+        "images with the smaller mean margin.",
+    )
+
+
+def _superclasses(material: Material) -> list[str]:
+    arm = main_result.best_arm(material.comparisons)
+    if material.found is None or arm is None:
+        return []
+    superclasses.table(material.found.superclasses, "").write(material.out / TABLES)
+    return superclasses.section(arm, material.found.superclasses)
+
+
+def _gallery(material: Material) -> list[str]:
+    arm = main_result.best_arm(material.comparisons)
+    if material.found is None or arm not in {found.arm for found in material.found.arms}:
+        return []
+    places = [*(study.workdir for study in material.merged.studies), material.out]
+    reason = gallery.store_thumbnails(material.outcomes, places, material.read_images)
+    return gallery.section(arm, material.outcomes, places, reason)
+
+
 def _cost(material: Material) -> list[str]:
     order = [c.arm for c in material.comparisons]
     costs = cost.read_costs(sorted(material.merged.runs, key=lambda run: order.index(run.arm)))
@@ -204,6 +275,9 @@ def _made_how(material: Material) -> list[str]:
 
 _SECTIONS: dict[str, Callable[[Material], list[str]]] = {
     "Result": _result,
+    "Easy and hard images": _easy_hard,
+    "Within each class": _superclasses,
+    "Gallery of hard images": _gallery,
     "Cost": _cost,
     "Learning curves": _learning,
     "How this was made": _made_how,

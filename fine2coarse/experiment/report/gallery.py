@@ -2,55 +2,78 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fine2coarse.experiment.hardness import hard_wins
+from fine2coarse.experiment.outcomes import Outcome, OutcomeError
 from fine2coarse.experiment.report import thumbnails
+from fine2coarse.experiment.report.thumbnails import ReadImages
 from fine2coarse.experiment.run_folder import BASELINE
 from fine2coarse.reporting import page
 
-if TYPE_CHECKING:
-    from fine2coarse.experiment.outcomes import Outcome
+MAX_IMAGES = 12
 
-MAX_IMAGES = 15
+
+def store_thumbnails(
+    outcomes: Sequence[Outcome], places: Sequence[pathlib.Path], read_images: ReadImages | None
+) -> str:
+    """Stores what a gallery of any arm may show, so that a later merge can choose another arm.
+
+    Args:
+      outcomes: of all arms.
+      places: folders where thumbnails may lie; new ones go into the last.
+      read_images: gives those that are missing; None where they cannot be read.
+
+    Returns:
+      Why images could not be read; empty where they could.
+    """
+    if read_images is None:
+        return "neither their thumbnails nor the prepared data are here"
+    wanted: dict[str, None] = {}
+    for arm in dict.fromkeys(outcome.arm for outcome in outcomes):
+        with contextlib.suppress(OutcomeError):  # an arm of too few seeds has no gallery
+            wanted |= dict.fromkeys(hard_wins(outcomes, arm)[:MAX_IMAGES])
+    try:
+        thumbnails.store(places[-1], places, list(wanted), read_images)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        return f"the prepared data could not be read ({error})"
+    return ""
 
 
 def section(
-    arm: str,
-    image_ids: Sequence[str],
-    outcomes: Sequence[Outcome],
-    class_names: Sequence[str],
-    workdirs: Sequence[pathlib.Path],
+    arm: str, outcomes: Sequence[Outcome], places: Sequence[pathlib.Path], reason: str
 ) -> list[str]:
     """HTML of the gallery.
 
     Args:
       arm: the best one.
-      image_ids: of the hard images that it gets right and the baseline wrong, best examples first.
       outcomes: of all arms.
-      class_names: of the target.
-      workdirs: folders where thumbnails may lie.
+      places: folders where thumbnails may lie.
+      reason: why some could not be read, if they could not.
     """
+    image_ids = hard_wins(outcomes, arm)
+    class_names = outcomes[0].class_names()
     if not image_ids:
         text = f"There is no hard image that {arm} gets right and the baseline wrong in most seeds."
         return [page.paragraph(text)]
-    found = [(image_id, thumbnails.find(workdirs, image_id)) for image_id in image_ids]
+    found = [(image_id, thumbnails.find(places, image_id)) for image_id in image_ids]
     shown = [(image_id, path) for image_id, path in found if path is not None][:MAX_IMAGES]
     if not shown:
         text = (
-            f"{len(image_ids):,} images; they are left out here, because neither their thumbnails "
-            "nor the prepared data could be read. Give launch/report.py the --data_dir of the "
-            "prepared data to have them."
+            f"{len(image_ids):,} hard images are missed by the baseline and not by {arm} in most "
+            f"seeds. They are left out here: {reason or 'they are not in the prepared data'}. Give "
+            "launch/report.py the --data_dir of the prepared data to have them."
         )
         return [page.paragraph(text)]
     text = (
         f"{len(image_ids):,} hard images are missed by the baseline and not by {arm} in most "
         f"seeds; here are {len(shown)} of them. They are picked for that: they show what is "
-        "gained, not how much."
+        "gained, not how much. Bold: the true class."
     )
     answers = {name: _answers(outcomes, name) for name in (BASELINE, arm)}
     row_of = {str(image_id): row for row, image_id in enumerate(outcomes[0].image_ids)}
@@ -58,7 +81,7 @@ def section(
     for image_id, path in shown:
         row = row_of[image_id]
         truth = class_names[outcomes[0].targets[row]]
-        lines = [(truth, "")]
+        lines = [(truth, "truth")]
         for name in (BASELINE, arm):
             lines.append(_told(name, answers[name][:, row], class_names, truth))
         pictures.append((page.image(path, alt=_alt(truth, lines)), lines))

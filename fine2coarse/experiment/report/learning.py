@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fine2coarse.experiment.report.pictures import WIDE, add_legend
+from fine2coarse.experiment.report.pictures import WIDE, add_legend, legend_inches
 from fine2coarse.experiment.report.studies import FinishedRun
 from fine2coarse.experiment.run_folder import RunFolder
 from fine2coarse.reporting.figures import COLOURS, saved_figure
@@ -76,7 +76,7 @@ def draw_learning(path: pathlib.Path, curves: Sequence[Curve], width_inches: flo
     if any(np.isfinite(curve.accuracy).any() for curve in curves):
         panels.append("accuracy")
     arms = list(dict.fromkeys(curve.arm for curve in curves))
-    height_inches = 3.5 * len(panels)
+    height_inches = 3.1 * len(panels) + legend_inches(len(arms), width_inches, columns=3)
     with saved_figure(path, width_inches, height_inches, nrows=len(panels), squeeze=False) as axes:
         for name, axis in zip(panels, axes[:, 0]):
             for curve in curves:

@@ -15,11 +15,6 @@ from fine2coarse.reporting.tables import Table
 if TYPE_CHECKING:
     from fine2coarse.experiment.statistics import Comparison
 
-_VERDICTS = {
-    "lower": "lower error",
-    "higher": "higher error",
-}
-
 
 def best_arm(comparisons: Sequence[Comparison]) -> str | None:
     """The arm of least error, apart from the baseline; None where there is no other."""
@@ -52,7 +47,8 @@ def table(comparisons: Sequence[Comparison]) -> Table:
         caption="Error: mean over seeds. SD: standard deviation over seeds. Difference: arm minus "
         "baseline, in percentage points, over the seeds that both have. Change: the same, "
         "relative to the baseline's error. In brackets: 95 % intervals, over other seeds and other "
-        "test images. p: of the difference, corrected for the number of arms.",
+        "test images. p: of the difference, corrected for the number of arms (Holm); the verdict "
+        "on the error goes by it.",
         columns=[
             "arm",
             "classes",
@@ -81,7 +77,7 @@ def _cells(c: Comparison) -> list[str]:
         "" if c.difference is None else numbers.interval(c.difference, signed=True),
         "" if c.relative_change is None else numbers.interval(c.relative_change, signed=True),
         numbers.p_value(c.adjusted_p_value),
-        "" if c.arm == BASELINE else _VERDICTS.get(c.verdict, c.verdict),
+        c.verdict,
     ]
 
 
@@ -99,7 +95,7 @@ def _record(c: Comparison) -> dict[str, object]:
         "error_deviation": _known(c.deviation),
         "p_value": _known(c.p_value),
         "adjusted_p_value": _known(c.adjusted_p_value),
-        "verdict": "" if c.arm == BASELINE else c.verdict,
+        "verdict": c.verdict,
     }
 
 

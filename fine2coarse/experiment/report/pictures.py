@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 from fine2coarse.experiment.report import numbers
 from fine2coarse.experiment.run_folder import BASELINE
 from fine2coarse.reporting.figures import saved_figure
-from fine2coarse.reporting.points import Point, draw_points, name_points, styles
+from fine2coarse.reporting.points import BLACK, CROSS, Point, draw_points, name_points, styles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 LEVELS = "taxonomy level"
 WIDE, NARROW = 5.4, 3.9  # inches; the narrow one is for telephones, where letters stay as large
-_BASELINE_COLOUR = "#000000"
-_MAX_TICKS = 9
+_LEGEND_POINTS = 9
+_ZOOM_SHARE = 0.4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +36,7 @@ def kind_of(arm: str, spec: Mapping[str, Any]) -> str:
     """The series an arm is drawn in: levels share one, and so do clusters and random ids."""
     options = spec.get("options") or {}
     changed = [k for k, v in spec.items() if k not in ("source", "options") and v is not None]
-    suffix = ", trained otherwise" if changed else ""
+    suffix = ", other steps" if changed else ""
     aligned = options.get("aligned", True)
     if spec["source"] == "level":
         return LEVELS + suffix
@@ -53,17 +54,17 @@ def draw_granularity(
     width_inches: float = WIDE,
 ) -> None:
     """Error (percent) against number of pretraining classes, with intervals."""
-    with saved_figure(path, width_inches, 4.0) as axis:
-        style = _styles(points)
+    style = _styles(points)
+    height_inches = 3.4 + legend_inches(len(style), width_inches)
+    with saved_figure(path, width_inches, height_inches) as axis:
         if baseline is not None:
             _draw_band(axis, baseline)
         draw_points(axis, points, style, joined=[LEVELS])
         axis.set_xscale("log")
-        _ticks_at(axis, [p.x for p in points])
+        _ticks_at(axis, [p.x for p in points], most=5 if width_inches < WIDE else 7)
         axis.set_xlabel("classes in pretraining (log axis)")
-        axis.set_ylabel("top-1 error on the target (%)")
-        axis.set_ylim(bottom=0)
         axis.margins(x=0.14)
+        _scale_error(axis, [p.low for p in points] + ([baseline.low] if baseline else []))
         add_legend(axis, width_inches)
         name_points(axis, points, _lines(axis, points, baseline))
 
@@ -82,34 +83,45 @@ def _styles(points: Sequence[Point]) -> Mapping[str, Mapping[str, str]]:
     """The same colours in every picture: levels first, the baseline in black."""
     kinds = {point.kind for point in points} - {BASELINE}
     found = dict(styles(sorted(kinds, key=lambda kind: (kind != LEVELS, kind))))
-    return found | {BASELINE: {"color": _BASELINE_COLOUR, "marker": "X"}}
+    return found | {BASELINE: {"color": BLACK, "marker": CROSS}}
 
 
 def add_legend(axis: Axes, width_inches: float, columns: int = 2) -> None:
     """The kinds of an axis above its figure; one column fewer where it is narrow."""
     handles, labels = axis.get_legend_handles_labels()
-    fewer = width_inches < WIDE
-    axis.figure.legend(handles, labels, loc="outside upper left", ncols=columns - fewer, fontsize=9)
+    axis.figure.legend(
+        handles,
+        labels,
+        loc="outside upper left",
+        ncols=columns - (width_inches < WIDE),
+        fontsize=_LEGEND_POINTS,
+    )
+
+
+def legend_inches(entries: int, width_inches: float, columns: int = 2) -> float:
+    """Height that `add_legend` takes."""
+    rows = -(-entries // (columns - (width_inches < WIDE)))
+    return rows * 1.5 * _LEGEND_POINTS / 72 + 0.15
 
 
 def _draw_band(axis: Axes, band: Band) -> None:
     axis.axhline(
         band.middle,
-        color=_BASELINE_COLOUR,
+        color=BLACK,
         linestyle="--",
         linewidth=1.2,
         label=f"{band.name}, no other labels",
     )
-    axis.axhspan(band.low, band.high, color=_BASELINE_COLOUR, alpha=0.08, linewidth=0)
+    axis.axhspan(band.low, band.high, color=BLACK, alpha=0.08, linewidth=0)
 
 
-def _ticks_at(axis: Axes, values: Sequence[float]) -> None:
+def _ticks_at(axis: Axes, values: Sequence[float], most: int) -> None:
     """Ticks where there are points, as long as they do not run into each other."""
     kept: list[float] = []
     distinct = sorted(set(values))
     span = max(distinct) / min(distinct) if distinct else 1.0
     for value in distinct:
-        if not kept or value / kept[-1] >= max(span ** (1 / _MAX_TICKS), 1.05):
+        if not kept or value / kept[-1] >= max(span ** (1 / most), 1.05):
             kept.append(value)
     axis.set_xticks(kept, [f"{value:,.0f}" for value in kept])
     axis.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
@@ -126,18 +138,28 @@ class Panel:
 def draw_cost(path: pathlib.Path, panels: Sequence[Panel], width_inches: float = WIDE) -> None:
     """Error (percent) against cost, a panel for each kind of cost."""
     style = _styles([point for panel in panels for point in panel.points])
-    height_inches = 3.5 * len(panels)
+    height_inches = 3.2 * len(panels) + legend_inches(len(style), width_inches)
     with saved_figure(path, width_inches, height_inches, nrows=len(panels), squeeze=False) as axes:
         for panel, axis in zip(panels, axes[:, 0]):
             draw_points(axis, panel.points, style)
             _scale_cost(axis, [p.x for p in panel.points])
             axis.set_xlabel(panel.label)
             axis.xaxis.set_major_formatter(lambda value, _: numbers.count(value).strip())
-            axis.set_ylabel("top-1 error on the target (%)")
-            axis.set_ylim(bottom=0)
+            _scale_error(axis, [p.low for p in panel.points])
         add_legend(axes[0, 0], width_inches)
         for panel, axis in zip(panels, axes[:, 0]):
             name_points(axis, panel.points)
+
+
+def _scale_error(axis: Axes, lows: Sequence[float]) -> None:
+    """From zero, unless all errors lie in the upper part of such an axis: then it says so."""
+    axis.margins(y=0.12)
+    known = [low for low in lows if not math.isnan(low)]
+    if known and min(known) > _ZOOM_SHARE * axis.dataLim.ymax:
+        axis.set_ylabel("top-1 error, % (not from 0)")
+    else:
+        axis.set_ylabel("top-1 error on the target (%)")
+        axis.set_ylim(bottom=0)
 
 
 def _scale_cost(axis: Axes, values: Sequence[float]) -> None:

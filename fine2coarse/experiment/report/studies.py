@@ -15,7 +15,11 @@ from fine2coarse.experiment.run_folder import BASELINE, PREDICTIONS, RECIPE, RES
 RUNS = "runs"
 _FINAL_PHASES = ("baseline", "transfer")
 # Settings that say where and how fast, not what is computed.
-_NOT_COMPARED = {"dataset.options", "dataset.storage", "target.options.source"}
+_NOT_COMPARED = {
+    f"{dataset}.{setting}"
+    for dataset in ("dataset", "transfer_dataset", "evaluation")
+    for setting in ("options", "storage")
+}
 
 
 class MergeError(ValueError):
