@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import keras
 import tensorflow as tf
@@ -130,7 +130,7 @@ def export_run(run: pathlib.Path, out: pathlib.Path, options: ExportOptions) -> 
         },
     )
     export = ExportFolder(out)
-    _write_papers(export, facts, options, space, len(model.backbone.weights))
+    _write_papers(export, facts, options, space, [w.path for w in model.backbone.weights])
     export.write_saved_model(
         reusable_model(
             model.backbone,
@@ -177,14 +177,14 @@ def _write_papers(
     facts: CardFacts,
     options: ExportOptions,
     space: LabelSpace,
-    num_backbone_weights: int,
+    backbone_weights: Sequence[str],
 ) -> None:
     card = model_card(facts)
     told = {
         "with_head": facts.with_head,
         "averaged_weights": facts.averaged,
         "any_image_size": facts.any_image_size,
-        "num_backbone_weights": num_backbone_weights,
+        "backbone_weights": list(backbone_weights),
         "versions": dict(facts.versions),
     }
     export.write_text(CARD, card)

@@ -6,7 +6,6 @@ import dataclasses
 import pathlib
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -66,22 +65,12 @@ def start_recipe(start_from: pathlib.Path | None) -> Any:
     return {"recipe": RunFolder(start_from).recipe()}
 
 
-def exported_backbone_weights(start_from: pathlib.Path, backbone: keras.Model) -> list[np.ndarray]:
-    """An exported run's weights for a backbone of the same make.
-
-    Raises:
-      RunError: where they do not fit.
-    """
-    theirs = _exported_weights(start_from)
-    ours = _described(backbone.weights)
-    if [value.shape for _, value in ours] != [value.shape for _, value in theirs]:
-        wanted = {(name, value.shape) for name, value in ours}
-        there = {(name, value.shape) for name, value in theirs}
-        raise RunError(
-            f"{start_from}: its backbone does not fit {backbone.name}; only wanted: "
-            f"{sorted(wanted - there)[:5]}; only there: {sorted(there - wanted)[:5]}"
-        )
-    return [value for _, value in theirs]
+def exported_weights(folder: pathlib.Path) -> list[tuple[str, np.ndarray]]:
+    """Path and value of each weight of an export's backbone, in the backbone's order."""
+    paths = read_json(folder / RECIPE)["export"]["backbone_weights"]
+    # The backbone's weights stand before the head's.
+    variables = list(tf.saved_model.load(str(folder)).variables)[: len(paths)]
+    return [(path, variable.numpy()) for path, variable in zip(paths, variables, strict=True)]
 
 
 def is_export(folder: pathlib.Path) -> bool:
@@ -90,18 +79,3 @@ def is_export(folder: pathlib.Path) -> bool:
         return False
     recipe = read_json(folder / RECIPE)
     return "export" in recipe and isinstance(backbone_spec(recipe), BackboneSpec)
-
-
-def _exported_weights(folder: pathlib.Path) -> list[tuple[str, np.ndarray]]:
-    """Of the backbone: they stand before the head's."""
-    num_weights = read_json(folder / RECIPE)["export"]["num_backbone_weights"]
-    return _described(list(tf.saved_model.load(str(folder)).variables)[:num_weights])
-
-
-def _described(weights: list[Any]) -> list[tuple[str, np.ndarray]]:
-    return [(_plain(w), keras.ops.convert_to_numpy(w)) for w in weights]
-
-
-def _plain(weight: Any) -> str:
-    path = getattr(weight, "path", None) or weight.name.split(":")[0]
-    return path.split("/", 1)[-1]

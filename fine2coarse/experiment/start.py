@@ -1,4 +1,4 @@
-"""What a run starts from: fresh weights, a finished run or a KerasHub preset."""
+"""What a run starts from: fresh weights, a finished run, a KerasHub preset or a handle."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ from typing import Any
 import keras
 
 from fine2coarse.experiment.classifiers import load_classifier
-from fine2coarse.experiment.pretrained import (
-    exported_backbone_weights,
-    is_export,
-    start_recipe,
-)
+from fine2coarse.experiment.pretrained import exported_weights, is_export, start_recipe
 from fine2coarse.experiment.run_folder import RunError
-from fine2coarse.models.weights import WeightsError, copy_weights
+from fine2coarse.hub.resolve import HubError, resolve
+from fine2coarse.models.weights import WeightsError, copy_weights, put_weights
 
-START_KINDS = ("scratch", "run", "preset")
+START_KINDS = ("scratch", "run", "preset", "hub")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,8 +22,9 @@ class StartSpec:
     """Where a backbone's first weights come from.
 
     Attributes:
-      kind: 'scratch', 'run' (a finished run's folder, or its export) or 'preset' (KerasHub's name
-        of one, e.g. `resnet_18_imagenet`, or a folder that its `save_to_preset` wrote).
+      kind: 'scratch', 'run' (a finished run's folder, or its export), 'preset' (KerasHub's name
+        of one, e.g. `resnet_18_imagenet`, or a folder that its `save_to_preset` wrote) or 'hub'
+        (a TF Hub or Kaggle handle, or a folder, of what launch/export.py wrote).
       source: folder, name or handle; empty for 'scratch'.
     """
 
@@ -46,6 +44,8 @@ class StartSpec:
             return "scratch"
         if self.kind == "run":
             return start_recipe(pathlib.Path(self.source))
+        if self.kind == "hub":
+            return start_recipe(_exported_by_us(self.source))
         return {self.kind: self.source}
 
 
@@ -60,6 +60,8 @@ def start_weights(backbone: keras.Model, start: StartSpec) -> None:
     try:
         if start.kind == "run":
             _start_from_run(backbone, pathlib.Path(start.source))
+        elif start.kind == "hub":
+            _start_from_run(backbone, _exported_by_us(start.source))
         else:
             source = _preset(start.source)
             copy_weights(_inner(backbone), source, start.source)
@@ -69,9 +71,29 @@ def start_weights(backbone: keras.Model, start: StartSpec) -> None:
 
 def _start_from_run(backbone: keras.Model, path: pathlib.Path) -> None:
     if is_export(path):
-        backbone.set_weights(exported_backbone_weights(path, backbone))
+        put_weights(backbone, exported_weights(path), str(path))
     else:
         copy_weights(backbone, load_classifier(path).backbone, str(path))
+
+
+def _exported_by_us(handle: str) -> pathlib.Path:
+    """The folder of a handle whose weights have our backbone's names.
+
+    Raises:
+      RunError: where there is none.
+    """
+    try:
+        folder = resolve(handle)
+    except HubError as error:
+        raise RunError(f"start.source={handle!r}: {error}") from error
+    if not is_export(folder):
+        raise RunError(
+            f"start.source={handle!r}: expected an export of launch/export.py, whose weights are "
+            "named as in our backbones; a SavedModel of others cannot give its weights to "
+            "another backbone, but can be one itself: launch/transfer.py --pretrained="
+            f"{handle}"
+        )
+    return folder
 
 
 def _preset(name: str) -> keras.Model:

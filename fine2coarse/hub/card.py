@@ -13,7 +13,8 @@ from typing import Any
 CARD, RECIPE, LABELS = "README.md", "recipe.json", "labels.csv"
 KAGGLE_MODEL, KAGGLE_INSTANCE = "model-metadata.json", "model-instance-metadata.json"
 _WHO = {"num": "all"}
-_NO_OWNER, _NO_LICENSE = "INSERT_OWNER_SLUG_HERE", "INSERT_LICENSE_HERE"
+# The uploader refuses both: the first as its own mark of what is still to be told.
+_NO_OWNER, _NO_LICENSE = "INSERT_OWNER_SLUG_HERE", ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Terms:
 
     Attributes:
       text: one sentence or more for the card.
-      kaggle_license: one of Kaggle's licence names; empty leaves a mark that its uploader refuses.
+      kaggle_license: one of Kaggle's licence names; its uploader refuses an empty one.
     """
 
     text: str
@@ -153,8 +154,8 @@ def kaggle_metadata(
 ) -> dict[str, dict[str, Any]]:
     """The two files that Kaggle's uploader reads, as file name → content.
 
-    Fields as in github.com/Kaggle/kaggle-api, docs/models_metadata.md. Without an owner or a
-    licence they hold marks that the uploader refuses, so that nobody publishes by mistake.
+    Fields as in github.com/Kaggle/kaggle-api, docs/models_metadata.md, and as kaggle 2.2.5 checks
+    them. Without an owner or a licence it refuses them, so that nobody publishes by mistake.
     """
     owner = owner or _NO_OWNER
     kind = "classification" if facts.with_head else "feature-vector"

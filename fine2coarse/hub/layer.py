@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from keras.src.saving import serialization_lib
 
 from fine2coarse.hub.resolve import HubError, fingerprint, resolve
 
@@ -29,7 +30,9 @@ class HubLayer(keras.layers.Layer):
     but not the SavedModel's graph: that is found again by the rule of
     `fine2coarse.hub.resolve` (the handle as it stands, then its last part in the folders of the
     environment variable FINE2COARSE_HUB_PATH), and refused where the fingerprint is another.
-    Checkpoints hold the weights alone.
+    A SavedModel is a program: in Keras's safe mode, the default of `load_model`, nothing is
+    fetched, so that only one that lies on this machine already is run. Checkpoints hold the
+    weights alone.
 
     The SavedModel's numbers are of the types it was saved with: mixed precision does not reach
     into it, and floating inputs are given to it as float32. XLA does not compile it
@@ -120,9 +123,11 @@ class HubLayer(keras.layers.Layer):
         """The layer that `get_config` told of.
 
         Raises:
-          HubError: where its SavedModel is gone or another; Keras's own `from_config` would bury
-            that in a TypeError.
+          HubError: where its SavedModel is gone or another, or would be fetched in safe mode;
+            Keras's own `from_config` would bury that in a TypeError.
         """
+        if serialization_lib.in_safe_mode():
+            resolve(config["handle"], config.get("sha256", ""), fetch=False)
         dtype = config.get("dtype")
         if isinstance(dtype, dict):
             config = config | {"dtype": keras.dtype_policies.deserialize(dtype)}

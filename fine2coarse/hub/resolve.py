@@ -25,23 +25,26 @@ class HubError(ValueError):
     """A SavedModel that cannot be found, loaded, used as asked, or written."""
 
 
-def resolve(handle: str, sha256: str = "") -> pathlib.Path:
+def resolve(handle: str, sha256: str = "", *, fetch: bool = True) -> pathlib.Path:
     """Finds the folder of a SavedModel, fetching it where the handle names one that is elsewhere.
 
     A local handle is looked for as it stands, then by its last part in each folder of the
-    environment variable FINE2COARSE_HUB_PATH (separated like PATH). A Kaggle handle goes to
-    kagglehub, any other to TF Hub's resolvers; both keep what they fetched.
+    environment variable FINE2COARSE_HUB_PATH (separated like PATH); so is a handle of what is
+    elsewhere, where its fingerprint is known. Otherwise a Kaggle handle goes to kagglehub, any
+    other to TF Hub's resolvers; both keep what they fetched.
 
     Args:
       handle: a folder, a TF Hub handle or a Kaggle handle.
       sha256: `fingerprint` that the SavedModel must have; empty takes any.
+      fetch: whether to look elsewhere than on this machine.
 
     Raises:
       HubError: where there is none, or its fingerprint is another.
     """
     found = None
     rejected = []
-    for candidate in _candidates(handle):
+    elsewhere = "://" in handle or kaggle_handle(handle) is not None
+    for candidate in _candidates(handle, search=bool(sha256) or not elsewhere, fetch=fetch):
         if not (candidate / SAVED_MODEL).is_file():
             continue
         if not sha256 or fingerprint(candidate) == sha256:
@@ -53,6 +56,12 @@ def resolve(handle: str, sha256: str = "") -> pathlib.Path:
             f"{rejected[0]} holds another SavedModel than the one wanted: its fingerprint is "
             f"{fingerprint(rejected[0])[:12]}, expected {sha256[:12]}; put the folder of the right "
             f"one into {SEARCH_PATH}"
+        )
+    if found is None and elsewhere and not fetch:
+        raise HubError(
+            f"SavedModel {handle!r} would have to be fetched, which Keras's safe mode forbids: a "
+            "SavedModel is a program. If you trust the file that names it, load that with "
+            f"safe_mode=False; or put the SavedModel's folder into one that {SEARCH_PATH} names"
         )
     if found is None:
         raise HubError(
@@ -75,15 +84,16 @@ def kaggle_handle(handle: str) -> str | None:
     return short.group(1) if short else None
 
 
-def _candidates(handle: str) -> Iterator[pathlib.Path]:
+def _candidates(handle: str, *, search: bool, fetch: bool) -> Iterator[pathlib.Path]:
     """Folders that may hold it, the one that a fetch brings last: only then is it fetched."""
     kaggle = kaggle_handle(handle)
     if "://" not in handle:
-        local = pathlib.Path(handle).expanduser()
-        yield local
-        for folder in os.environ.get(SEARCH_PATH, "").split(os.pathsep):
-            if folder:
-                yield pathlib.Path(folder) / local.name
+        yield pathlib.Path(handle).expanduser()
+    for folder in os.environ.get(SEARCH_PATH, "").split(os.pathsep):
+        if search and folder:
+            yield pathlib.Path(folder) / pathlib.PurePath(handle).name
+    if not fetch:
+        return
     if kaggle:
         yield _fetch_from_kaggle(handle, kaggle)
     elif "://" in handle:

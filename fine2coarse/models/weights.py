@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 
@@ -13,23 +15,29 @@ class WeightsError(ValueError):
 
 
 def copy_weights(model: keras.Model, source: keras.Model, what: str) -> None:
-    """Sets all weights of a model to those of another of the same make.
+    """Sets all weights of a model to those of another of the same make: see `put_weights`."""
+    named = [(w.path, keras.ops.convert_to_numpy(w)) for w in source.weights]
+    put_weights(model, named, what)
+
+
+def put_weights(model: keras.Model, source: Sequence[tuple[str, np.ndarray]], what: str) -> None:
+    """Sets all weights of a model to given values.
 
     A ViT's position embeddings are resized where the images differ in size.
 
     Args:
       model: whose weights are set.
-      source: whose weights are read.
+      source: path (as Keras tells it) and value of each weight, in the model's order.
       what: what errors call the source.
 
     Raises:
       WeightsError: where a name or shape does not fit; nothing is set then.
     """
-    ours, theirs = _described(model), _described(source)
+    ours = [(_role(w.path), tuple(w.shape)) for w in model.weights]
+    theirs = [(_role(path), value.shape) for path, value in source]
     values = []
     if len(ours) == len(theirs):
-        for (name, shape), (other, _), weight in zip(ours, theirs, source.weights, strict=True):
-            value = keras.ops.convert_to_numpy(weight)
+        for (name, shape), (other, _), (_, value) in zip(ours, theirs, source, strict=True):
             if name == other and _POSITION_LAYER in name and value.shape != shape:
                 value = resize_positions(value, shape[0])
             if name != other or value.shape != shape:
@@ -65,14 +73,9 @@ def resize_positions(embeddings: np.ndarray, num_positions: int) -> np.ndarray:
     return np.concatenate([embeddings[:1], resized]).astype(embeddings.dtype)
 
 
-def _described(model: keras.Model) -> list[tuple[str, tuple[int, ...]]]:
-    """The last two parts of each weight's path, and its shape; counters of names are left out."""
-    return [(_plain("/".join(w.path.split("/")[-2:])), tuple(w.shape)) for w in model.weights]
-
-
-def _plain(path: str) -> str:
-    """`conv2d_7/kernel` and `conv2d/kernel` name the same role."""
-    layer, _, weight = path.rpartition("/")
+def _role(path: str) -> str:
+    """The last two parts of a path without counters: `x/conv2d_7/kernel` is `conv2d/kernel`."""
+    layer, _, weight = "/".join(path.split("/")[-2:]).rpartition("/")
     return f"{layer.rstrip('0123456789').rstrip('_')}/{weight}"
 
 

@@ -14,10 +14,13 @@ from fine2coarse.experiment.export import ExportOptions, export_run
 from fine2coarse.experiment.phases import Run, execute, load_classifier
 from fine2coarse.experiment.pretrained import find_pretrained
 from fine2coarse.experiment.run_folder import LABEL_SPACE, RunError, RunFolder
+from fine2coarse.experiment.start import StartSpec, start_weights
 from fine2coarse.hub.resolve import HubError
 from fine2coarse.labels import LabelSpace
-from fine2coarse.models import BackboneSpec
+from fine2coarse.models import BackboneSpec, backbones, build_backbone
+from fine2coarse.models.weights import resize_positions
 from fine2coarse.training.spec import OptimizerSpec, PhaseSpec
+from tests.hub.conftest import write_run
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +86,7 @@ def test_transfer_from_the_export_is_transfer_from_the_run(finished, tmp_path, s
 
 
 def test_an_export_of_another_backbone_is_refused(finished, tmp_path, strategy):
-    with pytest.raises(RunError, match="does not fit resnet_small"):
+    with pytest.raises(RunError, match=r"do not fit resnet_small .*only wanted: .*only there: "):
         transfer(
             str(finished / "features"), tmp_path / "t", strategy,
             backbone=BackboneSpec("resnet_small", 8),
@@ -126,6 +129,40 @@ def test_what_was_finetuned_on_it_is_loaded_transferred_and_exported(foreign, tm
         loss = tf.reduce_sum(exported(batch, training=True))
     gradients = tape.gradient(loss, list(exported.trainable_variables))
     assert len(gradients) == 29 and all(g is not None for g in gradients)
+
+
+@pytest.mark.parametrize("handle", ["{root}/logits", "https://tfhub.dev/fine2coarse/tiny/1"])
+def test_pretraining_starts_from_a_handle(finished, monkeypatch, handle):
+    monkeypatch.setattr(
+        "fine2coarse.hub.resolve._fetch_from_tf_hub", lambda _: finished / "features"
+    )
+    start = StartSpec("hub", handle.format(root=finished))
+    backbone = build_backbone(BackboneSpec("resnet_tiny", 8), seed=7)
+    start_weights(backbone, start)
+    expected = load_classifier(finished / "run").backbone.get_weights()
+    assert all(np.array_equal(a, b) for a, b in zip(backbone.get_weights(), expected, strict=True))
+    assert start.recipe()["export"]["dataset_fingerprint"] == "x"
+
+
+def test_pretraining_starts_from_no_other_savedmodel(foreign, tmp_path):
+    with pytest.raises(RunError, match=r"SavedModel of others .*transfer\.py --pretrained="):
+        StartSpec("hub", str(foreign)).recipe()
+    with pytest.raises(RunError, match=r"start\.source=.*no SavedModel at"):
+        StartSpec("hub", str(tmp_path / "nothing")).recipe()
+
+
+def test_an_exported_vit_starts_one_for_larger_images(tmp_path, monkeypatch):
+    monkeypatch.setitem(backbones._BUILDERS, "vit_ti16", backbones._vit(16, 1, 2, 8))
+    model = write_run(tmp_path / "run", BackboneSpec("vit_ti16", 32))
+    export_run(tmp_path / "run", tmp_path / "out", ExportOptions())
+    larger = build_backbone(BackboneSpec("vit_ti16", 64), seed=7)
+    start_weights(larger, StartSpec("run", str(tmp_path / "out")))
+    for ours, theirs in zip(larger.weights, model.backbone.weights, strict=True):
+        value = theirs.numpy()
+        if "position_embedding" in ours.path:
+            assert ours.shape[0] == 17 and value.shape[0] == 5
+            value = resize_positions(value, 17)
+        np.testing.assert_array_equal(ours, value)
 
 
 def test_a_savedmodel_without_feature_vectors_is_refused(tmp_path):

@@ -117,5 +117,5 @@ def classifier(make_sample) -> Sample:
 
 @pytest.fixture(scope="session")
 def vit(make_sample) -> Sample:
-    """A feature vector of a ViT: large, for slow tests alone."""
-    return make_sample("vit_s16", 16)
+    """A feature vector of a ViT: for slow tests alone."""
+    return make_sample("vit_ti16", 16)

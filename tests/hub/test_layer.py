@@ -113,7 +113,7 @@ def test_resnet_finetunes_by_hub_load(resnet):
     check_finetuning_by_hand(resnet.folder, num_statistics=18)
 
 
-@pytest.mark.stress
+@pytest.mark.slow
 def test_vit_finetunes_everywhere(vit):
     check_finetuning(keras3_model, vit.folder, num_statistics=0)
     check_finetuning(keras2_model, vit.folder, num_statistics=0)
@@ -243,6 +243,32 @@ def test_another_savedmodel_in_its_place_is_refused(trained, tmp_path, vit_like)
         keras.models.load_model(tmp_path / "model.keras")
 
 
+def test_safe_mode_fetches_nothing(resnet, tmp_path, monkeypatch):
+    fetched = []
+
+    def fetch(handle: str) -> pathlib.Path:
+        fetched.append(handle)
+        return pathlib.Path(resnet.folder)
+
+    monkeypatch.setattr("fine2coarse.hub.resolve._fetch_from_tf_hub", fetch)
+    handle = "https://tfhub.dev/someone/backbone"
+    model = keras.Sequential([keras.Input((16, 16, 3)), HubLayer(handle)])
+    model.save(tmp_path / "model.keras")
+    fetched.clear()
+    with pytest.raises(HubError, match=r"safe mode forbids.*safe_mode=False"):
+        keras.models.load_model(tmp_path / "model.keras")
+    assert not fetched
+    x, _ = labelled()
+    again = keras.models.load_model(tmp_path / "model.keras", safe_mode=False)
+    np.testing.assert_array_equal(again(x), model(x))
+    assert fetched == [handle]
+    shutil.copytree(resnet.folder, tmp_path / "here" / "backbone")
+    monkeypatch.setenv(SEARCH_PATH, str(tmp_path / "here"))
+    again = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(again(x), model(x))
+    assert fetched == [handle]
+
+
 def test_checkpoints_hold_each_weight_once(trained, tmp_path, resnet):
     model, _ = trained
     layer, head = model.layers
@@ -319,13 +345,13 @@ def _difference_of_two_devices(folder: str, mode: str, size_px: int) -> list[flo
     return [float(line) for line in done.stdout.split()]
 
 
-@pytest.mark.stress
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["inference", "training"])
 def test_two_devices_give_the_gradients_of_one(resnet, mode):
     gradients, statistics = _difference_of_two_devices(resnet.folder, mode, 16)
     assert gradients < 1e-5 and statistics < 1e-6
 
 
-@pytest.mark.stress
+@pytest.mark.slow
 def test_two_devices_give_the_gradients_of_one_vit(vit):
     assert _difference_of_two_devices(vit.folder, "inference", 16)[0] < 1e-5
