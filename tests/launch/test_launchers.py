@@ -100,6 +100,18 @@ def test_a_study_leaves_what_it_promises(smoke_study):
 
 
 @pytest.mark.slow
+def test_a_report_is_remade_and_names_its_command(smoke_study, tmp_path):
+    again = launch("report", f"--workdir={smoke_study}", f"--out={tmp_path / 'out'}")
+    assert again.returncode == 0, again.stderr
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page == (smoke_study / "report.html").read_text()
+    assert "python launch/study.py --config=configs/demo.py:smoke --workdir=runs/run" in page
+    assert str(smoke_study.parent) not in page
+    twice = launch("report", f"--workdir={smoke_study},{smoke_study}")
+    assert twice.returncode == 2 and "--out=FOLDER" in twice.stderr
+
+
+@pytest.mark.slow
 def test_a_finished_study_is_read_back_and_another_recipe_refused(smoke_study):
     before = (smoke_study / "results.csv").read_bytes()
     again = launch("study", "--config=configs/demo.py:smoke", f"--workdir={smoke_study}")

@@ -116,6 +116,20 @@ def test_a_plan_is_printed_and_nothing_written(alone, tmp_path):
 
 
 @pytest.mark.slow
+def test_the_papers_plan_without_its_data(tmp_path):
+    out = tmp_path / "out"
+    process = start(
+        "--config=configs/paper_inat2021.py", f"--workdir={tmp_path / 'w'}", "--dry_run",
+        "--arm=genus,per_image", out=out,
+    )  # fmt: skip
+    assert process.wait(_PATIENCE_S) == 0, out.read_text()
+    text = out.read_text()
+    assert "is not prepared" in text and "4,900" in text and "0 finished, 0 partly, 6 to do" in text
+    assert "NVIDIA A100" in text and "estimate from FLOPs" in text
+    assert not (tmp_path / "w").exists()
+
+
+@pytest.mark.slow
 def test_jobs_give_the_same_numbers(alone, tmp_path):
     flags, _, expected = alone
     out = tmp_path / "out"
