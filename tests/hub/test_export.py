@@ -406,7 +406,7 @@ def test_cut_short_anywhere_nothing_loads_and_the_next_export_is_whole(
     }
 
 
-@pytest.mark.stress
+@pytest.mark.slow
 @pytest.mark.parametrize("wanted", ["out/README.md", "out/variables"])
 def test_a_killed_process_leaves_no_folder_that_loads(resnet, tmp_path, wanted):
     process = subprocess.Popen(
