@@ -44,7 +44,10 @@ NOT_FOUND = [1, "", "ERROR: NOT_FOUND: Resource was not found\n"]
 @pytest.fixture
 def gcloud(tmp_path, monkeypatch):
     """A function that sets the fake's answers; `.calls()` gives the steps so far."""
-    (tmp_path / "gcloud").symlink_to(_ROOT / "tests" / "launch" / "fake_gcloud.py")
+    fake = _ROOT / "tests" / "launch" / "fake_gcloud.py"
+    program = tmp_path / "gcloud"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -IS "{fake}" "$@"\n')
+    program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setenv("FAKE_GCLOUD", str(tmp_path))
 
