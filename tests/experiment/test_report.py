@@ -151,6 +151,14 @@ def test_seeds_are_pooled_and_other_specs_told_apart(tmp_path):
     assert "3 runs (same arm, same seed)" in merged.notes[1]
 
 
+def test_studies_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    others = {"random": {"source": "random", "options": {"as_many_as_level": "middle"}}}
+    first = write_study(tmp_path / "a" / "s", seeds=(0,))
+    second = write_study(tmp_path / "b" / "s", seeds=(0,), arms=others)
+    merged = merge([read_study(first), read_study(second)])
+    assert {"random (a/s)", "random (b/s)"} < set(merged.arms)
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

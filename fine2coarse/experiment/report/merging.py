@@ -96,11 +96,22 @@ def _arm_titles(studies: Sequence[StudyFolder]) -> dict[tuple[pathlib.Path, str]
             given = {name: value for name, value in spec.items() if value}
             if given not in specs.setdefault(arm, []):
                 specs[arm].append(given)
+    names = _distinct_names(studies)
     return {
-        (study.workdir, arm): arm if len(specs[arm]) == 1 else f"{arm} ({study.name})"
+        (study.workdir, arm): arm if len(specs[arm]) == 1 else f"{arm} ({names[study.workdir]})"
         for study in studies
         for arm in study.recipe["arms"]
     }
+
+
+def _distinct_names(studies: Sequence[StudyFolder]) -> dict[pathlib.Path, str]:
+    """Each study's name; with so many of the folders above it as tell all of them apart."""
+    paths = {study.workdir: study.workdir.resolve().parts for study in studies}
+    for depth in range(1, max(map(len, paths.values())) + 1):
+        names = {workdir: "/".join(parts[-depth:]) for workdir, parts in paths.items()}
+        if len(set(names.values())) == len(set(paths.values())):
+            break
+    return names
 
 
 def _check_same_question(first: StudyFolder, other: StudyFolder) -> None:
