@@ -27,7 +27,7 @@ def test_an_export_tells_where_what_and_how_large(tmp_path):
     assert (model["ownerSlug"], model["licenseName"]) == ("ann", "MIT")
 
 
-@pytest.mark.stress
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
