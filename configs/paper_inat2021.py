@@ -5,17 +5,22 @@
   python launch/study.py --config=configs/paper_inat2021.py:smoke --workdir=runs/inat_smoke \
     --config.dataset.options.source=../shared/data/grocery.tar
 
-Hong et al., arXiv 2303.16887, section 4: ResNet-34 and ResNet-50 on the 500,000 images of the mini
-set, transferred to the 11 superclasses. The paper does not state all of its training settings;
-lines marked † come from the usual ImageNet recipe of ResNets (Goyal et al., arXiv 1706.02677) and
-‡ are ours. Not run here: the images are not on this machine. `:resnet50` is the other backbone;
-`:smoke` runs the same recipe, much smaller, on the Grocery Store photographs in minutes.
+Hong et al., arXiv 2303.16887: ResNet-34 and ResNet-50 on the 500,000 images of the mini set,
+transferred to the 11 superclasses; these lines are unmarked. The paper's training settings were not
+at hand: † are the usual ImageNet recipe of ResNets (Goyal et al., arXiv 1706.02677, sections 2.2
+and 5.1), ‡ are ours. Of that recipe two things differ: the learning rate falls by a cosine, not in
+three steps, and the last norm of a block starts at 1, not at 0. Not run here: the images are not on
+this machine. `:resnet50` is the other backbone; `:smoke` is a try of minutes on the Grocery Store
+photographs.
 """
 
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
 _NUM_TRAIN_IMAGES = 500_000
+# † 1e-4 as an L2 penalty, whose gradient the momentum of 0.9 multiplies by 1 / (1 - 0.9); our decay
+# is decoupled from it.
+_WEIGHT_DECAY = 1e-4 / (1 - 0.9)
 _LEVELS = ("kingdom", "phylum", "class", "order", "family", "genus", "species")
 
 
@@ -47,22 +52,32 @@ def get_config(form: str = "resnet34") -> ConfigDict:
         }
     )
     config.seeds = (0, 1, 2)  # ‡
-    config.backbone = ConfigDict({"name": form, "image_size_px": 224})
+    config.backbone = ConfigDict({"name": form, "image_size_px": 224})  # † size
     augment = {"crop": "inception", "flip": True}  # †
     config.pretrain = ConfigDict(
         {
             "total_steps": 90 * epoch,  # †
             "batch_size": batch_size,
-            "optimizer": {"learning_rate": 0.1, "weight_decay": 1e-4, "warmup_steps": 5 * epoch},
+            "optimizer": {
+                "learning_rate": 0.1,  # † for a batch of 256
+                "momentum": 0.9,  # † Nesterov
+                "weight_decay": _WEIGHT_DECAY,
+                "warmup_steps": 5 * epoch,  # †
+                "decay": "cosine",  # ‡
+            },
             "augment": augment,
             "checkpoint_every_steps": epoch,
         }
     )
     config.transfer = ConfigDict(
         {
-            "total_steps": 20 * epoch,  # ‡
+            "total_steps": 20 * epoch,  # ‡ as all of this phase
             "batch_size": batch_size,
-            "optimizer": {"learning_rate": 0.01, "weight_decay": 1e-4, "warmup_steps": epoch},
+            "optimizer": {
+                "learning_rate": 0.01,
+                "weight_decay": _WEIGHT_DECAY,
+                "warmup_steps": epoch,
+            },
             "augment": augment,
             "checkpoint_every_steps": epoch,
         }
@@ -93,7 +108,7 @@ def _shrink(config: ConfigDict) -> None:
     )
     config.seeds = (0,)
     config.backbone = ConfigDict({"name": "resnet_tiny", "image_size_px": 32})
-    for phase, steps in ((config.pretrain, 40), (config.transfer, 20)):
-        phase.update({"total_steps": steps, "batch_size": 32, "checkpoint_every_steps": 20})
-        phase.optimizer.warmup_steps = 5
-        phase.log_every_steps = 10
+    for phase, steps in ((config.pretrain, 12), (config.transfer, 4)):
+        phase.update({"total_steps": steps, "batch_size": 32, "checkpoint_every_steps": 4})
+        phase.optimizer.warmup_steps = 2
+        phase.log_every_steps = 4

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from fine2coarse.datasets.prepared import PreparedDataset
     from fine2coarse.experiment.plan import PlannedPhase, PlannedUnit, Rate
-    from fine2coarse.experiment.recipe import Recipe
+    from fine2coarse.experiment.recipe import DatasetSpec, Recipe
     from fine2coarse.experiment.study import StudyData
     from fine2coarse.experiment.units import Unit
 
@@ -94,9 +94,9 @@ def _classes_from_data(data: StudyData):
 def _classes_from_recipe(recipe: Recipe):
     from fine2coarse.experiment.plan import known_num_classes
 
-    sizes = _level_sizes(recipe.dataset.name)
+    sizes = _level_sizes(recipe.dataset)
     task = recipe.transfer_dataset or recipe.dataset
-    num_targets = known_num_classes(recipe.target, _level_sizes(task.name))
+    num_targets = known_num_classes(recipe.target, _level_sizes(task))
 
     def num_classes(unit: Unit) -> int | None:
         spec = recipe.arms.get(unit.arm)
@@ -105,18 +105,31 @@ def _classes_from_recipe(recipe: Recipe):
     return num_classes
 
 
-def _level_sizes(dataset: str) -> Mapping[str, int]:
+def _level_sizes(dataset: DatasetSpec) -> Mapping[str, int]:
     """Classes of each level of a dataset's whole taxonomy, where it is known without the data."""
     from fine2coarse.taxonomy.inat2021 import LEVEL_SIZES
     from fine2coarse.taxonomy.summary import summarize_level
-    from fine2coarse.taxonomy.wordnet import read_wordnet
+    from fine2coarse.taxonomy.wordnet import is_synset_id, read_wordnet
 
-    if dataset == "inat2021":
+    if dataset.name == "inat2021":
         return LEVEL_SIZES
-    if dataset != "imagenet21k":
+    synsets = None
+    if dataset.name == "tfds":
+        synsets = _tfds_classes(dataset.options["name"])
+        if not all(map(is_synset_id, synsets)):
+            return {"label": len(synsets)}
+    elif dataset.name != "imagenet21k":
         return {}
-    taxonomy = read_wordnet()
+    taxonomy = read_wordnet(synsets)
     return {level: summarize_level(taxonomy, level).num_classes for level in taxonomy.levels}
+
+
+def _tfds_classes(name: str) -> list[str]:
+    """Names of the classes of a TFDS dataset's `label`; empty where it has none."""
+    import tensorflow_datasets as tfds
+
+    features = tfds.builder(name, data_dir=data_folder()).info.features
+    return list(features["label"].names) if "label" in features else []
 
 
 def _model_size(recipe: Recipe) -> tuple[int, int, int | None]:

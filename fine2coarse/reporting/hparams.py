@@ -6,6 +6,7 @@ import dataclasses
 import io
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from fine2coarse.reporting import page
 
@@ -46,7 +47,7 @@ def write_sessions(
 
     names = sorted({name for session in sessions for name in session.settings})
     experiment = summary_v2.hparams_config_pb(
-        hparams=[summary_v2.HParam(name) for name in names],
+        hparams=[summary_v2.HParam(name, _domain(name, sessions)) for name in names],
         metrics=[summary_v2.Metric(tag, display_name=shown) for tag, shown in metrics.items()],
         time_created_secs=min((session.wall_time for session in sessions), default=0.0),
     )
@@ -55,6 +56,16 @@ def write_sessions(
     _write_events(folder, [experiment], max((s.wall_time for s in sessions), default=0.0))
     for session in sessions:
         _write_events(folder / session.name, _summaries(session), session.wall_time)
+
+
+def _domain(name: str, sessions: Sequence[Session]) -> Any:
+    """The values that a setting has, so that the dashboard can filter by them."""
+    from tensorboard.plugins.hparams import summary_v2
+
+    values = {session.settings[name] for session in sessions if name in session.settings}
+    if any(isinstance(value, str) for value in values):
+        return summary_v2.Discrete(sorted(map(str, values)), str)
+    return summary_v2.Discrete(sorted(map(float, values)), float)
 
 
 def _summaries(session: Session) -> list[object]:

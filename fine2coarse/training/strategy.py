@@ -11,7 +11,8 @@ import tensorflow as tf
 from fine2coarse.data.batches import Shard
 
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
-# On these devices and families XLA was measured: docs/training.md. On a TPU all goes through it.
+# Families that go through XLA. On the CPU after one look at a plain loop, on the GPU untried:
+# docs/training.md. On a TPU all goes through it.
 _XLA_FAMILIES = {"CPU": ("vit", "mlp"), "GPU": ("vit", "mlp", "resnet")}
 
 
@@ -82,7 +83,7 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
 
 
 def choose_jit_compile(strategy: tf.distribute.Strategy, backbone: str) -> bool:
-    """Whether to compile the whole train step with XLA: by device and family, as measured.
+    """Whether to compile the whole train step with XLA: by device and family.
 
     With several replicas the gradients are summed between devices, which only a TPU's compiler
     (always at work there) takes into the step.

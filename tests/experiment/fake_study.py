@@ -14,7 +14,7 @@ from fine2coarse.labels.space import LabelSpace
 
 NUM_CLASSES = 4
 ARMS = {
-    "middle": {"source": "level", "options": {"level": "middle"}},
+    "middle": {"source": "level", "options": {"level": "middle"}, "transfer_steps": 0},
     "fine": {"source": "level", "options": {"level": "fine"}},
     "random": {"source": "random", "options": {"as_many_as_level": "fine"}},
 }

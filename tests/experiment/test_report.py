@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import json
+import math
 import re
 import subprocess
 import sys
@@ -14,9 +15,11 @@ import pytest
 from fake_study import ARMS, NUM_CLASSES, write_study
 
 from fine2coarse.experiment.hardness import hard_wins
+from fine2coarse.experiment.intervals import Interval
 from fine2coarse.experiment.outcomes import load_outcomes
-from fine2coarse.experiment.report import MergeError, gallery, record_command, write_report
-from fine2coarse.experiment.report.studies import merge, read_study
+from fine2coarse.experiment.report import MergeError, gallery, numbers, record_command, write_report
+from fine2coarse.experiment.report.merging import merge
+from fine2coarse.experiment.report.studies import read_study
 from fine2coarse.experiment.run_folder import read_json, write_json
 
 # A JPEG of one grey pixel, made by Pillow.
@@ -57,6 +60,8 @@ def test_the_page_answers_first_and_holds_everything(study):
     assert 'src="http' not in text and "<script" not in text
     assert "a<b>" not in text
     assert not list(study.rglob("*.tmp"))
+    picture = (study / "pictures" / "granularity.svg").read_text()
+    assert "taxonomy level<" in picture and "other steps" not in picture
 
 
 def test_the_tables_hold_what_the_runs_counted(study):
@@ -144,6 +149,34 @@ def test_seeds_are_pooled_and_other_specs_told_apart(tmp_path):
         "random (first)": [0, 1], "random (second)": [1, 2],
     }  # fmt: skip
     assert "3 runs (same arm, same seed)" in merged.notes[1]
+
+
+def test_studies_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    others = {"random": {"source": "random", "options": {"as_many_as_level": "middle"}}}
+    first = write_study(tmp_path / "a" / "s", seeds=(0,))
+    second = write_study(tmp_path / "b" / "s", seeds=(0,), arms=others)
+    merged = merge([read_study(first), read_study(second)])
+    assert {"random (a/s)", "random (b/s)"} < set(merged.arms)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (numbers.percent(-0.0004), "0.0"),
+        (numbers.percent(0.123, 1, signed=True), "+12.3"),
+        (numbers.interval(Interval(0.5, math.nan, math.nan)), "50.0"),
+        (numbers.interval(Interval(-0.5, -math.inf, 0.25)), "−50.0 [−∞, 25.0]"),
+        (numbers.count(24_002_396_160.0), "24 G"),
+        (numbers.count(None), "–"),
+        (numbers.size(1_059_373_056), "1010 MiB"),
+        (numbers.size(3 * 2**30), "3 GiB"),
+        (numbers.duration(132.0, 84.0), "2.2 ± 1.4 min"),
+        (numbers.p_value(0.0004), "< 0.001"),
+        (numbers.p_value(math.nan), ""),
+    ],
+)
+def test_numbers_are_written_as_people_do(text, expected):
+    assert text == expected
 
 
 @pytest.mark.parametrize(

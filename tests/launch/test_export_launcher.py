@@ -3,35 +3,17 @@
 from __future__ import annotations
 
 import json
-import pathlib
-import subprocess
-import sys
 
 import pytest
 
 from fine2coarse.models import BackboneSpec
 from tests.hub.conftest import write_run
-from tests.launch.test_launchers import launch
-
-_ROOT = pathlib.Path(__file__).resolve().parents[2]
+from tests.launch.programs import help_of, launch
 
 
 def test_help_imports_nothing_heavy():
-    code = (
-        "import runpy, sys\n"
-        "sys.argv = ['export', '--help']\n"
-        "sys.path.insert(0, 'launch')\n"
-        "try:\n"
-        "    runpy.run_path('launch/export.py', run_name='__main__')\n"
-        "except SystemExit:\n"
-        "    pass\n"
-        "print([name for name in ('tensorflow', 'keras', 'matplotlib') if name in sys.modules])\n"
-    )
-    shown = subprocess.run(
-        [sys.executable, "-c", code], cwd=_ROOT, capture_output=True, text=True, check=True
-    )
-    assert shown.stdout.strip().endswith("[]")
-    assert "--kaggle_owner" in shown.stdout
+    text, imported = help_of("export")
+    assert "--kaggle_owner" in text and not imported
 
 
 def test_an_export_tells_where_what_and_how_large(tmp_path):
@@ -45,7 +27,7 @@ def test_an_export_tells_where_what_and_how_large(tmp_path):
     assert (model["ownerSlug"], model["licenseName"]) == ("ann", "MIT")
 
 
-@pytest.mark.stress
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

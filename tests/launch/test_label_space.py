@@ -3,29 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from fine2coarse.labels.embeddings import Embeddings
 from fine2coarse.labels.space import LabelSpace
-
-_ROOT = pathlib.Path(__file__).resolve().parents[2]
-
-
-def launch(program: str, *arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, f"launch/{program}.py", *arguments],
-        cwd=_ROOT,
-        env={**os.environ, "PYTHONPATH": str(_ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+from tests.launch.programs import ROOT, launch
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +182,7 @@ def test_a_study_names_every_source_and_a_file(card, embeddings, tmp_path):
     }
     card_file.write_text(
         "import importlib.util\n"
-        f"path = {str(_ROOT / 'configs' / 'label_sources.py')!r}\n"
+        f"path = {str(ROOT / 'configs' / 'label_sources.py')!r}\n"
         "spec = importlib.util.spec_from_file_location('card', path)\n"
         "card = importlib.util.module_from_spec(spec)\n"
         "spec.loader.exec_module(card)\n"

@@ -4,38 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import pathlib
 import subprocess
-import sys
 import time
 
 import pytest
 
-_ROOT = pathlib.Path(__file__).resolve().parents[2]
+from tests.launch.programs import help_of, launch, start
+
 _TIME_COLUMNS = ("pretrain_seconds", "transfer_seconds")
-
-
-def launch(program: str, *arguments: str, **options) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, f"launch/{program}.py", *arguments],
-        cwd=_ROOT,
-        env={**os.environ, "PYTHONPATH": str(_ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        **options,
-    )
-
-
-def start(program: str, *arguments: str) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, f"launch/{program}.py", *arguments],
-        cwd=_ROOT,
-        env={**os.environ, "PYTHONPATH": str(_ROOT)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
 
 
 def numbers(workdir: pathlib.Path) -> list[dict[str, str]]:
@@ -47,21 +24,8 @@ def numbers(workdir: pathlib.Path) -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("program", ["study", "pretrain", "transfer", "report"])
 def test_help_imports_nothing_heavy(program):
-    code = (
-        "import runpy, sys\n"
-        f"sys.argv = ['{program}', '--help']\n"
-        "sys.path.insert(0, 'launch')\n"
-        "try:\n"
-        f"    runpy.run_path('launch/{program}.py', run_name='__main__')\n"
-        "except SystemExit:\n"
-        "    pass\n"
-        "print([name for name in ('tensorflow', 'keras', 'matplotlib') if name in sys.modules])\n"
-    )
-    shown = subprocess.run(
-        [sys.executable, "-c", code], cwd=_ROOT, capture_output=True, text=True, check=True
-    )
-    assert shown.stdout.strip().endswith("[]")
-    assert "--workdir" in shown.stdout
+    text, imported = help_of(program)
+    assert "--workdir" in text and not imported
 
 
 @pytest.mark.parametrize(
@@ -133,6 +97,18 @@ def test_a_study_leaves_what_it_promises(smoke_study):
     result = json.loads((transfer / "result.json").read_text())
     assert result["evaluation"]["num_images"] == 128
     assert "per_image" in (smoke_study / "stdout.txt").read_text()
+
+
+@pytest.mark.slow
+def test_a_report_is_remade_and_names_its_command(smoke_study, tmp_path):
+    again = launch("report", f"--workdir={smoke_study}", f"--out={tmp_path / 'out'}")
+    assert again.returncode == 0, again.stderr
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page == (smoke_study / "report.html").read_text()
+    assert "python launch/study.py --config=configs/demo.py:smoke --workdir=runs/run" in page
+    assert str(smoke_study.parent) not in page
+    twice = launch("report", f"--workdir={smoke_study},{smoke_study}")
+    assert twice.returncode == 2 and "--out=FOLDER" in twice.stderr
 
 
 @pytest.mark.slow

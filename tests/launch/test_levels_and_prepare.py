@@ -3,26 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import pathlib
-import subprocess
-import sys
 
 import pytest
 
 from tests.datasets import fakes
-
-_ROOT = pathlib.Path(__file__).resolve().parents[2]
-
-
-def launch(program: str, *arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, f"launch/{program}.py", *arguments],
-        cwd=_ROOT,
-        env={**os.environ, "PYTHONPATH": str(_ROOT)},
-        capture_output=True,
-        text=True,
-    )
+from tests.launch.programs import help_of, launch
 
 
 def test_levels_of_imagenet21k(shared_data):
@@ -76,18 +61,7 @@ def test_mistakes_in_levels_are_told(arguments, message):
 
 @pytest.mark.parametrize("program", ["levels", "prepare", "wordnet_table"])
 def test_help_imports_nothing_heavy(program):
-    code = (
-        "import runpy, sys\n"
-        f"sys.argv = ['{program}', '--help']\n"
-        "sys.path.insert(0, 'launch')\n"
-        "try:\n"
-        f"    runpy.run_path('launch/{program}.py', run_name='__main__')\n"
-        "except SystemExit:\n"
-        "    pass\n"
-        "print([name for name in ('tensorflow', 'keras', 'matplotlib') if name in sys.modules])\n"
-    )
-    shown = subprocess.run([sys.executable, "-c", code], cwd=_ROOT, capture_output=True, text=True)
-    assert shown.stdout.strip().endswith("[]")
+    assert not help_of(program)[1]
 
 
 def test_prepare_and_its_summary(tmp_path):

@@ -7,23 +7,16 @@ import pathlib
 import re
 import shlex
 import subprocess
-import sys
 import time
 
 import pytest
 
-from tests.launch.test_launchers import _ROOT, launch, numbers
+from tests.launch.programs import launch, start
+from tests.launch.test_launchers import numbers
 
 ARMS = ["baseline", "fine", "middle", "per_image", "random"]
 _PATIENCE_S = 1200.0
 _RUN = re.compile(r"run \d/5 (\w+) seed 0: .* error [\d.]+ %$", re.MULTILINE)
-
-
-def start(*arguments: str, out) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "launch/study.py", *arguments],
-        cwd=_ROOT, stdout=out.open("w"), stderr=subprocess.STDOUT,
-    )  # fmt: skip
 
 
 @pytest.mark.slow
@@ -64,7 +57,7 @@ def alone(tmp_path_factory):
     """Two runs of a study as one process does them: flags, workdir and rows."""
     folder = tmp_path_factory.mktemp("alone")
     flags = ["--config=configs/demo.py:smoke", "--arm=baseline,fine", f"--data_dir={folder / 'd'}"]
-    process = start(*flags, f"--workdir={folder / 'w'}", out=folder / "out")
+    process = start("study", *flags, f"--workdir={folder / 'w'}", out=folder / "out")
     assert process.wait(_PATIENCE_S) == 0, (folder / "out").read_text()
     return flags, folder / "w", numbers(folder / "w")
 
@@ -88,7 +81,7 @@ def test_two_processes_one_killed(alone, tmp_path):
     flags, _, expected = alone
     workdir, outs = tmp_path / "w", [tmp_path / "a", tmp_path / "b"]
     arguments = [*flags, f"--workdir={workdir}"]
-    both = [start(*arguments, out=out) for out in outs]
+    both = [start("study", *arguments, out=out) for out in outs]
     wait_for(lambda: list(workdir.glob("runs/baseline-seed0/*/checkpoints/step-4.npz")), *both)
     victim = next(p for p in both if p.pid == holder_of(workdir, "baseline-seed0"))
     victim.kill()
@@ -99,7 +92,7 @@ def test_two_processes_one_killed(alone, tmp_path):
     assert "baseline" in outs[both.index(other)].read_text()
     assert numbers(workdir) == expected
     before = (workdir / "results.csv").read_bytes()
-    again = start(*arguments, out=tmp_path / "again")
+    again = start("study", *arguments, out=tmp_path / "again")
     assert again.wait(_PATIENCE_S) == 0
     assert (tmp_path / "again").read_text().count("(done before)") == 2
     assert (workdir / "results.csv").read_bytes() == before
@@ -109,11 +102,13 @@ def test_two_processes_one_killed(alone, tmp_path):
 def test_a_plan_is_printed_and_nothing_written(alone, tmp_path):
     flags, workdir, _ = alone
     before = sorted((path, path.stat().st_mtime_ns) for path in workdir.rglob("*"))
-    shown = start(*flags, f"--workdir={workdir}", "--dry_run", out=tmp_path / "done")
+    shown = start("study", *flags, f"--workdir={workdir}", "--dry_run", out=tmp_path / "done")
     assert shown.wait(_PATIENCE_S) == 0
     assert "2 finished, 0 partly, 0 to do" in (tmp_path / "done").read_text()
     assert sorted((path, path.stat().st_mtime_ns) for path in workdir.rglob("*")) == before
-    shown = start(*flags, f"--workdir={tmp_path / 'new'}", "--dry_run", out=tmp_path / "new.txt")
+    shown = start(
+        "study", *flags, f"--workdir={tmp_path / 'new'}", "--dry_run", out=tmp_path / "new.txt"
+    )
     assert shown.wait(_PATIENCE_S) == 0
     text = (tmp_path / "new.txt").read_text()
     assert "0 finished, 0 partly, 2 to do" in text and "12 + 8" in text and "?" not in text
@@ -121,10 +116,24 @@ def test_a_plan_is_printed_and_nothing_written(alone, tmp_path):
 
 
 @pytest.mark.slow
+def test_the_papers_plan_without_its_data(tmp_path):
+    out = tmp_path / "out"
+    process = start("study",
+        "--config=configs/paper_inat2021.py", f"--workdir={tmp_path / 'w'}", "--dry_run",
+        "--arm=genus,per_image", out=out,
+    )  # fmt: skip
+    assert process.wait(_PATIENCE_S) == 0, out.read_text()
+    text = out.read_text()
+    assert "is not prepared" in text and "4,900" in text and "0 finished, 0 partly, 6 to do" in text
+    assert "NVIDIA A100" in text and "estimate from FLOPs" in text
+    assert not (tmp_path / "w").exists()
+
+
+@pytest.mark.slow
 def test_jobs_give_the_same_numbers(alone, tmp_path):
     flags, _, expected = alone
     out = tmp_path / "out"
-    process = start(*flags, f"--workdir={tmp_path / 'w'}", "--jobs=2", out=out)
+    process = start("study", *flags, f"--workdir={tmp_path / 'w'}", "--jobs=2", out=out)
     assert process.wait(_PATIENCE_S) == 0, out.read_text()
     shown = out.read_text()
     assert "[job 0] run " in shown and "[job 1] run " in shown

@@ -3,43 +3,16 @@
 from __future__ import annotations
 
 import csv
-import os
-import pathlib
-import subprocess
-import sys
 
 import pytest
 
-_ROOT = pathlib.Path(__file__).resolve().parents[2]
-
-
-def _launch(*arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "launch/theory.py", *arguments],
-        cwd=_ROOT,
-        env={**os.environ, "PYTHONPATH": str(_ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+from tests.launch.programs import ROOT, help_of, launch
 
 
 def test_help_imports_nothing_heavy():
-    code = (
-        "import runpy, sys\n"
-        "sys.argv = ['theory', '--help']\n"
-        "try:\n"
-        "    runpy.run_path('launch/theory.py', run_name='__main__')\n"
-        "except SystemExit:\n"
-        "    pass\n"
-        "heavy = ('numpy', 'scipy', 'tensorflow', 'matplotlib')\n"
-        "print([name for name in heavy if name in sys.modules])\n"
-    )
-    shown = subprocess.run(
-        [sys.executable, "-c", code], cwd=_ROOT, capture_output=True, text=True, check=True
-    )
-    assert shown.stdout.strip().endswith("[]")
-    assert "label_noise" in shown.stdout
+    heavy = ("numpy", "scipy", "tensorflow", "matplotlib")
+    text, imported = help_of("theory", heavy)
+    assert "label_noise" in text and not imported
 
 
 @pytest.mark.parametrize(
@@ -55,18 +28,18 @@ def test_help_imports_nothing_heavy():
     ],
 )
 def test_mistakes_fail_at_once(arguments, message):
-    shown = _launch(*arguments)
+    shown = launch("theory", *arguments)
     assert shown.returncode != 0
     assert message in shown.stderr + shown.stdout
     assert "Traceback" not in shown.stderr
-    assert not (_ROOT / "x").exists()
+    assert not (ROOT / "x").exists()
 
 
 def test_known_experiments_are_those_of_the_laboratory():
     from fine2coarse.theory.experiments import SMOKE, all_experiments
 
     # Flags can be defined once a process; the names alone are read here.
-    source = (_ROOT / "launch" / "theory.py").read_text()
+    source = (ROOT / "launch" / "theory.py").read_text()
     start = source.index("KERAS_PATCHES = ")
     names: dict = {}
     exec(source[start : source.index("_MAX_KERAS_SEEDS")], names)
@@ -75,7 +48,7 @@ def test_known_experiments_are_those_of_the_laboratory():
 
 def test_from_command_to_report_and_back(tmp_path):
     arguments = [f"--workdir={tmp_path}", "--experiment=default", "--smoke", "--num_workers=1"]
-    first = _launch(*arguments)
+    first = launch("theory", *arguments)
     assert first.returncode == 0, first.stderr
     with (tmp_path / "results" / "default.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -87,10 +60,10 @@ def test_from_command_to_report_and_back(tmp_path):
     assert page.count("data:image/png;base64,") == 2
     assert not list(tmp_path.rglob("*.tmp"))
     made = (tmp_path / "results" / "default.csv").stat().st_mtime_ns
-    second = _launch(*arguments)
+    second = launch("theory", *arguments)
     assert "default: read 28 rows" in second.stdout
     assert (tmp_path / "results" / "default.csv").stat().st_mtime_ns == made
     assert (tmp_path / "report.html").read_text() == page
-    other = _launch(*arguments, "--num_seeds=3")
+    other = launch("theory", *arguments, "--num_seeds=3")
     assert other.returncode == 2
     assert "take another --workdir" in other.stderr

@@ -59,7 +59,8 @@ def test_unknown_name_lists_what_there_is():
     assert all(name in str(caught.value) for name in backbone_names())
 
 
-# 10,450 classes: ImageNet-21k (winter 2021, processed), which the paper's counts include.
+# With the authors' 11,230 classes (github.com/gregorbachmann/scaling_mlps, data_stats.py). Their
+# README's whole millions are cut, not rounded.
 MLP_MILLIONS = {
     "mlp_B_6-Wi_512": 24,
     "mlp_B_12-Wi_512": 37,
@@ -70,8 +71,9 @@ MLP_MILLIONS = {
 
 @pytest.mark.parametrize("name", MLP_MILLIONS)
 def test_mlp_parameter_counts(name):
-    model = Classifier(BackboneSpec(name, 64), 10450, seed=0)
-    assert round(model.count_params() / 1e6 - 0.01) == MLP_MILLIONS[name]
+    model = Classifier(BackboneSpec(name, 64), 11_230, seed=0)
+    count = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
+    assert count // 1_000_000 == MLP_MILLIONS[name]
 
 
 @pytest.mark.slow

@@ -44,7 +44,9 @@ def test_sessions_are_read_back(tmp_path):
     assert data[metadata.SESSION_END_INFO_TAG].session_end_info.end_time_secs == 2e9
     assert scalars == {"error": 0.25}
     experiment = read(folder)[0][metadata.EXPERIMENT_TAG].experiment
-    assert {info.name for info in experiment.hparam_infos} == {"arm", "seed"}
+    domains = {info.name: info.domain_discrete.values for info in experiment.hparam_infos}
+    assert set(domains) == {"arm", "seed"}
+    assert domains["arm"][0].string_value == "fine" and domains["seed"][0].number_value == 3
     assert [info.name.tag for info in experiment.metric_infos] == ["error"]
     assert not list((folder / "gone").iterdir())
 

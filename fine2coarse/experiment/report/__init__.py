@@ -8,9 +8,11 @@ from __future__ import annotations
 import pathlib
 
 from fine2coarse.experiment.report import dashboard
-from fine2coarse.experiment.report.document import gather, render
+from fine2coarse.experiment.report.document import render
+from fine2coarse.experiment.report.material import gather
+from fine2coarse.experiment.report.merging import merge
 from fine2coarse.experiment.report.provenance import record_command
-from fine2coarse.experiment.report.studies import MergeError, merge, read_study
+from fine2coarse.experiment.report.studies import MergeError, read_study
 from fine2coarse.experiment.report.thumbnails import ReadImages
 from fine2coarse.experiment.run_folder import make_writable_folder
 from fine2coarse.reporting import page

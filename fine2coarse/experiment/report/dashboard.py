@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pathlib
 
-from fine2coarse.experiment.report.studies import FinishedRun, Merged
+from fine2coarse.experiment.report.merging import Merged
+from fine2coarse.experiment.report.studies import FinishedRun
 from fine2coarse.experiment.run_folder import BASELINE, RESULT, read_json
 from fine2coarse.reporting.hparams import Session, write_sessions
 

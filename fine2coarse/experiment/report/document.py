@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-import pathlib
 from collections.abc import Callable, Sequence
 
-from fine2coarse.experiment import statistics
-from fine2coarse.experiment.hardness import MARGIN, MISSED, SPLITS, ArmHardness, Hardness, hardness
-from fine2coarse.experiment.outcomes import Outcome, OutcomeError, load_outcomes
+from fine2coarse.experiment.hardness import MARGIN, MISSED, SPLITS, ArmHardness
 from fine2coarse.experiment.report import (
     cost,
-    counts_only,
     easy_hard,
     gallery,
     learning,
@@ -20,68 +15,15 @@ from fine2coarse.experiment.report import (
     pictures,
     superclasses,
 )
-from fine2coarse.experiment.report.studies import Merged
-from fine2coarse.experiment.report.thumbnails import ReadImages
+from fine2coarse.experiment.report.material import TABLES, Material, figure
+from fine2coarse.experiment.report.merging import Merged
 from fine2coarse.experiment.run_folder import BASELINE
 from fine2coarse.reporting import page
 
-PICTURES, TABLES = "pictures", "tables"
 _GENERATED = (
     "These images are generated, not photographs: they show that the system finds what is there "
     "to be found, not how large the effect is on real images."
 )
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Material:
-    """What the sections are made of.
-
-    Attributes:
-      merged: the studies.
-      outcomes: every run's answers; empty where some run did not keep them.
-      comparisons: of the arms with the baseline, over all images.
-      answer: in one sentence.
-      found: gains on easy and hard images; None where these cannot be told apart.
-      why_not: the reason.
-      out: folder of the report.
-      read_images: reads thumbnails that no study has yet; None where that cannot be.
-    """
-
-    merged: Merged
-    outcomes: Sequence[Outcome]
-    comparisons: Sequence[statistics.Comparison]
-    answer: str
-    found: Hardness | None
-    why_not: str
-    out: pathlib.Path
-    read_images: ReadImages | None
-
-
-def gather(merged: Merged, out: pathlib.Path, read_images: ReadImages | None) -> Material:
-    """Reads the answers and compares the arms."""
-    if not all(run.has_predictions for run in merged.runs):
-        comparisons = counts_only.compare([run.row for run in merged.runs])
-        merged = dataclasses.replace(merged, notes=[*merged.notes, counts_only.NOTE])
-        answer = counts_only.headline(comparisons)
-        return Material(merged, [], comparisons, answer, None, "", out, None)
-    outcomes = _outcomes(merged)
-    comparisons = statistics.compare(outcomes)
-    answer = statistics.headline(comparisons)
-    try:
-        found, why_not = hardness(outcomes), ""
-    except OutcomeError as error:
-        found, why_not = None, f"Not shown: {error}."
-    return Material(merged, outcomes, comparisons, answer, found, why_not, out, read_images)
-
-
-def _outcomes(merged: Merged) -> list[Outcome]:
-    """Of the merged runs, under their names on the page."""
-    of_folder = {
-        outcome.folder.resolve(): outcome
-        for study in merged.studies
-        for outcome in load_outcomes(study.workdir)
-    }
-    return [dataclasses.replace(of_folder[run.final.resolve()], arm=run.arm) for run in merged.runs]
 
 
 def render(material: Material) -> str:
@@ -145,7 +87,7 @@ def _result(material: Material) -> list[str]:
         pictures.draw_granularity(material.out / "granularity.png", points, band)
         parts.insert(
             0,
-            _figure(
+            figure(
                 material,
                 "granularity",
                 lambda path, width: pictures.draw_granularity(path, points, band, width),
@@ -188,7 +130,7 @@ def _hardness_tables(material: Material, arms: Sequence[ArmHardness]) -> list[st
 
 
 def _gains_figure(material: Material, arms: Sequence[ArmHardness]) -> str:
-    return _figure(
+    return figure(
         material,
         "gains",
         lambda path, width: easy_hard.draw_gains(path, arms, width),
@@ -223,7 +165,7 @@ def _cost(material: Material) -> list[str]:
     table.write(material.out / TABLES)
     panels = cost.panels(costs, material.comparisons, material.merged.arms)
     return [
-        _figure(
+        figure(
             material,
             "cost",
             lambda path, width: pictures.draw_cost(path, panels, width),
@@ -240,7 +182,7 @@ def _learning(material: Material) -> list[str]:
     if not curves:
         return []
     return [
-        _figure(
+        figure(
             material,
             "learning",
             lambda path, width: learning.draw_learning(path, curves, width),
@@ -250,23 +192,6 @@ def _learning(material: Material) -> list[str]:
             "begins. Losses on different labels are not comparable: more classes start higher.",
         )
     ]
-
-
-def _figure(
-    material: Material,
-    name: str,
-    draw: Callable[[pathlib.Path, float], None],
-    *,
-    alt: str,
-    caption: str,
-) -> str:
-    """Draws a picture at both widths, and shows it."""
-    folder = material.out / PICTURES
-    folder.mkdir(parents=True, exist_ok=True)
-    wide, narrow = folder / f"{name}.svg", folder / f"{name}-narrow.svg"
-    draw(wide, pictures.WIDE)
-    draw(narrow, pictures.NARROW)
-    return page.figure(wide, alt=alt, caption=caption, narrow=narrow)
 
 
 def _made_how(material: Material) -> list[str]:

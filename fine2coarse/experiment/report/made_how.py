@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 
 from fine2coarse.experiment.report import numbers, provenance
-from fine2coarse.experiment.report.studies import FinishedRun, Merged
+from fine2coarse.experiment.report.merging import Merged
+from fine2coarse.experiment.report.studies import FinishedRun
 from fine2coarse.experiment.run_folder import read_json
 from fine2coarse.reporting import page
 

@@ -47,8 +47,8 @@ def count(value: float | None, unit: str = "") -> str:
         return "–"
     for size, suffix in _SUFFIXES:
         if abs(value) >= size:
-            return f"{value / size:.3g} {suffix}{unit}"
-    return f"{value:.3g} {unit}".strip()
+            return f"{_three(value / size)} {suffix}{unit}"
+    return f"{_three(value)} {unit}".strip()
 
 
 def size(num_bytes: float | None) -> str:
@@ -57,8 +57,8 @@ def size(num_bytes: float | None) -> str:
         return "–"
     for unit, scale in (("GiB", 2**30), ("MiB", 2**20)):
         if num_bytes >= scale:
-            return f"{num_bytes / scale:.3g} {unit}"
-    return f"{num_bytes / 1024:.3g} KiB"
+            return f"{_three(num_bytes / scale)} {unit}"
+    return f"{_three(num_bytes / 1024)} KiB"
 
 
 def duration(seconds: float, deviation: float = 0.0) -> str:
@@ -66,6 +66,11 @@ def duration(seconds: float, deviation: float = 0.0) -> str:
     unit, scale = next(unit for unit in _TIMES if seconds < unit[2])[:2]
     spread = f" ± {deviation / scale:.1f}" if deviation else ""
     return f"{seconds / scale:.1f}{spread} {unit}"
+
+
+def _three(value: float) -> str:
+    """At least three digits, without an exponent."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _zero(text: str) -> str:

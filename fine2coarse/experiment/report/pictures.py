@@ -35,7 +35,7 @@ class Band:
 def kind_of(arm: str, spec: Mapping[str, Any]) -> str:
     """The series an arm is drawn in: levels share one, and so do clusters and random ids."""
     options = spec.get("options") or {}
-    changed = [k for k, v in spec.items() if k not in ("source", "options") and v is not None]
+    changed = [k for k, v in spec.items() if k not in ("source", "options") and v]
     suffix = ", other steps" if changed else ""
     aligned = options.get("aligned", True)
     if spec["source"] == "level":

@@ -1,0 +1,86 @@
+"""What the sections are made of: runs read, arms compared, pictures drawn and shown."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Sequence
+
+from fine2coarse.experiment import statistics
+from fine2coarse.experiment.hardness import Hardness, hardness
+from fine2coarse.experiment.outcomes import Outcome, OutcomeError, load_outcomes
+from fine2coarse.experiment.report import counts_only, pictures
+from fine2coarse.experiment.report.merging import Merged
+from fine2coarse.experiment.report.thumbnails import ReadImages
+from fine2coarse.reporting import page
+
+PICTURES, TABLES = "pictures", "tables"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Material:
+    """What the sections are made of.
+
+    Attributes:
+      merged: the studies.
+      outcomes: every run's answers; empty where some run did not keep them.
+      comparisons: of the arms with the baseline, over all images.
+      answer: in one sentence.
+      found: gains on easy and hard images; None where these cannot be told apart.
+      why_not: the reason.
+      out: folder of the report.
+      read_images: reads thumbnails that no study has yet; None where that cannot be.
+    """
+
+    merged: Merged
+    outcomes: Sequence[Outcome]
+    comparisons: Sequence[statistics.Comparison]
+    answer: str
+    found: Hardness | None
+    why_not: str
+    out: pathlib.Path
+    read_images: ReadImages | None
+
+
+def gather(merged: Merged, out: pathlib.Path, read_images: ReadImages | None) -> Material:
+    """Reads the answers and compares the arms."""
+    if not all(run.has_predictions for run in merged.runs):
+        comparisons = counts_only.compare([run.row for run in merged.runs])
+        merged = dataclasses.replace(merged, notes=[*merged.notes, counts_only.NOTE])
+        answer = counts_only.headline(comparisons)
+        return Material(merged, [], comparisons, answer, None, "", out, None)
+    outcomes = _outcomes(merged)
+    comparisons = statistics.compare(outcomes)
+    answer = statistics.headline(comparisons)
+    try:
+        found, why_not = hardness(outcomes), ""
+    except OutcomeError as error:
+        found, why_not = None, f"Not shown: {error}."
+    return Material(merged, outcomes, comparisons, answer, found, why_not, out, read_images)
+
+
+def _outcomes(merged: Merged) -> list[Outcome]:
+    """Of the merged runs, under their names on the page."""
+    of_folder = {
+        outcome.folder.resolve(): outcome
+        for study in merged.studies
+        for outcome in load_outcomes(study.workdir)
+    }
+    return [dataclasses.replace(of_folder[run.final.resolve()], arm=run.arm) for run in merged.runs]
+
+
+def figure(
+    material: Material,
+    name: str,
+    draw: Callable[[pathlib.Path, float], None],
+    *,
+    alt: str,
+    caption: str,
+) -> str:
+    """Draws a picture at both widths, and shows it."""
+    folder = material.out / PICTURES
+    folder.mkdir(parents=True, exist_ok=True)
+    wide, narrow = folder / f"{name}.svg", folder / f"{name}-narrow.svg"
+    draw(wide, pictures.WIDE)
+    draw(narrow, pictures.NARROW)
+    return page.figure(wide, alt=alt, caption=caption, narrow=narrow)
