@@ -101,7 +101,8 @@ def cases(own: str, other: str, finished: str) -> dict[str, dict[str, Any]]:
             "arms": {"arm": {"source": "random", "options": {"num_classes": 2, "aligned": False}}},
             "target": {"source": "cut", "options": {"num_classes": 2}},
             "transfer_dataset": {
-                "name": "folder", "options": {"source": own}, "eval_split": "train",
+                "name": "folder", "options": {"source": own}, "train_split": "test",
+                "eval_split": "train",
             },
         },
     }  # fmt: skip

@@ -118,7 +118,7 @@ def test_a_plan_is_printed_and_nothing_written(alone, tmp_path):
 @pytest.mark.slow
 def test_the_papers_plan_without_its_data(tmp_path):
     out = tmp_path / "out"
-    process = start(
+    process = start("study",
         "--config=configs/paper_inat2021.py", f"--workdir={tmp_path / 'w'}", "--dry_run",
         "--arm=genus,per_image", out=out,
     )  # fmt: skip
