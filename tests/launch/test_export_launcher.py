@@ -47,7 +47,7 @@ def test_mistakes_are_told_in_one_line(tmp_path, arguments, message):
     assert "Traceback" not in shown.stderr
 
 
-@pytest.mark.stress
+@pytest.mark.slow
 def test_pretrain_export_transfer_by_hand(tmp_path):
     """From the run, from its export, and from the bare SavedModel: the first two are the same."""
     config = "--config=configs/demo.py:smoke"
