@@ -233,12 +233,19 @@ def _validation(folder: RunFolder, final_weights: str) -> float:
     return max(accuracies) if final_weights == "best" else accuracies[-1]
 
 
+_flops_of: dict[tuple, int | None] = {}
+
+
 def _cost(run: Run, trainer: Trainer, memory: PeakMemory) -> dict[str, Any]:
     """What training cost, besides seconds; of a linear probe, its head's training alone."""
     size = run.backbone.image_size_px
     shape = run.train.images.shape[1:] if run.train.holds_features else (size, size, 3)
+    # The same for every seed, and tracing the model to count takes half a second.
+    key = (run.backbone, run.space.num_classes, run.freeze_backbone, *shape)
+    if key not in _flops_of:
+        _flops_of[key] = train_flops_per_image(trainer.model, tuple(shape))
     return {
-        "train_flops_per_image": train_flops_per_image(trainer.model, tuple(shape)),
+        "train_flops_per_image": _flops_of[key],
         "peak_memory_bytes": memory.num_bytes(),
         "num_parameters": trainer.model.count_params(),
         "replicas": trainer.strategy.num_replicas_in_sync,
