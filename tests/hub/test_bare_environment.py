@@ -54,7 +54,7 @@ def _install(folder: pathlib.Path) -> pathlib.Path:
     return python
 
 
-@pytest.mark.stress
+@pytest.mark.slow
 def test_tensorflow_and_tensorflow_hub_are_enough(resnet, tmp_path):
     python = _install(tmp_path / "venv")
     batch = images(4, 24)

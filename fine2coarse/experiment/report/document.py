@@ -36,7 +36,7 @@ def render(material: Material) -> str:
             contents.append(heading)
             sections += [page.heading(heading), *parts]
     return page.render(
-        f"Which labels to pretrain on, to tell the {target}?",
+        f"Which labels to pretrain on, when the task is {target}?",
         [*_opening(material), *sections],
         contents=contents,
         footer="Made by fine2coarse from what lies in the study's folder; the tables beside this "
