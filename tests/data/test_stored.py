@@ -112,5 +112,5 @@ def test_held_out_images_depend_on_their_ids_alone():
     turned = ids[::-1]
     assert len(first) == 20
     assert {turned[i] for i in np.flatnonzero(held_out(turned, 0.2))} == first
-    with pytest.raises(ValueError, match="at least one for validation"):
+    with pytest.raises(ValueError, match="at least one on each side"):
         held_out(ids[:3], 0.1)

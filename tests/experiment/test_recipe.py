@@ -50,7 +50,7 @@ def test_the_papers_recipes_parse(name, forms):
         ({"transfer_choices": {"a": {"name": "sgd"}}}, "set transfer.validation_share"),
         ({"test_crops": -1}, "test_crops=-1"),
         ({"start": {"kind": "run"}}, "does not go with source"),
-        ({"start": {"kind": "hub", "source": "x"}}, "start.kind is one of"),
+        ({"start": {"kind": "url", "source": "x"}}, "start.kind is one of"),
         ({"dataset": {"name": "demo", "storage": "cloud"}}, "dataset.storage is one of"),
         ({"dataset": {"name": "demo", "train_fraction": 0.0}}, "above 0 and at most 1"),
         ({"arms": {"a": {"source": "per_image", "transfer_steps": 2}}}, "arm 'a': warmup_steps=5"),
