@@ -266,6 +266,8 @@ def test_stopping_it_deletes_the_machine(gcloud, number):
         cwd=_ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        # A shell's background jobs ignore Ctrl-C, and so would their children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 60
     while not (gcloud.folder / "calls.jsonl").exists() or "look" not in gcloud.steps():
