@@ -3,37 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import pathlib
 import random
 import signal
-import socket
 import subprocess
-import sys
 
 import numpy as np
 import pytest
+from processes import start, start_workers
 
-_ROOT = pathlib.Path(__file__).resolve().parents[2]
 _PROGRAM = pathlib.Path(__file__).with_name("killable.py")
 
 
-def start(settings: dict, tf_config: dict | None = None) -> subprocess.Popen:
-    environment = {**os.environ, "PYTHONPATH": str(_ROOT), "CUDA_VISIBLE_DEVICES": ""}
-    environment.pop("TF_CONFIG", None)
-    if tf_config:
-        environment["TF_CONFIG"] = json.dumps(tf_config)
-    return subprocess.Popen(
-        [sys.executable, str(_PROGRAM), json.dumps(settings)],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
 def run_once(settings: dict) -> tuple[int, str]:
-    process = start(settings)
+    process = start(_PROGRAM, settings)
     out, errors = process.communicate(timeout=900)
     assert process.returncode in (0, 75, -signal.SIGKILL), errors[-3000:]
     return process.returncode, out
@@ -41,15 +24,7 @@ def run_once(settings: dict) -> tuple[int, str]:
 
 def run_workers(settings: list[dict]) -> list[int]:
     """Runs two workers; where one dies the other, which would wait for it, is killed too."""
-    ports = []
-    for _ in settings:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            ports.append(f"127.0.0.1:{free.getsockname()[1]}")
-    both = [
-        start(one, {"cluster": {"worker": ports}, "task": {"type": "worker", "index": index}})
-        for index, one in enumerate(settings)
-    ]
+    both = start_workers(_PROGRAM, settings)
     codes = []
     for process in both:
         try:
@@ -129,7 +104,7 @@ def test_kills_of_one_of_two_processes(tmp_path):
 
 def test_sigterm_saves_and_leaves_with_its_own_code(tmp_path):
     settings = {"total_steps": 3000, "announce": True, "folder": str(tmp_path)}
-    process = start(settings)
+    process = start(_PROGRAM, settings)
     for line in process.stdout:
         if line.startswith("step"):
             break
