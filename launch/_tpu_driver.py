@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 
 from _tpu import CloudJob, Node
 
-EXIT_PREEMPTED = 75  # training.preemption; not imported, so that this needs no TensorFlow
+from fine2coarse.training.preemption import EXIT_PREEMPTED
+
 NOT_FOUND = "NOT_FOUND"
 _GONE = ("PREEMPTED", "TERMINATED", "SUSPENDED", "SUSPENDING", "FAILED", "DELETING", NOT_FOUND)
 # What gcloud says where there is no machine to be had just now; all else is a mistake.

@@ -18,6 +18,8 @@ from _jobs import command_without, run_jobs, without_flags
 from _plan import default_throughputs, print_plan
 from absl import flags
 
+from fine2coarse.experiment.claims import DEFAULT_TIMEOUT_S
+
 _ARM = flags.DEFINE_list("arm", [], "Only these arms (or `baseline`), separated by commas.")
 _SEED = flags.DEFINE_list("seed", [], "Only these seeds, separated by commas.")
 _SHARD = flags.DEFINE_string(
@@ -38,7 +40,7 @@ _WAIT = flags.DEFINE_boolean(
 )
 _CLAIM_TIMEOUT_S = flags.DEFINE_float(
     "claim_timeout_s",
-    300.0,
+    DEFAULT_TIMEOUT_S,
     "A run is taken over when its process gave no sign of life for so many seconds.",
     lower_bound=1.0,
 )

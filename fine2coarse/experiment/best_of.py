@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 from collections.abc import Callable, Mapping
+from typing import Any
 
-import tensorflow as tf
-
-from fine2coarse.experiment.phases import execute
 from fine2coarse.experiment.run import Run
-from fine2coarse.experiment.run_folder import RunFolder
 from fine2coarse.training.spec import OptimizerSpec
+
+CHOICES = "choices"  # folder of the trials, beside the phase they are for
 
 
 def best_of(
     run: Run,
     choices: Mapping[str, OptimizerSpec],
-    folder: pathlib.Path,
-    strategy: tf.distribute.Strategy,
+    do: Callable[[Run, str], dict[str, Any]],
     announce: Callable[[str], None] = print,
 ) -> Run:
     """Tries each optimizer on all but the held-out training images.
@@ -26,8 +23,7 @@ def best_of(
     Args:
       run: what to do; `phase.validation_share` says how many images are held out.
       choices: name → optimizer.
-      folder: each choice's run goes into a folder of its name here; finished ones are kept.
-      strategy: the process's strategy.
+      do: does a choice's run under the choice's name, or reads back a finished one's result.
       announce: told one line a choice.
 
     Returns:
@@ -42,7 +38,7 @@ def best_of(
     for name, optimizer in choices.items():
         phase = dataclasses.replace(run.phase, optimizer=optimizer)
         trial = dataclasses.replace(run, phase=phase, evaluate=None)
-        accuracies[name] = execute(trial, RunFolder(folder / name), strategy)["validation_accuracy"]
+        accuracies[name] = do(trial, name)["validation_accuracy"]
         announce(f"choice {name}: {100 * accuracies[name]:.2f} % on held-out training images")
     best = max(accuracies, key=accuracies.get)
     phase = dataclasses.replace(

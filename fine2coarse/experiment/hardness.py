@@ -351,23 +351,30 @@ def _superclasses(
     arms: Mapping[str, dict[int, Outcome]], base: Mapping[int, Outcome], confidence: float
 ) -> list[SuperclassGain]:
     first = next(iter(base.values()))
-    names = first.class_names()
+    splits = {
+        arm: _Split(
+            _wrong({seed: base[seed] for seed in runs}), _wrong(runs), _others(MARGIN, base, runs)
+        )
+        for arm, runs in arms.items()
+    }
     found = []
-    for number, name in enumerate(names):
+    for number, name in enumerate(first.class_names()):
         members = first.targets == number
         if members.sum() < 2:
             continue
-        theirs = {arm: _wrong({s: base[s] for s in runs})[:, members] for arm, runs in arms.items()}
-        gains = {arm: theirs[arm] - _wrong(runs)[:, members] for arm, runs in arms.items()}
+        gains = {arm: (s.before - s.after)[:, members] for arm, s in splits.items()}
         intervals = _intervals(gains, confidence)
-        for arm, runs in arms.items():
-            hard = _others(MARGIN, base, runs)[:, members]
-            error = float(theirs[arm].mean())
-            found.append(
-                SuperclassGain(
-                    arm, name, int(members.sum()), float(hard.mean()), error, intervals[arm]
-                )
+        found += [
+            SuperclassGain(
+                arm=arm,
+                class_name=name,
+                num_images=int(members.sum()),
+                hard_share=float(split.hard[:, members].mean()),
+                baseline_error=float(split.before[:, members].mean()),
+                gain=intervals[arm],
             )
+            for arm, split in splits.items()
+        ]
     return found
 
 

@@ -15,12 +15,12 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from fine2coarse.experiment.run_folder import METRICS, RESULT, STATUS
+from fine2coarse.experiment.run_folder import BASELINE, METRICS, RESULT, STATUS, TRANSFER
 
 SCRATCH_VARIABLE = "FINE2COARSE_SCRATCH"  # the local copy, for processes that share one
 _HEAVY = ("checkpoints", "tensorboard")
 _HEAVY_SUFFIX = ".weights.h5"
-_LAST_RESULTS = ("/baseline/result.json", "/transfer/result.json")
+_LAST_RESULTS = (f"/{BASELINE}/{RESULT}", f"/{TRANSFER}/{RESULT}")
 _NOT_COPIED = ("claims", "data")
 
 

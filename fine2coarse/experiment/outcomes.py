@@ -16,14 +16,17 @@ from fine2coarse.experiment.run_folder import (
     BASELINE,
     LABEL_SPACE,
     PREDICTIONS,
+    PRETRAIN,
     RECIPE,
+    RUNS,
     RunError,
     RunFolder,
+    last_phase,
     read_json,
+    unit_name,
 )
 from fine2coarse.labels.space import LabelSpace
 
-RUNS = "runs"
 _COLUMNS = ("image_ids", "targets", "predicted", "margins")
 
 
@@ -132,7 +135,7 @@ def load_outcomes(workdir: pathlib.Path) -> list[Outcome]:
         raise RunError(f"{workdir}: no {RECIPE}; expected the folder of a study")
     recipe = read_json(workdir / RECIPE)
     found = [
-        _load(workdir / RUNS / f"{arm}-seed{seed}", arm, seed)
+        _load(workdir / RUNS / unit_name(arm, seed), arm, seed)
         for seed in recipe["seeds"]
         for arm in (BASELINE, *recipe["arms"])
     ]
@@ -142,8 +145,8 @@ def load_outcomes(workdir: pathlib.Path) -> list[Outcome]:
 
 
 def _load(run: pathlib.Path, arm: str, seed: int) -> Outcome | None:
-    first = None if arm == BASELINE else RunFolder(run / "pretrain")
-    last = RunFolder(run / (BASELINE if arm == BASELINE else "transfer"))
+    first = None if arm == BASELINE else RunFolder(run / PRETRAIN)
+    last = RunFolder(run / last_phase(arm))
     if not last.is_finished:
         return None
     pretrain, final = first and first.result(), last.result()

@@ -240,7 +240,7 @@ def _cost(run: Run, trainer: Trainer, memory: PeakMemory) -> dict[str, Any]:
     """What training cost, besides seconds; of a linear probe, its head's training alone."""
     size = run.backbone.image_size_px
     shape = run.train.images.shape[1:] if run.train.holds_features else (size, size, 3)
-    # The same for every seed, and tracing the model to count takes half a second.
+    # The same for every seed, and counting traces the model.
     key = (run.backbone, run.space.num_classes, run.freeze_backbone, *shape)
     if key not in _flops_of:
         _flops_of[key] = train_flops_per_image(trainer.model, tuple(shape))

@@ -6,8 +6,16 @@ import dataclasses
 import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from fine2coarse.experiment.best_of import CHOICES
 from fine2coarse.experiment.recipe import BASELINE, LabelSpec, Recipe
-from fine2coarse.experiment.run_folder import RESULT, STATUS, read_json
+from fine2coarse.experiment.run_folder import (
+    PRETRAIN,
+    RESULT,
+    RUNS,
+    STATUS,
+    TRANSFER,
+    read_json,
+)
 from fine2coarse.experiment.units import Unit
 from fine2coarse.training.spec import PhaseSpec
 
@@ -111,7 +119,7 @@ def plan_study(
     planned = []
     for unit in units:
         phases = [
-            _with_progress(PlannedPhase(folder, classes, phase), workdir / "runs" / unit.name)
+            _with_progress(PlannedPhase(folder, classes, phase), workdir / RUNS / unit.name)
             for folder, classes, phase in _phases(recipe, unit, num_classes(unit), target)
         ]
         planned.append(PlannedUnit(unit, tuple(phases)))
@@ -122,13 +130,13 @@ def _phases(
     recipe: Recipe, unit: Unit, num_classes: int | None, num_targets: int | None
 ) -> Iterable[tuple[str, int | None, PhaseSpec]]:
     if unit.arm == BASELINE:
-        yield "baseline", num_targets, recipe.baseline_phase
+        yield BASELINE, num_targets, recipe.baseline_phase
         return
     pretrain, transfer = recipe.phases_of(unit.arm)
-    yield "pretrain", num_classes, pretrain
+    yield PRETRAIN, num_classes, pretrain
     for name, optimizer in recipe.transfer_choices.items():
-        yield f"choices/{name}", num_targets, dataclasses.replace(transfer, optimizer=optimizer)
-    yield "transfer", num_targets, transfer
+        yield f"{CHOICES}/{name}", num_targets, dataclasses.replace(transfer, optimizer=optimizer)
+    yield TRANSFER, num_targets, transfer
 
 
 def _with_progress(planned: PlannedPhase, unit_folder: pathlib.Path) -> PlannedPhase:
@@ -142,13 +150,13 @@ def _with_progress(planned: PlannedPhase, unit_folder: pathlib.Path) -> PlannedP
 
 def shape_of(planned: PlannedPhase) -> tuple[str, PhaseSpec]:
     """What phases that take equally long a step, but for their classes, have in common."""
-    is_transfer = planned.folder not in ("baseline", "pretrain")
+    is_transfer = planned.folder not in (BASELINE, PRETRAIN)
     alike = dataclasses.replace(
         planned.phase,
         total_steps=1,
         optimizer=dataclasses.replace(planned.phase.optimizer, learning_rate=1.0, warmup_steps=0),
     )
-    return ("transfer" if is_transfer else "pretrain"), alike
+    return (TRANSFER if is_transfer else PRETRAIN), alike
 
 
 def with_rates(

@@ -17,6 +17,8 @@ EMA_WEIGHTS = "ema.weights.h5"  # same layout; there where the run kept an avera
 LABEL_SPACE = "label_space.npz"
 PREDICTIONS = "predictions.npz"
 BASELINE = "baseline"  # the arm that trains on the target alone; also the name of its one phase
+PRETRAIN, TRANSFER = "pretrain", "transfer"  # the phases of all other arms
+RUNS = "runs"  # a study's folder of runs
 METRIC_COLUMNS = (
     "step",
     "loss",
@@ -113,6 +115,16 @@ class RunFolder:
             return []
         with path.open(newline="", encoding="utf-8") as file:
             return [row for row in csv.DictReader(file) if None not in row.values()]
+
+
+def unit_name(arm: str, seed: int) -> str:
+    """Of an arm's folder with a seed, below a study's `runs/`."""
+    return f"{arm}-seed{seed}"
+
+
+def last_phase(arm: str) -> str:
+    """Folder of the phase whose result finishes an arm's run, and which is tested."""
+    return BASELINE if arm == BASELINE else TRANSFER
 
 
 def make_writable_folder(path: pathlib.Path) -> None:

@@ -19,7 +19,7 @@ from fine2coarse.data.examples import (
 )
 from fine2coarse.data.splits import held_out
 from fine2coarse.experiment import results
-from fine2coarse.experiment.best_of import best_of
+from fine2coarse.experiment.best_of import CHOICES, best_of
 from fine2coarse.experiment.claimed import ClaimedFolder, ClaimedObserver
 from fine2coarse.experiment.claims import DEFAULT_TIMEOUT_S, Claim, Claims
 from fine2coarse.experiment.label_sources import label_context, make_label_space
@@ -28,8 +28,12 @@ from fine2coarse.experiment.phases import Run, execute
 from fine2coarse.experiment.progress import ProgressBar
 from fine2coarse.experiment.recipe import BASELINE, DatasetSpec, Recipe
 from fine2coarse.experiment.run_folder import (
+    PRETRAIN,
+    RUNS,
+    TRANSFER,
     RunFolder,
     check_or_write,
+    last_phase,
     make_writable_folder,
     write_json,
 )
@@ -40,7 +44,7 @@ from fine2coarse.training.loop import NonFiniteLossError
 from fine2coarse.training.spec import PhaseSpec
 
 STUDY, RESOLVED, RESULTS = "study.json", "recipe.json", "results.csv"
-RUNS, CLAIMS = "runs", "claims"
+CLAIMS = "claims"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -226,8 +230,9 @@ class Study:
             before = "" if claim else " (done before)"
             error = f"error {100 * row.error():.2f} %"
             announce(f"{title}: {row.num_classes} classes, {error}{before}")
-            keras.backend.clear_session()
-            gc.collect()
+            if claim:
+                keras.backend.clear_session()
+                gc.collect()
 
         chosen = self.units if units is None else units
         failures = share_units(
@@ -244,7 +249,7 @@ class Study:
 
     def is_finished(self, unit: Unit) -> bool:
         """Whether a unit has its last result."""
-        return RunFolder(self._folder(unit) / last_phase(unit)).is_finished
+        return RunFolder(self._folder(unit) / last_phase(unit.arm)).is_finished
 
     def rows(self) -> list[results.Row]:
         """A row for each finished run, in the plan's order; `results.csv` is written with them."""
@@ -276,25 +281,24 @@ class Study:
             return _execute(run, folder / purpose, strategy, title, claim, publish)
 
         if arm == BASELINE:
-            do(baseline_run(self.recipe, seed, data), "baseline")
+            do(baseline_run(self.recipe, seed, data), BASELINE)
             return read_row(unit, folder)
-        do(pretraining_run(self.recipe, data.spaces[arm, seed], seed, data, arm), "pretrain")
-        second = transfer_run(self.recipe, seed, data, folder / "pretrain", arm)
+        do(pretraining_run(self.recipe, data.spaces[arm, seed], seed, data, arm), PRETRAIN)
+        second = transfer_run(self.recipe, seed, data, folder / PRETRAIN, arm)
         if self.recipe.transfer_choices:
-            second = best_of(second, self.recipe.transfer_choices, folder / "choices", strategy)
-        do(second, "transfer")
+            second = best_of(
+                second,
+                self.recipe.transfer_choices,
+                lambda trial, name: do(trial, f"{CHOICES}/{name}"),
+            )
+        do(second, TRANSFER)
         return read_row(unit, folder)
-
-
-def last_phase(unit: Unit) -> str:
-    """Folder of the phase whose result finishes a unit."""
-    return "baseline" if unit.arm == BASELINE else "transfer"
 
 
 def read_row(unit: Unit, folder: pathlib.Path) -> results.Row:
     """The row of a finished unit."""
-    final = RunFolder(folder / last_phase(unit)).result()
-    first = None if unit.arm == BASELINE else RunFolder(folder / "pretrain").result()
+    final = RunFolder(folder / last_phase(unit.arm)).result()
+    first = None if unit.arm == BASELINE else RunFolder(folder / PRETRAIN).result()
     return results.Row.from_results(unit.arm, first, final)
 
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 
 from fine2coarse.experiment.recipe import BASELINE, Recipe
+from fine2coarse.experiment.run_folder import unit_name
 from fine2coarse.experiment.strict import RecipeError
 from fine2coarse.nearest import unknown
 
@@ -22,7 +23,7 @@ class Unit:
     @property
     def name(self) -> str:
         """Of its folder below `runs/`, and of its claim."""
-        return f"{self.arm}-seed{self.seed}"
+        return unit_name(self.arm, self.seed)
 
     def __str__(self) -> str:
         """For people to read."""

@@ -19,8 +19,9 @@ TRAIN_OVER_FORWARD = 3
 def train_flops_per_image(model: keras.Model, image_shape: Sequence[int]) -> int | None:
     """Floating-point operations of training on one image: 3 × those of a forward pass.
 
-    Counted are multiplications and additions (two for each pair) of convolutions and matrix
-    products, as in the literature; not normalisation, activations, input or the optimizer.
+    Counted are multiplications and additions (two for each pair) of two-dimensional convolutions
+    and matrix products, as in the literature; not normalisation, activations, input or the
+    optimizer. The model must be free of loops: what one repeats is not counted.
 
     Args:
       model: what is trained.
@@ -44,7 +45,8 @@ class PeakMemory:
     """Most memory in use since this was made.
 
     On GPUs the largest of the devices' own counts. On the CPU the process's resident memory, from
-    Linux's count of its peak; where that cannot be set back, the peak since the process began.
+    Linux's count of its peak; where that cannot be set back, the peak since the process began. What
+    earlier runs of the same process allocated and the allocator kept counts too.
     """
 
     def __init__(self) -> None:

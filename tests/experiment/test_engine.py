@@ -116,7 +116,12 @@ def test_best_of_chooses_on_held_out_training_images(pretrained, tmp_path, strat
         "good": OptimizerSpec(name="adamw", learning_rate=3e-3),
     }
     told = []
-    chosen = best_of(run, choices, tmp_path, strategy, told.append)
+    chosen = best_of(
+        run,
+        choices,
+        lambda trial, name: execute(trial, RunFolder(tmp_path / name), strategy),
+        told.append,
+    )
     assert chosen.phase.optimizer == choices["good"] and chosen.phase.validation_share == 0
     assert len(told) == 2
     for name in choices:

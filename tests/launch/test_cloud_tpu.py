@@ -269,10 +269,18 @@ def test_stopping_it_deletes_the_machine(gcloud, number):
         # A shell's background jobs ignore Ctrl-C, and so would their children.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    deadline = time.monotonic() + 60
-    while not (gcloud.folder / "calls.jsonl").exists() or "look" not in gcloud.steps():
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
-    process.send_signal(number)
-    assert process.wait(timeout=60) == 130
+    try:
+        deadline = time.monotonic() + 60
+        while not (gcloud.folder / "calls.jsonl").exists() or "look" not in gcloud.steps():
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(number)
+        assert process.wait(timeout=60) == 130
+    finally:
+        process.kill()
     assert gcloud.steps()[-1] == "delete"
+
+
+def test_pins_are_those_that_people_are_told():
+    told = (_ROOT / "BUILD.md").read_text()
+    assert all(pin in told for pin in _tpu.WITHOUT_DEPENDENCIES)

@@ -8,10 +8,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fine2coarse.experiment.results import Row
-from fine2coarse.experiment.run_folder import BASELINE, PREDICTIONS, RECIPE, RESULT, read_json
-
-RUNS = "runs"
-_FINAL_PHASES = ("baseline", "transfer")
+from fine2coarse.experiment.run_folder import (
+    BASELINE,
+    PREDICTIONS,
+    PRETRAIN,
+    RECIPE,
+    RESULT,
+    RUNS,
+    last_phase,
+    read_json,
+    unit_name,
+)
 
 
 class MergeError(ValueError):
@@ -41,7 +48,7 @@ class FinishedRun:
     @property
     def pretrain(self) -> pathlib.Path | None:
         """Folder of the pretraining; None for the baseline."""
-        return None if self.final.name == BASELINE else self.folder / "pretrain"
+        return None if self.final.name == BASELINE else self.folder / PRETRAIN
 
     @property
     def phases(self) -> list[pathlib.Path]:
@@ -97,10 +104,10 @@ def read_study(workdir: pathlib.Path) -> StudyFolder:
 
 
 def _finished_run(workdir: pathlib.Path, arm: str, seed: int) -> FinishedRun | None:
-    folder = workdir / RUNS / f"{arm}-seed{seed}"
-    final = next((folder / p for p in _FINAL_PHASES if (folder / p / RESULT).is_file()), None)
-    if final is None:
+    folder = workdir / RUNS / unit_name(arm, seed)
+    final = folder / last_phase(arm)
+    if not (final / RESULT).is_file():
         return None
-    pretrain = None if final.name == BASELINE else read_json(folder / "pretrain" / RESULT)
+    pretrain = None if arm == BASELINE else read_json(folder / PRETRAIN / RESULT)
     row = Row.from_results(arm, pretrain, read_json(final / RESULT))
     return FinishedRun(arm, seed, folder, final, row, read_json(final / RECIPE))
