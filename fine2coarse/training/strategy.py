@@ -47,7 +47,7 @@ def make_strategy(
         return _tpu(tpu)
     if name == "multi_worker" or (name == "auto" and "TF_CONFIG" in os.environ):
         return _multi_worker()
-    gpus = tf.config.list_logical_devices("GPU")
+    gpus = _gpus()
     if name == "one_device" or (name == "auto" and len(gpus) < 2):
         return tf.distribute.OneDeviceStrategy("GPU:0" if gpus else "CPU:0")
     devices = gpus or tf.config.list_logical_devices("CPU")
@@ -56,13 +56,16 @@ def make_strategy(
 
 def distribute(
     strategy: tf.distribute.Strategy, make_batches: Callable[[Shard], tf.data.Dataset]
-) -> tf.distribute.DistributedDataset:
+) -> tf.data.Dataset | tf.distribute.DistributedDataset:
     """A dataset for the strategy, each host reading its own part of every batch.
 
     Args:
       strategy: the process's strategy.
       make_batches: the pieces that a host's replicas get, in order.
     """
+
+    if isinstance(strategy, tf.distribute.OneDeviceStrategy) and not _gpus():
+        return make_batches(Shard())  # nothing to copy to another device: a thread and buffer less
 
     def make(context: tf.distribute.InputContext) -> tf.data.Dataset:
         hosts = context.num_input_pipelines
@@ -90,8 +93,12 @@ def choose_jit_compile(strategy: tf.distribute.Strategy, backbone: str) -> bool:
     """
     if strategy.num_replicas_in_sync > 1 or is_tpu(strategy):
         return False
-    device = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
+    device = "GPU" if _gpus() else "CPU"
     return backbone.startswith(_XLA_FAMILIES[device])
+
+
+def _gpus() -> list[tf.config.LogicalDevice]:
+    return tf.config.list_logical_devices("GPU")
 
 
 def is_tpu(strategy: tf.distribute.Strategy) -> bool:

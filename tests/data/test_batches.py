@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from fine2coarse.data import AugmentSpec, Examples, eval_batches, train_batches
 from fine2coarse.labels import LabelSpaceError
+from fine2coarse.training.strategy import distribute, make_strategy
 
 PLAIN = AugmentSpec(crop="none", flip=False)
 
@@ -106,3 +107,14 @@ def test_flip_mirrors_about_half_of_the_images():
     )[0]
     mirrored = batch["image"][:, 0, 0, 0] > batch["image"][:, 0, -1, 0]
     assert 16 < mirrored.sum() < 48
+
+
+def test_no_tuning_thread_is_left_to_wait_for():
+    """One that sleeps when the last batch is taken holds up what comes next, by seconds."""
+    examples, labels = numbered_images(8), np.zeros((8, 1), np.int32)
+    settings = {"batch_size": 4, "image_size_px": 8}
+    train = train_batches(examples, labels, **settings, num_steps=2, augment=PLAIN, seed=0)
+    for batches in (train, eval_batches(examples, labels, **settings)):
+        assert batches.options().autotune.enabled is False
+        # Nothing is wrapped around that has a thread of its own.
+        assert distribute(make_strategy("one_device"), lambda shard, b=batches: b) is batches
