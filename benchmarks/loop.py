@@ -5,8 +5,8 @@
 
 The loop's side is a real run with input, metrics, logging and a checkpoint every 100 steps (five
 times as often as by default); the bare side calls the same step, compiled the same, on one fixed
-batch. Counted are the steps from the 20th to the last; what a run does once, at its beginning and
-end, is not. Rounds of both take turns.
+batch. They take turns of 20 steps within one process, so that a machine that is slower for a while
+is so for both. Not counted are the first 20 steps, and what a run does once at its end.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 CLASS_COUNTS = (38, 519, 5995, 21843)
+TURN_STEPS = 20
 
 
 def make_run(arguments: argparse.Namespace, num_classes: int, num_steps: int):
@@ -63,25 +65,34 @@ def make_run(arguments: argparse.Namespace, num_classes: int, num_steps: int):
     )
 
 
-def loop_seconds(run, strategy) -> tuple[float, float]:
-    """Seconds a step of a run without its first 20 steps, and seconds to the first log row."""
+def take_turns(run, strategy, bare: Callable[[int], float]) -> tuple[list, list, float]:
+    """Seconds a step of a run and of the bare step, a pair a turn; seconds to the first log row."""
     from fine2coarse.experiment.phases import execute
     from fine2coarse.experiment.progress import Silent
     from fine2coarse.experiment.run_folder import RunFolder
 
-    class Clock(Silent):
+    class Turns(Silent):
         def __init__(self) -> None:
-            self.times: dict[int, float] = {}
+            self.loop: list[float] = []
+            self.bare: list[float] = []
+            self.to_first = None
 
         def advance(self, progress, images_per_second):
-            self.times[progress.step] = time.perf_counter()
+            now = time.perf_counter()
+            if self.to_first is None:
+                self.to_first = now - started
+            if progress.step % TURN_STEPS:
+                return
+            if progress.step > TURN_STEPS:
+                self.loop.append((now - self.since) / TURN_STEPS)
+                self.bare.append(bare(TURN_STEPS))
+            self.since = time.perf_counter()
 
-    clock = Clock()
+    turns = Turns()
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        execute(run, RunFolder(folder), strategy, clock)
-    last = run.phase.total_steps
-    return (clock.times[last] - clock.times[20]) / (last - 20), clock.times[10] - started
+        execute(run, RunFolder(folder), strategy, turns)
+    return turns.loop, turns.bare, turns.to_first
 
 
 def bare_step(run):
@@ -126,23 +137,29 @@ def bare_step(run):
 
 def overhead(arguments: argparse.Namespace) -> None:
     """Prints the loop's cost over the bare step."""
+    import numpy as np
+    from scipy import stats
+
     from fine2coarse.training.strategy import make_strategy
 
     strategy = make_strategy("one_device")
-    run = make_run(arguments, 100, 20 + arguments.num_steps)
-    bare = bare_step(run)
-    ratios, first = [], []
-    for _ in range(arguments.num_rounds):
-        before = bare(arguments.num_steps)
-        seconds, to_first = loop_seconds(run, strategy)
-        ratios.append(seconds / statistics.fmean([before, bare(arguments.num_steps)]))
-        first.append(to_first)
+    run = make_run(arguments, 100, TURN_STEPS * (1 + arguments.num_rounds))
+    loop, bare, to_first = take_turns(run, strategy, bare_step(run))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    interval = stats.bootstrap(
+        (loop, bare),
+        lambda loop, bare, axis=-1: np.sum(loop, axis) / np.sum(bare, axis),
+        paired=True,
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    ratios = np.divide(loop, bare)
     print(
         f"loop over bare step, {arguments.model} {arguments.image_size_px} px batch "
-        f"{arguments.batch_size}: ratio {statistics.median(ratios):.3f} (lowest "
-        f"{min(ratios):.3f}, highest {max(ratios):.3f}, {len(ratios)} rounds); the first 10 steps "
-        f"after {statistics.median(first):.1f} s; peak memory {peak:.2f} GiB"
+        f"{arguments.batch_size}: {1000 * np.mean(loop):.1f} ms a step against "
+        f"{1000 * np.mean(bare):.1f}, ratio {sum(loop) / sum(bare):.3f} (95 % interval "
+        f"{interval.low:.3f} to {interval.high:.3f}; median turn {np.median(ratios):.3f}, "
+        f"{min(ratios):.3f} to {max(ratios):.3f}, {len(ratios)} turns of {TURN_STEPS} steps); "
+        f"the first 10 steps after {to_first:.1f} s; peak memory {peak:.2f} GiB"
     )
 
 
@@ -171,7 +188,7 @@ def main() -> None:
     parser.add_argument("--model", default="resnet18")
     parser.add_argument("--image_size_px", type=int, default=32)
     parser.add_argument("--batch_size", type=int, default=64)
-    parser.add_argument("--num_rounds", type=int, default=3)
+    parser.add_argument("--num_rounds", type=int, default=20)
     parser.add_argument("--num_steps", type=int, default=100)
     arguments = parser.parse_args()
     {"overhead": overhead, "classes": classes}[arguments.part](arguments)

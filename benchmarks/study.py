@@ -1,23 +1,27 @@
 """What a study costs over the bare training of its runs.
 
-  python benchmarks/study.py                    (20 runs, two rounds)
-  python benchmarks/study.py --pretrain_steps=400 --transfer_steps=100
+  python benchmarks/study.py                    (20 runs of the demo)
+  python benchmarks/study.py --pretrain_steps=80 --transfer_steps=20
 
 The study's side is launch/study.py's own work: claims, run folders, logs, checkpoints, evaluation
 of both phases, weights, results.csv. The bare side builds the same models and trains them for the
 same steps on the same batches, and does nothing else. Both read the same prepared data. The sides
-take turns, each in a process of its own; CPU seconds count where the machine is busy.
+are processes of their own that take turns run by run, so that a machine that is slower for a while
+is so for both.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import pathlib
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -46,17 +50,16 @@ def make_recipe(arguments: argparse.Namespace):
     return Recipe.from_config(config)
 
 
-def run_study(recipe, units, data, strategy) -> None:
-    """All that a study does, but for the report."""
+def study_unit(recipe, data, strategy, folder: pathlib.Path) -> Callable:
+    """A function that does for a unit all that a study does, but for the report."""
     from fine2coarse.experiment.study import Study
 
-    with tempfile.TemporaryDirectory() as folder:
-        study = Study(recipe, pathlib.Path(folder))
-        study.run(data, strategy, announce=lambda line: None, units=units)
+    study = Study(recipe, folder)
+    return lambda unit: study.run(data, strategy, announce=lambda line: None, units=[unit])
 
 
-def run_bare(recipe, units, data, strategy) -> None:
-    """The same training and nothing else."""
+def bare_unit(recipe, data, strategy, folder: pathlib.Path) -> Callable:
+    """A function that does for a unit the same training and nothing else."""
     import gc
 
     import keras
@@ -64,7 +67,7 @@ def run_bare(recipe, units, data, strategy) -> None:
     from fine2coarse.experiment import study
     from fine2coarse.experiment.recipe import BASELINE
 
-    for unit in units:
+    def do(unit) -> None:
         if unit.arm == BASELINE:
             runs = [study.baseline_run(recipe, unit.seed, data)]
         else:
@@ -77,6 +80,8 @@ def run_bare(recipe, units, data, strategy) -> None:
             train(run, strategy)
         keras.backend.clear_session()
         gc.collect()
+
+    return do
 
 
 def train(run, strategy) -> None:
@@ -98,7 +103,7 @@ def train(run, strategy) -> None:
 
 
 def side(arguments: argparse.Namespace) -> None:
-    """Runs one side and prints what it took as JSON."""
+    """Does a run for every line of the standard input and answers with what it took, as JSON."""
     import _sides
 
     from fine2coarse.datasets.open import open_dataset
@@ -110,50 +115,99 @@ def side(arguments: argparse.Namespace) -> None:
     strategy = make_strategy("one_device")
     dataset = open_dataset(recipe.dataset.name, recipe.dataset.options, arguments.data_dir)
     data = load_study_data(recipe, dataset)
-    units = plan_units(recipe)[: arguments.num_runs]
-    started, cpu = time.perf_counter(), _sides.cpu_seconds()
-    {"study": run_study, "bare": run_bare}[arguments.side](recipe, units, data, strategy)
-    phases = (recipe.pretrain, recipe.transfer)
-    num_images = len(units) * sum(p.total_steps * p.batch_size for p in phases)
-    result = {
-        "num_images": num_images,
-        "seconds": time.perf_counter() - started,
-        "cpu_seconds": _sides.cpu_seconds() - cpu,
-    }
-    print(json.dumps(result))
+    make = {"study": study_unit, "bare": bare_unit}[arguments.side]
+    with tempfile.TemporaryDirectory() as folder:
+        do = make(recipe, data, strategy, pathlib.Path(folder))
+        print("{}", flush=True)  # ready
+        for unit, _ in zip(plan_units(recipe), sys.stdin):
+            started, cpu = time.perf_counter(), _sides.cpu_seconds()
+            do(unit)
+            took = {
+                "seconds": time.perf_counter() - started,
+                "cpu_seconds": _sides.cpu_seconds() - cpu,
+            }
+            print(json.dumps({"run": str(unit), **took}), flush=True)
+
+
+def start(command: list[str]) -> subprocess.Popen:
+    """Starts a side and waits until it has its data."""
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+    next_answer(process)
+    return process
+
+
+def take_turn(process: subprocess.Popen) -> dict:
+    """Lets a side do its next run."""
+    process.stdin.write("next\n")
+    process.stdin.flush()
+    return next_answer(process)
+
+
+def next_answer(process: subprocess.Popen) -> dict:
+    """The next line of JSON that a side prints."""
+    for line in process.stdout:
+        if line.startswith("{"):
+            return json.loads(line)
+    sys.exit(f"{' '.join(process.args)} ended with code {process.wait()}")
+
+
+def report(found: dict[str, list[dict]], what: str) -> None:
+    """Prints the ratio of the sums, and its interval by bootstrap over the runs."""
+    import numpy as np
+    from scipy import stats
+
+    study, bare = ([run[what] for run in found[name]] for name in SIDES)
+    interval = stats.bootstrap(
+        (study, bare),
+        lambda study, bare, axis=-1: np.sum(study, axis) / np.sum(bare, axis),
+        paired=True,
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    ratios = np.divide(study, bare)
+    print(
+        f"{what}: study {sum(study):.1f}, bare {sum(bare):.1f}, ratio {sum(study) / sum(bare):.3f} "
+        f"(95 % interval {interval.low:.3f} to {interval.high:.3f}; median run "
+        f"{np.median(ratios):.3f}, {min(ratios):.3f} to {max(ratios):.3f}, {len(ratios)} runs)"
+    )
 
 
 def main() -> None:
-    """Runs both sides in turn and prints the ratios."""
+    """Lets both sides take turns and prints the ratios."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--num_runs", type=int, default=20)
-    parser.add_argument("--pretrain_steps", type=int, default=80)
-    parser.add_argument("--transfer_steps", type=int, default=20)
-    parser.add_argument("--num_rounds", type=int, default=2)
+    parser.add_argument("--pretrain_steps", type=int, default=400)
+    parser.add_argument("--transfer_steps", type=int, default=100)
     parser.add_argument("--data_dir", default="")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.num_runs < 2:
+        parser.error(f"expected --num_runs of 2 or more, got {arguments.num_runs}")
     if arguments.side:
         side(arguments)
         return
-    import _sides
-
     with tempfile.TemporaryDirectory() as folder:
-        data_dir = arguments.data_dir or folder
-        command = [sys.executable, __file__, f"--data_dir={data_dir}"]
+        command = [sys.executable, __file__, f"--data_dir={arguments.data_dir or folder}"]
         command += [
             f"--{name}={getattr(arguments, name)}"
             for name in ("num_runs", "pretrain_steps", "transfer_steps")
         ]
-        results: dict[str, list[_sides.Measured]] = {name: [] for name in SIDES}
-        for number in range(arguments.num_rounds):
-            for name in SIDES if number % 2 == 0 else reversed(SIDES):
-                results[name].append(_sides.run_side([*command, f"--side={name}"]))
-                print(f"round {number + 1} {name}: {results[name][-1]}", flush=True)
-    _sides.report(results, "bare")
-    print("bare / study above 1: what the study costs over its bare training")
+        found: dict[str, list[dict]] = {name: [] for name in SIDES}
+        with contextlib.ExitStack() as stack:
+            processes = {
+                name: stack.enter_context(start([*command, f"--side={name}"])) for name in SIDES
+            }
+            for number in range(arguments.num_runs):
+                for name in SIDES if number % 2 == 0 else reversed(SIDES):
+                    found[name].append(take_turn(processes[name]))
+                took = ", ".join(f"{name} {found[name][-1]['seconds']:.1f} s" for name in SIDES)
+                print(f"{found['study'][-1]['run']}: {took}", flush=True)
+            for process in processes.values():
+                process.stdin.close()
+    for what in ("seconds", "cpu_seconds"):
+        report(found, what)
 
 
 if __name__ == "__main__":

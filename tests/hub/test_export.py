@@ -27,7 +27,7 @@ from fine2coarse.hub.card import Terms, kaggle_metadata, model_card
 from fine2coarse.hub.folder import write_archive
 from fine2coarse.hub.resolve import HubError
 from fine2coarse.hub.reusable import ImageInput, exportable, reusable_model
-from fine2coarse.models import BackboneSpec, Classifier, backbone_names, backbones
+from fine2coarse.models import BackboneSpec, Classifier, backbone_names
 from tests.hub.conftest import images, write_run
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -57,20 +57,20 @@ def test_height_and_width_may_differ(resnet):
     assert tf.saved_model.load(resnet.folder)(batch).shape == (2, 64)
 
 
-# At least one of each family; the others are as they are, but larger or deeper, up to the 1.2 GB
-# of the largest.
-_ONE_OF_EACH = ("resnet_tiny", "resnet18", "vit_ti16", "mlp_B_2-Wi_64", "mlp_S_6-Wi_512")
-_LARGEST = "vit_l16"
+@pytest.fixture
+def graphs_as_written():
+    """Without TensorFlow's rewriting of graphs, by which it rounds otherwise in each function.
+
+    Two functions of one model differ by it, too, by up to 2e-5 in the deepest MLPs.
+    """
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    yield
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.slow if name in _ONE_OF_EACH else pytest.mark.stress)
-        for name in backbone_names()
-    ],
-)
-def test_every_backbone_keeps_its_numbers_and_its_size(make_sample, name):
+@pytest.mark.slow
+@pytest.mark.parametrize("name", backbone_names())
+def test_every_backbone_keeps_its_numbers_and_its_size(make_sample, graphs_as_written, name):
     size_px = 64 if name.startswith(("resnet", "mlp")) else 32
     sample = make_sample(name, size_px, with_head=True)
     try:
@@ -81,12 +81,9 @@ def test_every_backbone_keeps_its_numbers_and_its_size(make_sample, name):
 
 def _check_numbers_and_size(sample, name: str, size_px: int) -> None:
     loaded = tf.saved_model.load(sample.folder)
-    in_run = tf.function(
-        lambda x: sample.model(x, training=False), input_signature=[tf.TensorSpec([None] * 4)]
-    )
     for num in (1, 3):
         batch = images(num, size_px)
-        np.testing.assert_allclose(loaded(batch), in_run(batch), atol=PARITY)
+        np.testing.assert_allclose(loaded(batch), numbers(sample.model, batch), atol=PARITY)
     assert sample.exported.num_bytes <= 1.02 * sample.exported.num_weight_bytes + 2e6
     assert sample.exported.facts.any_image_size == name.startswith("resnet")
     if sample.exported.facts.any_image_size:
@@ -97,19 +94,6 @@ def _check_numbers_and_size(sample, name: str, size_px: int) -> None:
     else:
         with pytest.raises(ValueError, match="matching concrete function"):
             loaded(images(1, size_px + 32))
-
-
-@pytest.mark.slow
-def test_the_largest_backbone_made_narrow_adds_no_more_than_its_graph(make_sample, monkeypatch):
-    """All of ViT-L but its width: what the folder holds besides weights is the same."""
-    narrow = backbones._vit(16, num_layers=24, num_heads=2, width=32)
-    monkeypatch.setitem(backbones._BUILDERS, _LARGEST, narrow)
-    sample = make_sample(_LARGEST, 32, with_head=True)
-    batch = images(2, 32)
-    loaded = tf.saved_model.load(sample.folder)
-    np.testing.assert_allclose(loaded(batch), numbers(sample.model, batch), atol=PARITY)
-    more_than_weights = sample.exported.num_bytes - sample.exported.num_weight_bytes
-    assert more_than_weights <= 0.02 * 4 * 303e6 + 2e6  # ViT-L without its head: 303 M parameters
 
 
 def test_the_reusable_api(resnet, classifier):
