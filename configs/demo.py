@@ -50,6 +50,7 @@ def get_config(size: str = "full") -> ConfigDict:
         }
     )
     config.transfer_mode = "finetune"
+    config.start = ConfigDict({"kind": "scratch", "source": ""})
     if size == "smoke":
         _shrink(config)
     return config.lock()

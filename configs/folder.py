@@ -58,4 +58,5 @@ def get_config(levels: str = "fine,coarse,macro@coarse") -> ConfigDict:
         }
     )
     config.transfer_mode = "finetune"
+    config.start = ConfigDict({"kind": "scratch", "source": ""})
     return config.lock()

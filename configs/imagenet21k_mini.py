@@ -62,6 +62,7 @@ def get_config(folder: str) -> ConfigDict:
     config.pretrain = _phase(total_steps=600, warmup_steps=50)
     config.transfer = _phase(total_steps=300, warmup_steps=20)
     config.transfer_mode = "finetune"
+    config.start = ConfigDict({"kind": "scratch", "source": ""})
     return config.lock()
 
 

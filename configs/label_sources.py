@@ -42,6 +42,7 @@ def get_config(images: str = "photographs") -> ConfigDict:
     config = _photographs() if images == "photographs" else _demo()
     config.backbone = ConfigDict({"name": "resnet_tiny", "image_size_px": 32})
     config.transfer_mode = "finetune"
+    config.start = ConfigDict({"kind": "scratch", "source": ""})
     if images == "smoke":
         config.dataset.options.update({"num_train": 192, "num_test_easy": 64, "num_test_hard": 64})
         config.seeds = (0,)

@@ -88,6 +88,7 @@ def get_config(form: str = "full") -> ConfigDict:
         }
     )
     config.transfer_mode = "finetune"
+    config.start = ConfigDict({"kind": "scratch", "source": ""})
     if form == "smoke":
         _shrink(config)
     return config.lock()

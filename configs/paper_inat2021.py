@@ -83,6 +83,7 @@ def get_config(form: str = "resnet34") -> ConfigDict:
         }
     )
     config.transfer_mode = "finetune"
+    config.start = ConfigDict({"kind": "scratch", "source": ""})
     if form == "smoke":
         _shrink(config)
     return config.lock()
@@ -108,7 +109,6 @@ def _shrink(config: ConfigDict) -> None:
     )
     config.seeds = (0,)
     config.backbone = ConfigDict({"name": "resnet_tiny", "image_size_px": 32})
-    for phase, steps in ((config.pretrain, 12), (config.transfer, 4)):
-        phase.update({"total_steps": steps, "batch_size": 32, "checkpoint_every_steps": 4})
-        phase.optimizer.warmup_steps = 2
-        phase.log_every_steps = 4
+    for phase, steps in ((config.pretrain, 150), (config.transfer, 50)):
+        phase.update({"total_steps": steps, "batch_size": 32, "checkpoint_every_steps": 50})
+        phase.optimizer.warmup_steps = 5

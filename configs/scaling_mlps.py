@@ -76,6 +76,7 @@ def get_config(form: str = "B_12-Wi_1024") -> ConfigDict:
         }
     )
     config.transfer_mode = "finetune"
+    config.start = ConfigDict({"kind": "scratch", "source": ""})
     config.test_crops = 100  # †
     if form == "smoke":
         _shrink(config)
