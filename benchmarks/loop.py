@@ -3,10 +3,10 @@
   python benchmarks/loop.py                 (resnet18 at 32 px)
   python benchmarks/loop.py --part=classes  (the step with 38 to 21,843 classes)
 
-The loop's side is a real run with input, metrics, logging and a checkpoint every 100 steps (five
-times as often as by default); the bare side calls the same step, compiled the same, on one fixed
-batch. They take turns of 20 steps within one process, so that a machine that is slower for a while
-is so for both. Not counted are the first 20 steps, and what a run does once at its end.
+The loop's side is a real run with input, metrics, a log row every 50 steps and a checkpoint every
+500, as by default; the bare side calls the same step, compiled the same, on one fixed batch. They
+take turns of 50 steps within one process, so that a machine that is slower for a while is so for
+both. Not counted are the first 50 steps, and what a run does once at its end.
 """
 
 from __future__ import annotations
@@ -21,16 +21,17 @@ import tempfile
 import time
 from collections.abc import Callable
 
+import numpy as np
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 CLASS_COUNTS = (38, 519, 5995, 21843)
-TURN_STEPS = 20
+TURN_STEPS = 50
 
 
 def make_run(arguments: argparse.Namespace, num_classes: int, num_steps: int):
     """A run on random images held in memory."""
-    import numpy as np
     import tensorflow as tf
 
     from fine2coarse.data import AugmentSpec, Examples
@@ -51,8 +52,7 @@ def make_run(arguments: argparse.Namespace, num_classes: int, num_steps: int):
             batch_size=arguments.batch_size,
             optimizer=OptimizerSpec(learning_rate=0.01),
             augment=AugmentSpec(crop="shift"),
-            log_every_steps=10,
-            checkpoint_every_steps=100,
+            steps_per_call=10,
         ),
         backbone=BackboneSpec(arguments.model, size),
         seed=0,
@@ -65,34 +65,37 @@ def make_run(arguments: argparse.Namespace, num_classes: int, num_steps: int):
     )
 
 
-def take_turns(run, strategy, bare: Callable[[int], float]) -> tuple[list, list, float]:
-    """Seconds a step of a run and of the bare step, a pair a turn; seconds to the first log row."""
+def now() -> np.ndarray:
+    """Seconds by the wall's clock, and of this process on all its cores."""
+    return np.array([time.perf_counter(), time.process_time()])
+
+
+def take_turns(run, strategy, bare: Callable[[int], np.ndarray]) -> tuple[np.ndarray, float]:
+    """Seconds a step [turns, side, wall or CPU], sides being loop and bare; those to step 10."""
     from fine2coarse.experiment.phases import execute
     from fine2coarse.experiment.progress import Silent
     from fine2coarse.experiment.run_folder import RunFolder
 
     class Turns(Silent):
         def __init__(self) -> None:
-            self.loop: list[float] = []
-            self.bare: list[float] = []
+            self.seconds: list[list[np.ndarray]] = []
             self.to_first = None
 
         def advance(self, progress, images_per_second):
-            now = time.perf_counter()
+            at = now()
             if self.to_first is None:
-                self.to_first = now - started
+                self.to_first = at[0] - started
             if progress.step % TURN_STEPS:
                 return
             if progress.step > TURN_STEPS:
-                self.loop.append((now - self.since) / TURN_STEPS)
-                self.bare.append(bare(TURN_STEPS))
-            self.since = time.perf_counter()
+                self.seconds.append([(at - self.since) / TURN_STEPS, bare(TURN_STEPS)])
+            self.since = now()
 
     turns = Turns()
-    started = time.perf_counter()
+    started = now()[0]
     with tempfile.TemporaryDirectory() as folder:
         execute(run, RunFolder(folder), strategy, turns)
-    return turns.loop, turns.bare, turns.to_first
+    return np.array(turns.seconds), turns.to_first
 
 
 def bare_step(run):
@@ -124,12 +127,12 @@ def bare_step(run):
         )
     )
 
-    def seconds(num_steps: int) -> float:
-        started = time.perf_counter()
+    def seconds(num_steps: int) -> np.ndarray:
+        started = now()
         for _ in range(num_steps):
             loss, _ = step([batch])
         float(loss)
-        return (time.perf_counter() - started) / num_steps
+        return (now() - started) / num_steps
 
     seconds(3)
     return seconds
@@ -137,30 +140,33 @@ def bare_step(run):
 
 def overhead(arguments: argparse.Namespace) -> None:
     """Prints the loop's cost over the bare step."""
-    import numpy as np
     from scipy import stats
 
     from fine2coarse.training.strategy import make_strategy
 
     strategy = make_strategy("one_device")
     run = make_run(arguments, 100, TURN_STEPS * (1 + arguments.num_rounds))
-    loop, bare, to_first = take_turns(run, strategy, bare_step(run))
+    seconds, to_first = take_turns(run, strategy, bare_step(run))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    interval = stats.bootstrap(
-        (loop, bare),
-        lambda loop, bare, axis=-1: np.sum(loop, axis) / np.sum(bare, axis),
-        paired=True,
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    ratios = np.divide(loop, bare)
     print(
-        f"loop over bare step, {arguments.model} {arguments.image_size_px} px batch "
-        f"{arguments.batch_size}: {1000 * np.mean(loop):.1f} ms a step against "
-        f"{1000 * np.mean(bare):.1f}, ratio {sum(loop) / sum(bare):.3f} (95 % interval "
-        f"{interval.low:.3f} to {interval.high:.3f}; median turn {np.median(ratios):.3f}, "
-        f"{min(ratios):.3f} to {max(ratios):.3f}, {len(ratios)} turns of {TURN_STEPS} steps); "
-        f"the first 10 steps after {to_first:.1f} s; peak memory {peak:.2f} GiB"
+        f"{arguments.model} {arguments.image_size_px} px batch {arguments.batch_size}: the first "
+        f"10 steps after {to_first:.1f} s; peak memory {peak:.2f} GiB"
     )
+    for what, of_clock in zip(("wall", "CPU"), np.moveaxis(seconds, -1, 0)):
+        loop, bare = of_clock.T
+        interval = stats.bootstrap(
+            (loop, bare),
+            lambda loop, bare, axis=-1: np.sum(loop, axis) / np.sum(bare, axis),
+            paired=True,
+            rng=np.random.default_rng(0),
+        ).confidence_interval
+        ratios = loop / bare
+        print(
+            f"{what} time: loop {1000 * loop.mean():.1f} ms a step, bare {1000 * bare.mean():.1f}, "
+            f"ratio {loop.sum() / bare.sum():.3f} (95 % interval {interval.low:.3f} to "
+            f"{interval.high:.3f}; median turn {np.median(ratios):.3f}, {ratios.min():.3f} to "
+            f"{ratios.max():.3f}, {len(ratios)} turns of {TURN_STEPS} steps)"
+        )
 
 
 def classes(arguments: argparse.Namespace) -> None:
@@ -169,7 +175,7 @@ def classes(arguments: argparse.Namespace) -> None:
     found: dict[int, list[float]] = {n: [] for n in CLASS_COUNTS}
     for _ in range(arguments.num_rounds):
         for num_classes, step in steps.items():
-            found[num_classes].append(step(arguments.num_steps))
+            found[num_classes].append(step(arguments.num_steps)[0])
     for num_classes, seconds in found.items():
         ratios = [a / b for a, b in zip(seconds, found[CLASS_COUNTS[0]])]
         print(
@@ -188,7 +194,7 @@ def main() -> None:
     parser.add_argument("--model", default="resnet18")
     parser.add_argument("--image_size_px", type=int, default=32)
     parser.add_argument("--batch_size", type=int, default=64)
-    parser.add_argument("--num_rounds", type=int, default=20)
+    parser.add_argument("--num_rounds", type=int, default=30)
     parser.add_argument("--num_steps", type=int, default=100)
     arguments = parser.parse_args()
     {"overhead": overhead, "classes": classes}[arguments.part](arguments)

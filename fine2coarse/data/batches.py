@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -106,8 +107,8 @@ def train_batches(
         return found
 
     part_size = shard.part_size(batch_size)
-    positions = _positions(first_step, num_steps, batch_size, shard.index * part_size, part_size)
-    found = positions.map(example, num_parallel_calls=_NUM_CORES)
+    steps = range(first_step, num_steps)
+    found = _mapped(example, steps, batch_size, shard.index * part_size, part_size)
     return _batched(found, part_size // shard.pieces)
 
 
@@ -163,18 +164,24 @@ def eval_batches(
         }
 
     part_size = shard.part_size(batch_size)
-    positions = _positions(0, num_batches, batch_size, shard.index * part_size, part_size)
-    found = positions.map(example, num_parallel_calls=_NUM_CORES)
+    found = _mapped(example, range(num_batches), batch_size, shard.index * part_size, part_size)
     return _batched(found, part_size // shard.pieces)
 
 
-def _positions(first: int, stop: int, batch_size: int, start: int, size: int) -> tf.data.Dataset:
-    """Positions [start, start + size) of each of the batches [first, stop)."""
+def _mapped(
+    example: Callable[[tf.Tensor], Batch],
+    batches: range,
+    batch_size: int,
+    start: int,
+    size: int,
+) -> tf.data.Dataset:
+    """The examples at the positions [start, start + size) of each of some batches."""
 
-    def position(number: tf.Tensor) -> tf.Tensor:
-        return (number // size) * batch_size + start + number % size
+    def numbered(number: tf.Tensor) -> Batch:
+        return example((number // size) * batch_size + start + number % size)
 
-    return tf.data.Dataset.range(first * size, stop * size).map(position)
+    numbers = tf.data.Dataset.range(batches.start * size, batches.stop * size)
+    return numbers.map(numbered, num_parallel_calls=_NUM_CORES)
 
 
 def _batched(examples: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
