@@ -140,7 +140,7 @@ def bare_step(run):
 
 def overhead(arguments: argparse.Namespace) -> None:
     """Prints the loop's cost over the bare step."""
-    from scipy import stats
+    import _sides
 
     from fine2coarse.training.strategy import make_strategy
 
@@ -154,18 +154,9 @@ def overhead(arguments: argparse.Namespace) -> None:
     )
     for what, of_clock in zip(("wall", "CPU"), np.moveaxis(seconds, -1, 0)):
         loop, bare = of_clock.T
-        interval = stats.bootstrap(
-            (loop, bare),
-            lambda loop, bare, axis=-1: np.sum(loop, axis) / np.sum(bare, axis),
-            paired=True,
-            rng=np.random.default_rng(0),
-        ).confidence_interval
-        ratios = loop / bare
         print(
             f"{what} time: loop {1000 * loop.mean():.1f} ms a step, bare {1000 * bare.mean():.1f}, "
-            f"ratio {loop.sum() / bare.sum():.3f} (95 % interval {interval.low:.3f} to "
-            f"{interval.high:.3f}; median turn {np.median(ratios):.3f}, {ratios.min():.3f} to "
-            f"{ratios.max():.3f}, {len(ratios)} turns of {TURN_STEPS} steps)"
+            + _sides.ratio_in_turns(loop, bare, "turn")
         )
 
 

@@ -152,26 +152,6 @@ def next_answer(process: subprocess.Popen) -> dict:
     sys.exit(f"{' '.join(process.args)} ended with code {process.wait()}")
 
 
-def report(found: dict[str, list[dict]], what: str) -> None:
-    """Prints the ratio of the sums, and its interval by bootstrap over the runs."""
-    import numpy as np
-    from scipy import stats
-
-    study, bare = ([run[what] for run in found[name]] for name in SIDES)
-    interval = stats.bootstrap(
-        (study, bare),
-        lambda study, bare, axis=-1: np.sum(study, axis) / np.sum(bare, axis),
-        paired=True,
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    ratios = np.divide(study, bare)
-    print(
-        f"{what}: study {sum(study):.1f}, bare {sum(bare):.1f}, ratio {sum(study) / sum(bare):.3f} "
-        f"(95 % interval {interval.low:.3f} to {interval.high:.3f}; median run "
-        f"{np.median(ratios):.3f}, {min(ratios):.3f} to {max(ratios):.3f}, {len(ratios)} runs)"
-    )
-
-
 def main() -> None:
     """Lets both sides take turns and prints the ratios."""
     parser = argparse.ArgumentParser(
@@ -188,6 +168,8 @@ def main() -> None:
     if arguments.side:
         side(arguments)
         return
+    import _sides
+
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, __file__, f"--data_dir={arguments.data_dir or folder}"]
         command += [
@@ -207,7 +189,9 @@ def main() -> None:
             for process in processes.values():
                 process.stdin.close()
     for what in ("seconds", "cpu_seconds"):
-        report(found, what)
+        study, bare = ([run[what] for run in found[name]] for name in SIDES)
+        ratio = _sides.ratio_in_turns(study, bare, "run")
+        print(f"{what}: study {sum(study):.1f}, bare {sum(bare):.1f}, {ratio}")
 
 
 if __name__ == "__main__":
