@@ -4,9 +4,9 @@
   python benchmarks/loop.py --part=classes  (the step with 38 to 21,843 classes)
 
 The loop's side is a real run with input, metrics, a log row every 50 steps and a checkpoint every
-500, as by default; the bare side calls the same step, compiled the same, on one fixed batch. They
-take turns of 50 steps within one process, so that a machine that is slower for a while is so for
-both. Not counted are the first 50 steps, and what a run does once at its end.
+500, as by default, and 10 steps a call; the bare side calls the same step, compiled the same, on
+one fixed batch. They take turns of 50 steps within one process, so that a machine that is slower
+for a while is so for both. Not counted are the first 50 steps, and what a run does once at its end.
 """
 
 from __future__ import annotations
@@ -186,7 +186,7 @@ def main() -> None:
     parser.add_argument("--image_size_px", type=int, default=32)
     parser.add_argument("--batch_size", type=int, default=64)
     parser.add_argument("--num_rounds", type=int, default=30)
-    parser.add_argument("--num_steps", type=int, default=100)
+    parser.add_argument("--num_steps", type=int, default=20, help="a round of classes")
     arguments = parser.parse_args()
     {"overhead": overhead, "classes": classes}[arguments.part](arguments)
 

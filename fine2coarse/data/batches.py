@@ -188,7 +188,7 @@ def _batched(examples: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
     options = tf.data.Options()
     options.deterministic = True
     # Letting go of an iterator waits for the tuning thread, which may sleep through being told to
-    # stop: seen to take up to 7 s after a phase of 10 s. It also begins with too little.
+    # stop.
     options.autotune.enabled = False
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     batches = examples.batch(batch_size, drop_remainder=True)

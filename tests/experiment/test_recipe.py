@@ -31,14 +31,25 @@ def test_configs_parse_and_are_locked(name):
     assert Recipe.from_config(loaded).seeds == (0, 1, 2)
 
 
+_CARDS = [
+    ("paper_inat2021", ("resnet34", "resnet50", "smoke")),
+    ("paper_imagenet21k", ("full", "smoke")),
+    ("scaling_mlps", ("B_12-Wi_1024", "B_6-Wi_512", "smoke")),
+]
+
+
 @pytest.mark.parametrize(
-    ("name", "forms"),
-    [
-        ("paper_inat2021", ("resnet34", "resnet50", "smoke")),
-        ("paper_imagenet21k", ("full", "smoke")),
-        ("scaling_mlps", ("B_12-Wi_1024", "B_6-Wi_512", "smoke")),
-    ],
+    ("name", "forms"), [*_CARDS, ("demo", ("full", "smoke")), ("folder", ("a,b@b",))]
 )
+def test_a_starting_point_can_be_set_by_a_flag(name, forms):
+    for form in forms:
+        loaded = config(name, form)
+        assert loaded.is_locked  # as for a flag, what is set must be there
+        loaded.start.kind, loaded.start.source = "preset", "resnet_18_imagenet"
+        assert Recipe.from_config(loaded).start.kind == "preset"
+
+
+@pytest.mark.parametrize(("name", "forms"), _CARDS)
 def test_the_papers_recipes_parse(name, forms):
     for form in forms:
         assert Recipe.from_config(config(name, form)).arms

@@ -57,12 +57,21 @@ def test_height_and_width_may_differ(resnet):
     assert tf.saved_model.load(resnet.folder)(batch).shape == (2, 64)
 
 
+# Where TensorFlow's rewriting of graphs rounds otherwise in each function by more than 1e-6, also
+# in two functions of one Keras model: compared without it, all others as they are served.
+_ROUNDED_BY_REWRITING = {
+    "resnet34",
+    "mlp_B_6-Wi_512",
+    "mlp_B_12-Wi_512",
+    "mlp_B_6-Wi_1024",
+    "mlp_B_12-Wi_1024",
+    "mlp_S_6-Wi_1024",
+}
+
+
 @pytest.fixture
 def graphs_as_written():
-    """Without TensorFlow's rewriting of graphs, by which it rounds otherwise in each function.
-
-    Two functions of one model differ by it, too, by up to 2e-5 in the deepest MLPs.
-    """
+    """Without TensorFlow's rewriting of graphs."""
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     yield
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
@@ -70,7 +79,9 @@ def graphs_as_written():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", backbone_names())
-def test_every_backbone_keeps_its_numbers_and_its_size(make_sample, graphs_as_written, name):
+def test_every_backbone_keeps_its_numbers_and_its_size(make_sample, request, name):
+    if name in _ROUNDED_BY_REWRITING:
+        request.getfixturevalue("graphs_as_written")
     size_px = 64 if name.startswith(("resnet", "mlp")) else 32
     sample = make_sample(name, size_px, with_head=True)
     try:
@@ -81,9 +92,12 @@ def test_every_backbone_keeps_its_numbers_and_its_size(make_sample, graphs_as_wr
 
 def _check_numbers_and_size(sample, name: str, size_px: int) -> None:
     loaded = tf.saved_model.load(sample.folder)
+    in_run = tf.function(
+        lambda x: sample.model(x, training=False), input_signature=[tf.TensorSpec([None] * 4)]
+    )
     for num in (1, 3):
         batch = images(num, size_px)
-        np.testing.assert_allclose(loaded(batch), numbers(sample.model, batch), atol=PARITY)
+        np.testing.assert_allclose(loaded(batch), in_run(batch), atol=PARITY)
     assert sample.exported.num_bytes <= 1.02 * sample.exported.num_weight_bytes + 2e6
     assert sample.exported.facts.any_image_size == name.startswith("resnet")
     if sample.exported.facts.any_image_size:

@@ -6,7 +6,7 @@ import pathlib
 
 from fine2coarse.experiment.report.merging import Merged
 from fine2coarse.experiment.report.studies import FinishedRun
-from fine2coarse.experiment.run_folder import BASELINE, RESULT, read_json
+from fine2coarse.experiment.run_folder import BASELINE, RESULT, read_json, unit_name
 from fine2coarse.reporting.hparams import Session, write_sessions
 
 FOLDER = "tensorboard"
@@ -46,7 +46,7 @@ def _session(run: FinishedRun, merged: Merged) -> Session:
         "training_seconds": row.pretrain_seconds + row.transfer_seconds,
     }
     return Session(
-        name=run.folder.name if len(merged.studies) == 1 else f"{run.arm}-seed{run.seed}",
+        name=unit_name(run.arm, run.seed),
         settings={
             "arm": run.arm,
             "label_source": source,
