@@ -34,6 +34,7 @@ EXPERIMENTS = (
     "superclasses",
     "label_per_image",
     "finetuning",
+    "transfers",
     KERAS_PATCHES,
 )
 _MAX_KERAS_SEEDS = 5

@@ -9,11 +9,20 @@ from dataclasses import dataclass, replace
 from fine2coarse.theory.data import MultiViewData
 from fine2coarse.theory.pictures import Line, Picture
 from fine2coarse.theory.training import Recipe
+from fine2coarse.theory.transfers import (
+    FINE_HEAD,
+    NEW_HEAD,
+    SUM_HEAD,
+    TransferTrial,
+    run_transfer_trial,
+)
 from fine2coarse.theory.trials import Row, Trial, run_growth_trial, run_trial
 
 STOP_LOSSES = (0.1, 0.05, 0.01)
 # Two, because the answer of a linear probe turns on its penalty more than on the labels.
 PROBE_RIDGES = (0.001, 0.1)
+# Of a transfer: the rate of pretraining, and ten times that.
+TRANSFER_RATES = (0.02, 0.2)
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,11 @@ class Scale:
         """The default trial at this scale."""
         defaults = {"data": self.data(), "num_test_images": self.num_test_images}
         return Trial(curve, value, **defaults | changes)
+
+    def transfer(self, curve: str, value: float, **changes) -> TransferTrial:
+        """The default transfer trial at this scale."""
+        defaults = {"data": self.data(), "num_test_images": self.num_test_images}
+        return TransferTrial(curve, value, **defaults | changes)
 
 
 # Sees everything in a minute; fits the 54 features of six superclasses.
@@ -81,6 +95,7 @@ def all_experiments(scale: Scale) -> dict[str, Experiment]:
         _superclasses(scale),
         _label_per_image(scale),
         _finetuning(scale),
+        _transfers(scale),
     ]
     return {experiment.name: experiment for experiment in made}
 
@@ -342,3 +357,58 @@ def _finetuning(scale):
     question = "Does coarse fine-tuning keep what fine pretraining has learnt?"
     trials = tuple(make(steps) for steps in (0, 2, 5, 10, 25, 50, 100, 200))
     return Experiment("finetuning", question, trials, (picture,))
+
+
+def _transfers(scale):
+    steps = (0, 1, 2, 5, 10, 25, 50, 100, 200)
+    # Each with the rate of its head, over that of the backbone.
+    kinds = {
+        "summed": ({"head": FINE_HEAD}, 1),
+        "sum of scores": ({"head": SUM_HEAD}, 1),
+        "new head": ({"head": NEW_HEAD}, 1),
+        "new head, head rate × 10": ({"head": NEW_HEAD}, 10),
+        "probe first": ({"head": NEW_HEAD, "probes_first": True}, 1),
+    }
+
+    def make(curve, rate):
+        choices, ratio = kinds[curve] if rate else ({"head": FINE_HEAD}, 1)
+        return scale.transfer(
+            curve, rate, learning_rate=rate, head_learning_rate=rate * ratio,
+            coarse_steps=max(steps), snapshots=steps, **choices,
+        )  # fmt: skip
+
+    trials = tuple(make(curve, rate) for rate in TRANSFER_RATES for curve in kinds)
+    gentle, fast = ((("value", rate),) for rate in TRANSFER_RATES)
+
+    def over_steps(name, y_label, lines):
+        return Picture(name, "step", "steps of the transfer", y_label, lines, x_scale="symlog")
+
+    def errors(name, where):
+        lines = tuple(Line(curve, curve, "hard_error_own", where) for curve in kinds)
+        direct = Line("direct, no transfer", "direct", "hard_error_own")
+        return over_steps(name, _ERROR + ", hard images", (direct, *lines))
+
+    swaps = (
+        Line("new head, backbone after the transfer", "new head", "hard_error_own", gentle),
+        Line("old head, backbone after the transfer", "new head", "hard_error_old_head", gentle),
+        Line(
+            "new head, backbone before the transfer", "new head", "hard_error_old_backbone", gentle
+        ),
+    )
+    alignments = tuple(
+        Line(f"{curve}: {name} feature", curve, f"{name}_left", gentle)
+        for curve in ("summed", "probe first", "new head")
+        for name in ("fine", "common")
+    )
+    pictures = (
+        errors("transfers", gentle),
+        errors("transfers_fast", fast),
+        over_steps("transfers_swap", _ERROR + ", hard images", swaps),
+        over_steps(
+            "transfers_alignment", "largest alignment / that before the transfer", alignments
+        ),
+    )
+    question = "What does fine-tuning on easy images forget? Four ways from fine to coarse."
+    return Experiment(
+        "transfers", question, (make("direct", 0), *trials), pictures, run_transfer_trial
+    )

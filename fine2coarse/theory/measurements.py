@@ -60,6 +60,21 @@ def superclass_errors(
     }
 
 
+def all_hidden_features(network: Network, patches: np.ndarray) -> np.ndarray:
+    """The hidden layer [S, n, O·m] of any number of images, a chunk at a time."""
+    return _in_chunks(hidden_features, network, patches)
+
+
+def head_errors(hidden, head, class_to_superclass, superclasses, num_superclasses) -> np.ndarray:
+    """The share [S] of images whose superclass has not the largest summed probability.
+
+    hidden [S, n, O·m] as `all_hidden_features` gives it; head [S, C, O·m]; superclasses int [S, n].
+    """
+    scores = hidden @ head.swapaxes(1, 2)
+    summed = read_out(scores, class_to_superclass, num_superclasses, "logsumexp")
+    return _error(summed, superclasses)
+
+
 def alignment(network: Network, data: MultiViewData, leaf_to_class) -> dict[str, np.ndarray]:
     """For each subclass (y,c), the largest alignments max_r ⟨w_{o,r}, v⟩, arrays [S, K·k].
 
@@ -75,10 +90,16 @@ def alignment(network: Network, data: MultiViewData, leaf_to_class) -> dict[str,
     }
 
 
+def mean_alignment(network: Network, data: MultiViewData, leaf_to_class) -> dict[str, np.ndarray]:
+    """The largest alignments, "fine" and "common", each averaged over subclasses: [S]."""
+    largest = alignment(network, data, leaf_to_class)
+    return {name: _mean_of_last(values) for name, values in largest.items()}
+
+
 def alignment_ratio(network: Network, data: MultiViewData, leaf_to_class) -> np.ndarray:
     """Largest fine alignment over largest common alignment, each averaged over subclasses: [S]."""
-    largest = alignment(network, data, leaf_to_class)
-    return _mean_of_last(largest["fine"]) / _mean_of_last(largest["common"])
+    mean = mean_alignment(network, data, leaf_to_class)
+    return mean["fine"] / mean["common"]
 
 
 def growth_ratio(before: Network, after: Network, data: MultiViewData) -> np.ndarray:
@@ -125,7 +146,7 @@ def probe_errors(
     Σ_p ReLU(⟨w_{o,r}, x_p⟩ + b_{o,r}), fitted to `train` with superclass labels. Its penalty is
     `ridge` times the mean energy of a feature.
     """
-    hidden = _in_chunks(hidden_features, network, train.patches).astype(np.float64)
+    hidden = all_hidden_features(network, train.patches).astype(np.float64)
     mean = hidden.mean(1, keepdims=True)
     target = np.eye(data.num_superclasses)[data.superclass_of(train.leaves)]
     offset = target.mean(1, keepdims=True)
@@ -136,7 +157,7 @@ def probe_errors(
     along = axes.swapaxes(1, 2) @ (centred.swapaxes(1, 2) @ (target - offset))
     errors = {}
     for name, samples in tests.items():
-        seen = (_in_chunks(hidden_features, network, samples.patches) - mean) @ axes
+        seen = (all_hidden_features(network, samples.patches) - mean) @ axes
         for ridge in ridges:
             # The floor keeps the system solvable where no neuron ever fires.
             penalty = ridge * energies.mean(-1)[:, None, None] + 1e-12

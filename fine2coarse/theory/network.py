@@ -1,7 +1,8 @@
 """The two-layer patch network of arXiv 2410.23129 and its gradient, for many seeds at once.
 
-F_o(X) = Σ_r Σ_p ReLU(⟨w_{o,r}, x_p⟩ + b_{o,r}), second layer frozen at one. Every array has the
-seeds as its first axis S; one seed's numbers do not depend on the others.
+F_o(X) = Σ_r Σ_p ReLU(⟨w_{o,r}, x_p⟩ + b_{o,r}), second layer frozen at one. A transfer trains the
+second layer too: `HeadedNetwork`. Every array has the seeds as its first axis S; one seed's numbers
+do not depend on the others.
 """
 
 from __future__ import annotations
@@ -36,6 +37,40 @@ class Network:
             self.weights.reshape(seeds, num_outputs, each, dimensions),
             self.biases.reshape(seeds, num_outputs, each),
         )
+
+
+@dataclass(frozen=True)
+class HeadedNetwork:
+    """A backbone under a head [S, C, O·m]: F_c(X) = Σ_{o,r} head_{c,(o,r)} Σ_p ReLU(…).
+
+    The backbone keeps the outputs o that it was pretrained with, as the groups of its neurons; the
+    head may have other classes c.
+    """
+
+    backbone: Network
+    head: np.ndarray
+
+    def copy(self) -> HeadedNetwork:
+        """A network that further training of this one does not touch."""
+        return HeadedNetwork(self.backbone.copy(), self.head.copy())
+
+
+def summing_head(network: Network, num_classes: int) -> np.ndarray:
+    """The frozen second layer of `network.regroup(num_classes)` as a head [S, C, O·m]: 0 and 1.
+
+    Raises:
+      ValueError: the neurons cannot be shared out equally.
+    """
+    seeds, outputs, neurons, _ = network.weights.shape
+    each = neurons_per_output(outputs * neurons, num_classes)
+    head = np.repeat(np.eye(num_classes, dtype=network.weights.dtype), each, axis=1)
+    return np.repeat(head[None], seeds, axis=0)
+
+
+def random_head(rngs, num_classes: int, num_neurons: int, std: float, dtype=np.float32):
+    """A head [S, C, num_neurons] ~ N(0, std²)."""
+    shape = (num_classes, num_neurons)
+    return dtype(std) * np.stack([rng.standard_normal(shape, dtype=dtype) for rng in rngs])
 
 
 def neurons_per_output(num_neurons: int, num_outputs: int) -> int:
@@ -92,6 +127,34 @@ def loss_and_gradient(network: Network, patches: np.ndarray, labels: np.ndarray)
     np.multiply(active.reshape(shape) > 0, error[:, :, None, :, None], out=active.reshape(shape))
     flat = patches.reshape(seeds, -1, dimensions)
     return loss, (active.swapaxes(1, 2) @ flat).reshape(network.weights.shape)
+
+
+def summed_loss_and_gradients(
+    network: HeadedNetwork, patches: np.ndarray, superclasses: np.ndarray, class_to_superclass
+):
+    """Mean cross-entropy [S] of summed probabilities; its gradients in the backbone and the head.
+
+    The log-probability of superclass y is log Σ_{c in y} softmax(F)_c. With one class for each
+    superclass that is the ordinary softmax cross-entropy. patches [S, n, P, d]; superclasses int
+    [S, n]; class_to_superclass int [C].
+    """
+    seeds, num_samples, num_patches, dimensions = patches.shape
+    active = _activations(network.backbone, patches)
+    hidden = _sum_over_patches(active, patches)
+    scores = hidden @ network.head.swapaxes(1, 2)
+    log_probabilities = scores - log_sum_exp(scores)
+    member = np.asarray(class_to_superclass) == superclasses[..., None]
+    within = np.where(member, log_probabilities, -np.inf)
+    log_summed = log_sum_exp(within)
+    # The target of a class is its probability, given the superclass.
+    error = (np.exp(log_probabilities) - np.exp(within - log_summed)) / num_samples
+    head_gradient = error.swapaxes(1, 2) @ hidden
+    shape = (seeds, num_samples, num_patches, -1)
+    passed_on = (error @ network.head)[:, :, None]
+    np.multiply(active.reshape(shape) > 0, passed_on, out=active.reshape(shape))
+    gradient = active.swapaxes(1, 2) @ patches.reshape(seeds, -1, dimensions)
+    loss = -log_summed[..., 0].mean(-1)
+    return loss, gradient.reshape(network.backbone.weights.shape), head_gradient
 
 
 def log_sum_exp(scores: np.ndarray) -> np.ndarray:

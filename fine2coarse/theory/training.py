@@ -9,7 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from fine2coarse.theory.data import MultiViewData, Samples, draw_samples
-from fine2coarse.theory.network import Network, init_network, loss_and_gradient
+from fine2coarse.theory.network import (
+    HeadedNetwork,
+    Network,
+    init_network,
+    loss_and_gradient,
+    summed_loss_and_gradients,
+)
 
 
 @dataclass(frozen=True)
@@ -82,8 +88,38 @@ def train(
     for _, (patches, labels) in zip(range(recipe.num_steps), batches, strict=False):
         loss, change = loss_and_gradient(network, patches, labels)
         change *= -recipe.learning_rate
-        network.weights[...] += change
-        if recipe.bias_polylog < math.inf:
-            step_length = np.sqrt(np.einsum("somd,somd->som", change, change))
-            network.biases[...] -= step_length / recipe.bias_polylog
+        _move(network, change, recipe.bias_polylog)
         yield loss
+
+
+def train_headed(
+    network: HeadedNetwork,
+    batches: Iterable[tuple[np.ndarray, np.ndarray]],
+    class_to_superclass,
+    recipe: Recipe,
+    head_learning_rate: float,
+    *,
+    trains_backbone: bool = True,
+) -> Iterator[np.ndarray]:
+    """Trains backbone and head in place, with superclass labels; yields losses as `train` does.
+
+    batches: pairs of patches [S, B, P, d] and superclasses [S, B]. A backbone that is not trained
+    makes the head a linear probe.
+    """
+    for _, (patches, superclasses) in zip(range(recipe.num_steps), batches, strict=False):
+        loss, change, head_change = summed_loss_and_gradients(
+            network, patches, superclasses, class_to_superclass
+        )
+        head_change *= -head_learning_rate
+        network.head[...] += head_change
+        if trains_backbone:
+            change *= -recipe.learning_rate
+            _move(network.backbone, change, recipe.bias_polylog)
+        yield loss
+
+
+def _move(network, change, bias_polylog):
+    network.weights[...] += change
+    if bias_polylog < math.inf:
+        step_length = np.sqrt(np.einsum("somd,somd->som", change, change))
+        network.biases[...] -= step_length / bias_polylog

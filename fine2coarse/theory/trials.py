@@ -87,11 +87,11 @@ class Trial:
         return make(self.data, self.num_groups or self.data.num_subclasses)
 
 
-class _Streams:
+class Streams:
     """A seed's generators: what is drawn from one does not shift another."""
 
     def __init__(self, seeds):
-        names = ("weights", "images", "order", "labels", "probe", "test")
+        names = ("weights", "images", "order", "labels", "probe", "test", "transfer", "head")
         for stream, name in enumerate(names):
             setattr(self, name, [np.random.default_rng([seed, stream]) for seed in seeds])
 
@@ -102,15 +102,14 @@ def run_trial(trial: Trial, seeds: tuple[int, ...]) -> list[Row]:
     Columns: curve, value, step, seed; train_loss of the last batch; alignment_ratio; and
     `{easy,hard}_error_{max,logsumexp,sum,probe_<ridge>}` as shares, those that the trial measures.
     """
-    streams = _Streams(seeds)
-    per_output = neurons_per_output(trial.num_neurons, trial.num_outputs)
-    network = start(trial.data, trial.recipe, streams.weights, trial.num_outputs, per_output)
-    images = _training_images(trial, streams)
+    streams = Streams(seeds)
+    network = untrained(trial, streams)
+    images = training_images(trial, streams)
     examiner = _Examiner(trial, seeds, images)
     if trial.stop_losses:
         return _train_to_losses(trial, network, streams, images, examiner)
     rows = examiner.rows(network, 0) if 0 in trial.snapshots else []
-    batches = _batches(trial, streams, images)
+    batches = training_batches(trial, streams, images)
     for step, loss in enumerate(train(network, batches, trial.recipe), 1):
         if step in trial.snapshots or step == trial.recipe.num_steps:
             rows += examiner.rows(network, step, loss)
@@ -121,11 +120,10 @@ def run_trial(trial: Trial, seeds: tuple[int, ...]) -> list[Row]:
 
 def run_growth_trial(trial: Trial, seeds: tuple[int, ...]) -> list[Row]:
     """Rows with k times the growth ratio of a coarse network; the theory says 1."""
-    streams = _Streams(seeds)
-    per_output = neurons_per_output(trial.num_neurons, trial.num_outputs)
-    network = start(trial.data, trial.recipe, streams.weights, trial.num_outputs, per_output)
+    streams = Streams(seeds)
+    network = untrained(trial, streams)
     before = network.copy()
-    *_, loss = train(network, _batches(trial, streams, None), trial.recipe)
+    *_, loss = train(network, training_batches(trial, streams, None), trial.recipe)
     ratio = growth_ratio(before, network, trial.data) * trial.data.num_subclasses
     return [
         {
@@ -140,13 +138,23 @@ def run_growth_trial(trial: Trial, seeds: tuple[int, ...]) -> list[Row]:
     ]
 
 
-def _training_images(trial, streams) -> Samples | None:
+def untrained(trial: Trial, streams: Streams) -> Network:
+    """The network that the trial starts from."""
+    per_output = neurons_per_output(trial.num_neurons, trial.num_outputs)
+    return start(trial.data, trial.recipe, streams.weights, trial.num_outputs, per_output)
+
+
+def training_images(trial: Trial, streams: Streams) -> Samples | None:
+    """The images that the trial trains on; None where every batch is new."""
     if trial.num_images is None:
         return None
     return draw_samples(trial.data, streams.images, trial.num_images, trial.hard_share)
 
 
-def _batches(trial, streams, images) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def training_batches(
+    trial: Trial, streams: Streams, images: Samples | None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Endless batches of patches [S, B, P, d] and the trial's labels [S, B]."""
     table, data = trial.labelling().leaf_to_class, trial.data
     size = trial.recipe.batch_size
     if images is None:
@@ -162,7 +170,9 @@ def _batches(trial, streams, images) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 def _train_to_losses(trial, network, streams, images, examiner):
     """Measures each seed at the step where its own loss first falls to each of the bounds."""
     rows, waiting = [], {bound: set(range(len(examiner.seeds))) for bound in trial.stop_losses}
-    for step, loss in enumerate(train(network, _batches(trial, streams, images), trial.recipe), 1):
+    for step, loss in enumerate(
+        train(network, training_batches(trial, streams, images), trial.recipe), 1
+    ):
         for bound, seeds in waiting.items():
             reached = [i for i in sorted(seeds) if loss[i] <= bound]
             if reached:
@@ -183,7 +193,7 @@ def _finetune(trial, network, streams, examiner):
         trial, num_groups=1, recipe=replace(trial.recipe, num_steps=trial.coarse_steps)
     )
     network = network.regroup(trial.data.num_superclasses)
-    *_, loss = train(network, _batches(coarse, streams, None), coarse.recipe)
+    *_, loss = train(network, training_batches(coarse, streams, None), coarse.recipe)
     examiner.labelling = coarse.labelling()
     return examiner.rows(network, trial.recipe.num_steps + trial.coarse_steps, loss)
 
@@ -226,7 +236,7 @@ class _Examiner:
         return [(variant, replace(self.trial.data, **variant)) for variant in variants]
 
     def _errors(self, network, data):
-        streams, columns = _Streams(self.seeds), {}
+        streams, columns = Streams(self.seeds), {}
         tests = {
             kind: draw_samples(data, streams.test, self.trial.num_test_images, share)
             for kind, share in (("easy", 0.0), ("hard", 1.0))

@@ -17,7 +17,7 @@ from fine2coarse.theory.claims import (
     settings_of,
     wins,
 )
-from fine2coarse.theory.experiments import PROBE_RIDGES, STOP_LOSSES
+from fine2coarse.theory.experiments import PROBE_RIDGES, STOP_LOSSES, TRANSFER_RATES
 from fine2coarse.theory.trials import Row
 
 _EASY_ERROR_AT_MOST = 0.01
@@ -212,6 +212,51 @@ def _finetuning(rows):
     ]
 
 
+def _transfers(rows):
+    last = select(rows, step=max(column_of(rows, "step")))
+    bound = _FINE_HARD_ERROR_AT_MOST["max"]
+
+    def keeps(where, found, column="hard_error_own", is_asked=False):
+        return at_most(f"{where}: hard error", found, column, bound, is_asked=is_asked)
+
+    direct = select(last, curve="direct")
+    statement = "All ways, any rate: easy error"
+    made = [
+        at_most(statement, last, "easy_error_own", _EASY_ERROR_AT_MOST),
+        keeps("Direct, no transfer", direct),
+    ]
+    for rate in TRANSFER_RATES:
+        at, where = select(last, value=rate), f"Rate {rate:g}"
+        summed, new = select(at, curve="summed"), select(at, curve="new head")
+        statement = f"{where}, new head: growth of fine over common alignment"
+        made += [
+            keeps(f"{where}, summed", summed),
+            wins(f"{where}: summed beats a new head on hard images", summed, new, "hard_error_own"),
+            at_most(statement, new, "growth_ratio", _COARSE_RATIO_AT_MOST),
+        ]
+    for rate in TRANSFER_RATES:
+        at, where = select(last, value=rate), f"Rate {rate:g}"
+        made += _what_a_new_head_forgets(where, select(at, curve="new head"), keeps)
+        statement = f"{where}, summed: growth of fine over common alignment"
+        made.append(
+            at_least(statement, select(at, curve="summed"), "growth_ratio", 1, is_asked=True)
+        )
+        for curve in ("new head, head rate × 10", "probe first", "sum of scores"):
+            made.append(keeps(f"{where}, {curve}", select(at, curve=curve), is_asked=True))
+    return made
+
+
+def _what_a_new_head_forgets(where, new, keeps):
+    where = f"{where}, new head"
+    bound = _COARSE_HARD_ERROR_AT_LEAST
+    return [
+        at_least(f"{where}: hard error", new, "hard_error_own", bound, is_asked=True),
+        at_least(f"{where}: fine alignment / that before", new, "fine_left", 1, is_asked=True),
+        keeps(f"{where}, the old head put back", new, "hard_error_old_head", is_asked=True),
+        keeps(f"{where}, on the old backbone", new, "hard_error_old_backbone", is_asked=True),
+    ]
+
+
 def _keras_patches(rows):
     made, last = [], max(column_of(rows, "step"))
     for bias in ("bias falls, pl = 5", "constant bias"):
@@ -241,5 +286,6 @@ _JUDGES: dict[str, Callable[[list[Row]], list[Claim]]] = {
     "superclasses": _superclasses,
     "label_per_image": _label_per_image,
     "finetuning": _finetuning,
+    "transfers": _transfers,
     "keras_patches": _keras_patches,
 }

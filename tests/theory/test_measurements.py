@@ -9,6 +9,7 @@ from fine2coarse.theory.data import MultiViewData, Samples, draw_samples
 from fine2coarse.theory.measurements import (
     alignment_ratio,
     growth_ratio,
+    head_errors,
     paired_p_value,
     probe_errors,
     read_out,
@@ -52,6 +53,14 @@ def test_superclass_errors_by_hand():
     samples = Samples(patches, np.array([[0, 0]]))
     errors = superclass_errors(_along([2, 3, 4, 5]), samples, _DATA, [0, 0, 1, 1])
     assert errors["max"].tolist() == errors["sum"].tolist() == [0.5]
+
+
+def test_head_errors_compare_summed_probabilities():
+    # Class 2 has the largest score, but classes 0 and 1 the larger sum: e² + e² > e^2.5.
+    hidden, head = np.array([[[2.0, 2.0, 2.5]]]), np.eye(3)[None]
+    truth = np.array([[0]])
+    assert head_errors(hidden, head, [0, 0, 1], truth, 2).tolist() == [0]
+    assert head_errors(hidden, head, [0, 1, 1], truth, 2).tolist() == [1]
 
 
 def test_alignment_ratio_by_hand():

@@ -4,11 +4,15 @@ import numpy as np
 import pytest
 
 from fine2coarse.theory.network import (
+    HeadedNetwork,
     Network,
     init_network,
     log_sum_exp,
     logits,
     loss_and_gradient,
+    random_head,
+    summed_loss_and_gradients,
+    summing_head,
 )
 
 
@@ -95,3 +99,67 @@ def test_regrouped_neurons_are_summed():
 def test_log_sum_exp_is_stable():
     scores = np.array([[1000.0, 1000.0, -np.inf]])
     np.testing.assert_allclose(log_sum_exp(scores), [[1000 + np.log(2)]])
+
+
+def _random_headed(classes=5):
+    network, patches, _ = _random()
+    rngs = [np.random.default_rng([seed, 8]) for seed in range(2)]
+    head = random_head(rngs, classes, 12, 1.0, np.float64)
+    superclasses = np.stack([rng.integers(2, size=6) for rng in rngs])
+    return HeadedNetwork(network, head), patches, superclasses
+
+
+@pytest.mark.parametrize("table", [[0, 1], [0, 0, 1, 0, 1]])
+def test_gradients_of_summed_probabilities_match_finite_differences(table):
+    network, patches, superclasses = _random_headed(len(table))
+    _, *gradients = summed_loss_and_gradients(network, patches, superclasses, table)
+    step = 1e-6
+    for gradient, part in zip(
+        gradients, (lambda n: n.backbone.weights, lambda n: n.head), strict=True
+    ):
+        numeric = np.zeros_like(part(network))
+        for position in np.ndindex(numeric.shape):
+            losses = []
+            for sign in (1, -1):
+                moved = network.copy()
+                part(moved)[position] += sign * step
+                loss, *_ = summed_loss_and_gradients(moved, patches, superclasses, table)
+                losses.append(loss[position[0]])
+            numeric[position] = (losses[0] - losses[1]) / (2 * step)
+        assert np.abs(numeric).max() > 0.01
+        np.testing.assert_allclose(gradient, numeric, atol=1e-7)
+
+
+def test_loss_is_that_of_the_summed_probabilities():
+    # Classes 0 and 2 are superclass 0; scores ln 1, ln 2, ln 3: it has 4 of 6.
+    weights = np.log([[[1.0, 2.0, 3.0]]]).swapaxes(1, 2)
+    backbone = Network(np.ones((1, 1, 1, 1)), np.zeros((1, 1, 1)))
+    network = HeadedNetwork(backbone, weights)
+    patches, superclasses = np.ones((1, 1, 1, 1)), np.array([[0]])
+    loss, *_ = summed_loss_and_gradients(network, patches, superclasses, [0, 1, 0])
+    np.testing.assert_allclose(loss, -np.log(4 / 6))
+
+
+def test_a_frozen_second_layer_is_a_head_of_zeros_and_ones():
+    network, patches, labels = _random()
+    head = summing_head(network, 3)
+    assert head.sum(1).tolist() == np.ones((2, 12)).tolist()
+    plain, gradient = loss_and_gradient(network, patches, labels)
+    loss, same, _ = summed_loss_and_gradients(
+        HeadedNetwork(network, head), patches, labels, np.arange(3)
+    )
+    np.testing.assert_allclose(loss, plain)
+    np.testing.assert_allclose(same, gradient, atol=1e-12)
+
+
+def test_a_single_precision_headed_network_stays_so():
+    network, patches, superclasses = _random_headed()
+    backbone = network.backbone
+    single = HeadedNetwork(
+        Network(backbone.weights.astype(np.float32), backbone.biases.astype(np.float32)),
+        network.head.astype(np.float32),
+    )
+    _, *gradients = summed_loss_and_gradients(
+        single, patches.astype(np.float32), superclasses, [0, 0, 1, 0, 1]
+    )
+    assert [gradient.dtype for gradient in gradients] == [np.float32, np.float32]

@@ -27,6 +27,7 @@ _NEEDED = {
     "samples": lambda trial: trial.value in (16, 512),
     "label_per_image": lambda trial: trial.value in (32, 128),
     "finetuning": lambda trial: trial.value in (0, 2, 200),
+    "transfers": lambda trial: trial.curve in ("summed", "new head") and trial.value == 0.2,
 }
 
 
@@ -164,6 +165,19 @@ def test_coarse_finetuning_keeps_fine_features():
     assert max(after(200)) <= 0.02
     assert min(after(0)) >= 0.5
     assert min(after(2)) >= 0.5
+
+
+def test_a_new_head_forgets_what_a_summed_one_keeps():
+    def after(column, curve):
+        return _values("transfers", column, curve, step=200)
+
+    assert max(after("hard_error_own", "summed")) <= 0.02
+    assert min(after("hard_error_own", "new head")) >= 0.5
+    # Its features are all there: it is the common ones that have grown.
+    assert max(after("hard_error_old_head", "new head")) <= 0.02
+    assert min(after("fine_left", "new head")) >= 1
+    assert min(after("common_left", "new head")) >= 2
+    assert max(after("growth_ratio", "new head")) <= 0.25
 
 
 @pytest.mark.slow

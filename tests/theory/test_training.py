@@ -6,8 +6,21 @@ import numpy as np
 import pytest
 
 from fine2coarse.theory.data import MultiViewData, draw_samples
-from fine2coarse.theory.network import Network, loss_and_gradient
-from fine2coarse.theory.training import Recipe, fixed_batches, fresh_batches, start, train
+from fine2coarse.theory.network import (
+    HeadedNetwork,
+    Network,
+    loss_and_gradient,
+    random_head,
+    summed_loss_and_gradients,
+)
+from fine2coarse.theory.training import (
+    Recipe,
+    fixed_batches,
+    fresh_batches,
+    start,
+    train,
+    train_headed,
+)
 
 _DATA = MultiViewData(num_subclasses=2, num_dimensions=20)
 
@@ -39,6 +52,31 @@ def test_infinite_polylog_keeps_the_bias():
     before, after, _ = _one_step(Recipe(num_steps=1, bias_polylog=math.inf))
     np.testing.assert_array_equal(before.biases, after.biases)
     assert not np.array_equal(before.weights, after.weights)
+
+
+@pytest.mark.parametrize("trains_backbone", [True, False])
+def test_a_step_of_backbone_and_head_by_hand(trains_backbone):
+    recipe = Recipe(num_steps=1, bias_polylog=4.0)
+    network = HeadedNetwork(
+        start(_DATA, recipe, _rngs(0, 1), 4, 8), random_head(_rngs(4, 5), 2, 32, 1.0)
+    )
+    samples = draw_samples(_DATA, _rngs(2, 3), recipe.batch_size)
+    batch = samples.patches, _DATA.superclass_of(samples.leaves)
+    before = network.copy()
+    loss, gradient, head_gradient = summed_loss_and_gradients(before, *batch, [0, 1])
+    (seen,) = train_headed(network, [batch], [0, 1], recipe, 0.5, trains_backbone=trains_backbone)
+    np.testing.assert_array_equal(seen, loss)
+    np.testing.assert_allclose(network.head - before.head, -0.5 * head_gradient, atol=1e-7)
+    assert np.abs(head_gradient).max() > 1e-5
+    old, new = before.backbone, network.backbone
+    if not trains_backbone:
+        np.testing.assert_array_equal(new.weights, old.weights)
+        np.testing.assert_array_equal(new.biases, old.biases)
+        return
+    np.testing.assert_allclose(new.weights - old.weights, -0.02 * gradient, atol=1e-8)
+    length = np.linalg.norm(new.weights - old.weights, axis=-1)
+    assert length.max() > 1e-4
+    np.testing.assert_allclose(old.biases - new.biases, length / 4, atol=1e-8)
 
 
 def test_training_stops_after_its_steps():

@@ -35,13 +35,17 @@ def test_no_rows_are_no_evidence():
         select(_rows(1), value=2)
 
 
+_OWN = ("own", "old_head", "old_backbone")  # of transfers
+
+
 def _invented(experiment, value):
     """Rows of an experiment in which every number is `value`."""
-    columns = ["train_loss", "alignment_ratio", "k_times_growth_ratio"]
+    columns = ["train_loss", "alignment_ratio", "k_times_growth_ratio", "growth_ratio"]
+    columns += ["fine_left", "common_left"]
     columns += [
         f"{kind}_error_{readout}"
         for kind in ("easy", "hard")
-        for readout in ("max", "logsumexp", "sum", "probe_0.001", "probe_0.1")
+        for readout in ("max", "logsumexp", "sum", "probe_0.001", "probe_0.1", *_OWN)
     ]
     rows = []
     for trial in experiment.trials:
