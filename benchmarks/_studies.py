@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
-from scipy import stats
+from scipy import integrate, stats
+
+from fine2coarse.experiment.outcomes import DIRECT, TRANSFERRED
+from fine2coarse.experiment.statistics import Use
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,13 +62,102 @@ def simulate(truth: Truth, generator: np.random.Generator) -> np.ndarray:
 def simulate_scores(truth: Truth, generator: np.random.Generator) -> np.ndarray:
     """Draws a study: float32 [1 + arms, seeds, images], wrong by how much where positive."""
     arms, seeds, images = 1 + truth.num_arms, truth.num_seeds, truth.num_images
-    scale = np.sqrt(1 + truth.image_deviation**2 + truth.own_deviation**2)
-    quantile = stats.norm.ppf(truth.errors)
-    runs = truth.run_deviations / stats.norm.pdf(quantile) * scale  # to first order
-    level = quantile * np.sqrt(scale**2 + runs**2)
     score = generator.standard_normal((arms, seeds, images), dtype=np.float32)
-    score += (truth.image_deviation * generator.standard_normal(images)).astype(np.float32)
-    score += (truth.own_deviation * generator.standard_normal((arms, 1, images))).astype(np.float32)
+    return score + _shared_score(truth, 0.0, generator)
+
+
+def _shared_score(
+    truth: Truth, other_deviation: float, generator: np.random.Generator
+) -> np.ndarray:
+    """What all models of a run share: level, run, image; float32 [1 + arms, seeds, images].
+
+    The level is right where `other_deviation`, a fraction, is added to the run's deviation later.
+    """
+    arms, seeds, images = 1 + truth.num_arms, truth.num_seeds, truth.num_images
+    quantile = stats.norm.ppf(truth.errors)
+    runs = truth.run_deviations * _points_of_score(truth)
+    others = other_deviation * _points_of_score(truth)
+    level = quantile * np.sqrt(_scale(truth) ** 2 + runs**2 + others**2)
+    score = (truth.image_deviation * generator.standard_normal(images)).astype(np.float32)
+    own = truth.own_deviation * generator.standard_normal((arms, 1, images))
     drawn = level[:, None] + runs[:, None] * generator.standard_normal((arms, seeds))
-    score += drawn[:, :, None].astype(np.float32)
-    return score
+    return score + own.astype(np.float32) + drawn[:, :, None].astype(np.float32)
+
+
+def _scale(truth: Truth) -> float:
+    return float(np.sqrt(1 + truth.image_deviation**2 + truth.own_deviation**2))
+
+
+def _points_of_score(truth: Truth) -> np.ndarray:
+    """How much score makes an error larger by one, to first order: float [1 + arms]."""
+    return _scale(truth) / stats.norm.pdf(stats.norm.ppf(truth.errors))
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidates:
+    """The transfers that every run of a study tries, the baseline's runs as well.
+
+    The first is the direct use. The one of least error on held-out images is the transferred use.
+
+    Attributes:
+      number: of candidates.
+      deviation: standard deviation of their errors about their run's, a fraction.
+      held_out_deviation: of what held-out images add to them, a fraction: 0.01 is about that of
+        2,000 images at an error of 30 %.
+      shared_noise: share of the noise that all candidates of a run have in common.
+    """
+
+    number: int = 4
+    deviation: float = 0.0
+    held_out_deviation: float = 0.01
+    shared_noise: float = 0.5
+
+    @property
+    def gain(self) -> float:
+        """By how much the chosen one's error is expected below any one's; a fraction."""
+        if not self.deviation:
+            return 0.0
+
+        def largest(x: float) -> float:
+            return x * self.number * stats.norm.cdf(x) ** (self.number - 1) * stats.norm.pdf(x)
+
+        expected, _ = integrate.quad(largest, -9, 9)
+        return self.deviation**2 / np.hypot(self.deviation, self.held_out_deviation) * expected
+
+
+def simulate_differences(
+    truth: Truth, candidates: Candidates, generator: np.random.Generator
+) -> dict[Use, np.ndarray]:
+    """Draws a study in which every run chooses a transfer, and takes the baseline off.
+
+    Returns:
+      (arm, use) → errors minus those of the baseline's chosen model: float [seeds, images]. The
+      expected ones are -`truth.gain` of the transferred uses, and `candidates.gain` more of the
+      direct ones.
+    """
+    shape = (1 + truth.num_arms, truth.num_seeds)
+    errors = candidates.deviation * generator.standard_normal((*shape, candidates.number))
+    seen = errors + candidates.held_out_deviation * generator.standard_normal(errors.shape)
+    chosen = seen.argmin(-1)
+    shared = _shared_score(truth, candidates.deviation, generator)
+    size = (*shape, truth.num_images)
+    shared += np.float32(candidates.shared_noise**0.5) * _noise(size, generator)
+    own = np.float32((1 - candidates.shared_noise) ** 0.5)
+    scores = [shared + own * _noise(size, generator) for _ in range(2)]
+    direct = np.zeros_like(chosen)
+    wrong = {}
+    for use, member, score in ((DIRECT, direct, scores[0]), (TRANSFERRED, chosen, scores[1])):
+        error = np.take_along_axis(errors, member[..., None], -1)
+        wrong[use] = score + (error * _points_of_score(truth)[:, None, None]) > 0
+    is_direct = (chosen == 0)[..., None]
+    transferred = np.where(is_direct, wrong[DIRECT], wrong[TRANSFERRED]).astype(np.float64)
+    uses: Mapping[str, np.ndarray] = {TRANSFERRED: transferred, DIRECT: wrong[DIRECT]}
+    return {
+        (f"arm{arm}", use): tables[arm] - transferred[0]
+        for use, tables in uses.items()
+        for arm in range(1, 1 + truth.num_arms)
+    }
+
+
+def _noise(size: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
+    return generator.standard_normal(size, dtype=np.float32)

@@ -7,6 +7,13 @@ that equal the baseline. Columns: share of 95 % intervals of the difference that
 all arms; of the worst arm), their mean half-width in percentage points, and share of studies in
 which any arm is declared better or worse (Holm's method at 5 %); the last three columns are the
 same for the percentile bootstrap that resamples seeds and images.
+
+In the second table every run, of the baseline as well, tries several transfers and takes the one
+of least error on held-out images. Both uses of each arm are tested: transferred (the chosen one)
+and direct (the first candidate). "Covered", "worst", "bias" (mean of estimate minus truth, in
+points) and "± points" are of the transferred use, the next two columns of the direct one, whose
+truth is the gain that choosing brings. "False" is the share of studies with a wrong verdict of any
+use. "Same" is the share of arms whose two uses are one in every seed.
 """
 
 from __future__ import annotations
@@ -15,9 +22,11 @@ import argparse
 import sys
 
 import numpy as np
-from _studies import Truth, simulate
+from _studies import Candidates, Truth, simulate, simulate_differences
 
 from fine2coarse.experiment.intervals import TwoWayMean, holm, moderate
+from fine2coarse.experiment.outcomes import DIRECT, TRANSFERRED
+from fine2coarse.experiment.statistics import Judged, Use, judge, repeats
 
 SETTINGS = {
     "2 seeds": Truth(num_seeds=2),
@@ -32,10 +41,30 @@ SETTINGS = {
     "5 seeds": Truth(num_seeds=5),
     "5 seeds, from 0.2 to 1.5 %": Truth(num_seeds=5, run_deviation=(0.002, 0.015)),
 }
+CHOOSING = {
+    "3 seeds, 2 alike": (Truth(), Candidates(number=2)),
+    "3 seeds, 4 alike": (Truth(), Candidates()),
+    "3 seeds, 4 that vary by 0.5 %": (Truth(), Candidates(deviation=0.005)),
+    "3 seeds, 4 that vary by 2 %": (Truth(), Candidates(deviation=0.02)),
+    "the same, few held-out images": (
+        Truth(),
+        Candidates(deviation=0.02, held_out_deviation=0.03),
+    ),
+    "3 seeds, 8 that vary by 2 %": (Truth(), Candidates(number=8, deviation=0.02)),
+    "3 seeds, one arm, 2 alike": (Truth(num_arms=1), Candidates(number=2)),
+    "2 seeds, 4 that vary by 2 %": (Truth(num_seeds=2), Candidates(deviation=0.02)),
+    "5 seeds, 4 that vary by 2 %": (Truth(num_seeds=5), Candidates(deviation=0.02)),
+}
 _RESAMPLES = 400
 _HEADER = (
     f"{'setting':32} {'covered':>8} {'worst':>6} {'± points':>9} {'winners':>8}   "
     f"{'bootstrap':>9} {'± points':>9} {'winners':>8}"
+)
+
+
+_CHOOSING_HEADER = (
+    f"{'candidates':32} {'covered':>8} {'worst':>6} {'bias':>6} {'± points':>9}   "
+    f"{'direct':>7} {'bias':>6}   {'false':>6} {'same':>6}"
 )
 
 
@@ -52,6 +81,45 @@ def main() -> None:
         generator = np.random.default_rng(arguments.seed)
         shown = measure(truth, arguments.tries, generator)
         print(f"{name:32} " + shown, flush=True)
+    print(f"\n{_CHOOSING_HEADER}")
+    for name, (truth, candidates) in CHOOSING.items():
+        generator = np.random.default_rng(arguments.seed)
+        shown = measure_choosing(truth, candidates, arguments.tries, generator)
+        print(f"{name:32} " + shown, flush=True)
+
+
+def measure_choosing(
+    truth: Truth, candidates: Candidates, tries: int, generator: np.random.Generator
+) -> str:
+    """The numbers of one setting in which transfers are chosen, as printed."""
+    expected = {TRANSFERRED: 0.0, DIRECT: candidates.gain}
+    covers: dict[str, list[list[bool]]] = {use: [] for use in expected}
+    means: dict[str, list[float]] = {use: [] for use in expected}
+    halves, false, same = [], 0, 0
+    for _ in range(tries):
+        differences = simulate_differences(truth, candidates, generator)
+        judged = judge(differences)
+        same += len(repeats(differences))
+        false += any(_is_false(use, one, candidates) for use, one in judged.items())
+        for name, truly in expected.items():
+            found = [one.difference for use, one in judged.items() if use[1] == name]
+            covers[name].append([abs(d.mean - truly) <= d.half_width(0.05) for d in found])
+            means[name] += [d.mean - truly for d in found]
+            halves += [d.half_width(0.05) for d in found if name == TRANSFERRED]
+    chosen = np.mean(covers[TRANSFERRED], 0)
+    return (
+        f"{chosen.mean():8.3f} {chosen.min():6.3f} {100 * np.mean(means[TRANSFERRED]):6.2f} "
+        f"{100 * np.mean(halves):9.2f}   {np.mean(covers[DIRECT]):7.3f} "
+        f"{100 * np.mean(means[DIRECT]):6.2f}   {false / tries:6.3f} "
+        f"{same / (tries * truth.num_arms):6.3f}"
+    )
+
+
+def _is_false(use: Use, one: Judged, candidates: Candidates) -> bool:
+    """Whether a verdict says what is not so: a direct use may really be worse than a chosen one."""
+    if one.adjusted_p_value >= 0.05:
+        return False
+    return use[1] == TRANSFERRED or not candidates.deviation or one.difference.mean < 0
 
 
 def measure(truth: Truth, tries: int, generator: np.random.Generator) -> str:

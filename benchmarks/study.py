@@ -64,24 +64,50 @@ def bare_unit(recipe, data, strategy, folder: pathlib.Path) -> Callable:
 
     import keras
 
-    from fine2coarse.experiment import study
-    from fine2coarse.experiment.recipe import BASELINE
-
     def do(unit) -> None:
-        if unit.arm == BASELINE:
-            runs = [study.baseline_run(recipe, unit.seed, data)]
-        else:
-            space = data.spaces[unit.arm, unit.seed]
-            runs = [
-                study.pretraining_run(recipe, space, unit.seed, data, unit.arm),
-                study.transfer_run(recipe, unit.seed, data, None, unit.arm),
-            ]
-        for run in runs:
+        for run in trainings(recipe, data, unit):
             train(run, strategy)
         keras.backend.clear_session()
         gc.collect()
 
     return do
+
+
+def trainings(recipe, data, unit) -> list:
+    """The runs of a unit that train, transfers from fresh weights: they cost the same."""
+    import dataclasses
+
+    from fine2coarse.experiment import unit_runs
+    from fine2coarse.experiment.recipe import BASELINE
+    from fine2coarse.experiment.run_folder import NEW
+    from fine2coarse.experiment.transfers import (
+        NONE,
+        SUMMED,
+        arm_candidates,
+        baseline_candidates,
+    )
+    from fine2coarse.models import Summation
+
+    if unit.arm == BASELINE:
+        first, source = unit_runs.baseline_run(recipe, unit.seed, data), unit_runs.Source(None)
+        candidates = baseline_candidates(recipe.transfer, recipe.pretrain, recipe.transfer_choices)
+    else:
+        space = data.spaces[unit.arm, unit.seed]
+        first = unit_runs.pretraining_run(recipe, space, unit.seed, data, unit.arm)
+        source = unit_runs.Source(None, data.class_map(space), first.phase.loss)
+        _, phase = recipe.phases_of(unit.arm)
+        candidates = arm_candidates(phase, recipe.transfer_choices, source.can_sum)
+    runs = [first]
+    for transfer in candidates:
+        if transfer.mode == NONE:
+            continue
+        fresh = dataclasses.replace(transfer, head=NEW, from_branch=False)
+        run = unit_runs.transfer_run(recipe, unit.seed, data, source, fresh)
+        if transfer.head == SUMMED:
+            summation = Summation(source.class_map, source.fine_loss, run.phase.loss)
+            run = dataclasses.replace(run, summation=summation)
+        runs.append(run)
+    return runs
 
 
 def train(run, strategy) -> None:
@@ -107,7 +133,7 @@ def side(arguments: argparse.Namespace) -> None:
     import _sides
 
     from fine2coarse.datasets.open import open_dataset
-    from fine2coarse.experiment.study import load_study_data
+    from fine2coarse.experiment.study_data import load_study_data
     from fine2coarse.experiment.units import plan_units
     from fine2coarse.training.strategy import make_strategy
 

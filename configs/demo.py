@@ -33,23 +33,24 @@ def get_config(size: str = "full") -> ConfigDict:
     augment = {"crop": "none", "flip": False}
     config.pretrain = ConfigDict(
         {
-            "total_steps": 400,
+            "total_steps": 250,
             "batch_size": 64,
             "optimizer": {"learning_rate": 0.2, "weight_decay": 5e-4, "warmup_steps": 20},
             "augment": augment,
-            "checkpoint_every_steps": 200,
+            "checkpoint_every_steps": 125,
         }
     )
     config.transfer = ConfigDict(
         {
-            "total_steps": 100,
+            "total_steps": 50,
             "batch_size": 64,
             "optimizer": {"learning_rate": 0.01, "warmup_steps": 5},
             "augment": augment,
             "checkpoint_every_steps": 50,
         }
     )
-    config.transfer_mode = "finetune"
+    config.transfer_candidates = "auto"  # or "off": one transfer, of this head and mode
+    config.transfer_head = config.transfer_mode = "auto"
     config.start = ConfigDict({"kind": "scratch", "source": ""})
     if size == "smoke":
         _shrink(config)

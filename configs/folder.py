@@ -57,6 +57,7 @@ def get_config(levels: str = "fine,coarse,macro@coarse") -> ConfigDict:
             "checkpoint_every_steps": 200,
         }
     )
-    config.transfer_mode = "finetune"
+    config.transfer_candidates = "auto"  # or "off": one transfer, of this head and mode
+    config.transfer_head = config.transfer_mode = "auto"
     config.start = ConfigDict({"kind": "scratch", "source": ""})
     return config.lock()

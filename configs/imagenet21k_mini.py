@@ -5,26 +5,48 @@
   python launch/embed.py $CARD --run=runs/mini/target --l2 --out=runs/mini/e.npy --data_dir=data
   python launch/study.py $CARD --workdir=runs/mini/study --data_dir=data
 
+The first two lines are for the clusters; `:../shared/data,few` needs none: leaves, and random ids
+within the target as their control. `:../shared/data,uneven,few` has another target,
+`:../shared/data,middle,few` and `:../shared/data,short,few` have a third and a fifth of the steps.
+
 200 synsets of ImageNet-21k with 200 photographs each, at 32 px (`imagenet21k_mini` in the folder
 after the colon: 36,000 to train on, 4,000 held out on which the recipe was chosen), tested on
 10,000 further photographs of the same synsets (`tiny_imagenet_val`), which chose nothing. The
 target is a cut of 23 superclasses through WordNet, none above another, their numbers of images as
-even as can be. The embeddings that are clustered are of a model trained on the target alone:
-nothing but the target's labels goes into them. Arms made at random, clusters within and whole, and
-the leaves have the same number of classes. It is a miniature: 3 epochs of a tiny ResNet.
+even as can be; `uneven` is a list of 15 nodes, of 1 to 75 leaves each. The embeddings that are
+clustered are of a model trained on the target alone: nothing but the target's labels goes into
+them. Arms made at random, clusters within and whole, and the leaves have the same number of
+classes. It is a miniature: ten passes of a tiny ResNet over the images.
 """
 
 from ml_collections import ConfigDict
 
 NUM_LEAVES = 200
+# Steps of pretraining and transfer: 10, 3.4 and 2 passes over the images that are trained on.
+STEPS = {"long": (2200, 350), "middle": (700, 150), "short": (400, 100)}
+# Mammal, invertebrate, bird, amphibian, diapsid, fish, instrumentality, covering, structure,
+# durables, plaything, food, vegetable, plant organ and geological formation, in WordNet 3.0.
+UNEVEN = (
+    "n01861778", "n01905661", "n01503061", "n01627424", "n01661818", "n02512053", "n03575240",
+    "n03122748", "n04341686", "n03257877", "n03964744", "n00021265", "n07707451", "n13087625",
+    "n09287968",
+)  # fmt: skip
 
 
-def get_config(folder: str) -> ConfigDict:
+def get_config(arguments: str) -> ConfigDict:
     """The study on the images in a folder.
 
     Args:
-      folder: holds `imagenet21k_mini/fall11_whole.tar` and `tiny_imagenet_val/val.tar`.
+      arguments: a folder, which holds `imagenet21k_mini/fall11_whole.tar` and
+        `tiny_imagenet_val/val.tar`; then, each after a comma and in any order, 'uneven' for the
+        target of 15 nodes, 'middle' or 'short' for fewer steps, 'few' for two arms.
     """
+    folder, *words = arguments.split(",")
+    unknown = set(words) - {"uneven", "few", *STEPS}
+    if unknown or not folder:
+        raise ValueError(
+            f"expected FOLDER[,uneven][,middle|short][,few] after the colon, got {arguments!r}"
+        )
     config = ConfigDict()
     config.dataset = ConfigDict(
         {
@@ -45,7 +67,30 @@ def get_config(folder: str) -> ConfigDict:
             "split": "val",
         }
     )
-    config.target = ConfigDict({"source": "cut", "options": {"num_classes": 23}})
+    cut = {"nodes": UNEVEN} if "uneven" in words else {"num_classes": 23}
+    config.target = ConfigDict({"source": "cut", "options": cut})
+    config.arms = ConfigDict(_few() if "few" in words else _all())
+    config.seeds = (0, 1, 2)
+    config.backbone = ConfigDict({"name": "resnet_tiny", "image_size_px": 32})
+    budget = next((word for word in words if word in STEPS), "long")
+    pretrain_steps, transfer_steps = STEPS[budget]
+    config.pretrain = _phase(total_steps=pretrain_steps, warmup_steps=50)
+    config.transfer = _phase(total_steps=transfer_steps, warmup_steps=20)
+    config.transfer_candidates = "auto"  # or "off": one transfer, of this head and mode
+    config.transfer_head = config.transfer_mode = "auto"
+    config.start = ConfigDict({"kind": "scratch", "source": ""})
+    return config.lock()
+
+
+def _few() -> dict[str, dict]:
+    """The leaves, and their control: as many random ids within the target."""
+    return {
+        "level0": _arm("level", level="0"),
+        "random_aligned": _arm("random", num_classes=NUM_LEAVES, aligned=True),
+    }
+
+
+def _all() -> dict[str, dict]:
     arms = {f"level{hops}": _arm("level", level=str(hops)) for hops in range(5)}
     arms["cut100"] = _arm("cut", num_classes=100)
     for aligned in (True, False):
@@ -56,14 +101,7 @@ def get_config(folder: str) -> ConfigDict:
             "clusters", num_clusters=NUM_LEAVES, aligned=aligned, embeddings="runs/mini/e.npy"
         )
     arms["per_image"] = _arm("per_image")
-    config.arms = ConfigDict(arms)
-    config.seeds = (0, 1, 2)
-    config.backbone = ConfigDict({"name": "resnet_tiny", "image_size_px": 32})
-    config.pretrain = _phase(total_steps=600, warmup_steps=50)
-    config.transfer = _phase(total_steps=300, warmup_steps=20)
-    config.transfer_mode = "finetune"
-    config.start = ConfigDict({"kind": "scratch", "source": ""})
-    return config.lock()
+    return arms
 
 
 def _arm(source: str, **options: object) -> dict:

@@ -41,7 +41,8 @@ def get_config(images: str = "photographs") -> ConfigDict:
         raise ValueError(f"expected photographs, demo or smoke after the colon, got {images!r}")
     config = _photographs() if images == "photographs" else _demo()
     config.backbone = ConfigDict({"name": "resnet_tiny", "image_size_px": 32})
-    config.transfer_mode = "finetune"
+    config.transfer_candidates = "auto"  # or "off": one transfer, of this head and mode
+    config.transfer_head = config.transfer_mode = "auto"
     config.start = ConfigDict({"kind": "scratch", "source": ""})
     if images == "smoke":
         config.dataset.options.update({"num_train": 192, "num_test_easy": 64, "num_test_hard": 64})

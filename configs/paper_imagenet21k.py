@@ -87,7 +87,8 @@ def get_config(form: str = "full") -> ConfigDict:
             "checkpoint_every_steps": 1000,
         }
     )
-    config.transfer_mode = "finetune"
+    config.transfer_candidates = "auto"  # or "off": one transfer, of this head and mode
+    config.transfer_head = config.transfer_mode = "auto"
     config.start = ConfigDict({"kind": "scratch", "source": ""})
     if form == "smoke":
         _shrink(config)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from fine2coarse.datasets.prepared import PreparedDataset
     from fine2coarse.experiment.recipe import Recipe
-    from fine2coarse.experiment.study import StudyData
+    from fine2coarse.experiment.study_data import StudyData
     from fine2coarse.experiment.units import Unit
 
 CONFIG = config_flags.DEFINE_config_file(
@@ -42,6 +42,14 @@ NUM_LOGICAL_CPUS = flags.DEFINE_integer(
     "num_logical_cpus", 0, "Split the CPU into as many devices, to try --strategy=mirrored."
 )
 
+TRANSFER_CANDIDATES = flags.DEFINE_enum(
+    "transfer_candidates",
+    None,
+    ["auto", "off"],
+    "auto: several transfers are tried, the best on held-out training images counts; off: one "
+    "fixed transfer. Default: what the recipe says.",
+)
+
 _KNOWN_ERRORS = (ValueError, RuntimeError, ArithmeticError, FileNotFoundError, KeyError)
 EXIT_USAGE = 2
 
@@ -50,6 +58,20 @@ def data_folder() -> str:
     """Where prepared data lies."""
     default = f"{(WORKDIR.value or '.').rstrip('/')}/data"
     return DATA_DIR.value or os.environ.get("TFDS_DATA_DIR") or default
+
+
+def read_recipe() -> "Recipe":
+    """The recipe of --config and the flags that change it.
+
+    Raises:
+      RecipeError: naming the key at fault.
+    """
+    from fine2coarse.experiment.recipe import Recipe
+
+    content = CONFIG.value.to_dict()
+    if TRANSFER_CANDIDATES.value is not None:
+        content["transfer_candidates"] = TRANSFER_CANDIDATES.value
+    return Recipe.from_config(content)
 
 
 def open_study(
@@ -61,7 +83,7 @@ def open_study(
       recipe: of the study.
       units: those whose label spaces are wanted; all of them where None.
     """
-    from fine2coarse.experiment.study import load_study_data
+    from fine2coarse.experiment.study_data import load_study_data
     from fine2coarse.training.strategy import make_strategy
 
     strategy = make_strategy(STRATEGY.value, NUM_LOGICAL_CPUS.value, TPU.value)

@@ -34,7 +34,7 @@ def _read(recipe: Mapping[str, Any], data_dir: str, ids: Sequence[str]) -> Mappi
     start_tensorflow()
     from fine2coarse.data.thumbnails import jpeg_thumbnails
     from fine2coarse.datasets.open import open_dataset
-    from fine2coarse.experiment.study import open_examples
+    from fine2coarse.experiment.study_data import open_examples
 
     spec = recipe.get("evaluation") or recipe.get("transfer_dataset") or recipe["dataset"]
     split = spec.get("split") or spec["eval_split"]

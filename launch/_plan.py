@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fine2coarse.datasets.prepared import PreparedDataset
     from fine2coarse.experiment.plan import PlannedPhase, PlannedUnit, Rate
     from fine2coarse.experiment.recipe import DatasetSpec, Recipe
-    from fine2coarse.experiment.study import StudyData
+    from fine2coarse.experiment.study_data import StudyData
     from fine2coarse.experiment.units import Unit
 
 # Datasets so quickly prepared that a plan may prepare them in a folder of its own.
@@ -46,9 +46,9 @@ def print_plan(
     with contextlib.ExitStack() as stack:
         data = _data(recipe, units, stack)
         if data is None:
-            plan = plan_study(recipe, units, _classes_from_recipe(recipe), workdir)
+            plan = plan_study(recipe, units, _classes_from_recipe(recipe), _may_sum, workdir)
         else:
-            plan = plan_study(recipe, units, _classes_from_data(data), workdir)
+            plan = plan_study(recipe, units, _classes_from_data(data), _can_sum(data), workdir)
             print("measuring a few steps ...", flush=True)
             plan = with_rates(plan, _measure(recipe, data, strategy))
     print(describe_plan(plan, num_parameters, num_features))
@@ -59,7 +59,7 @@ def print_plan(
 def _data(recipe: Recipe, units: Sequence[Unit], stack: contextlib.ExitStack) -> StudyData | None:
     """The study's data where it is prepared or quickly prepared elsewhere; else None."""
     from fine2coarse.datasets.open import NotPreparedError
-    from fine2coarse.experiment.study import load_study_data
+    from fine2coarse.experiment.study_data import load_study_data
 
     specs = (recipe.dataset, recipe.evaluation, recipe.transfer_dataset)
     try:
@@ -89,6 +89,19 @@ def _classes_from_data(data: StudyData):
         return space.num_classes
 
     return num_classes
+
+
+def _can_sum(data: StudyData):
+    def can_sum(unit: Unit) -> bool:
+        class_map = data.class_map(data.spaces[unit.arm, unit.seed])
+        return class_map is not None and class_map.tells_targets_apart
+
+    return can_sum
+
+
+def _may_sum(unit: Unit) -> bool:
+    """What is planned with before the data tells: that classes can be summed."""
+    return True
 
 
 def _classes_from_recipe(recipe: Recipe):
@@ -150,18 +163,25 @@ def _model_size(recipe: Recipe) -> tuple[int, int, int | None]:
 def _measure(recipe: Recipe, data: StudyData, strategy: tf.distribute.Strategy):
     import keras
 
-    from fine2coarse.experiment import study
+    from fine2coarse.experiment import unit_runs
     from fine2coarse.experiment.measure import measure_rate
+    from fine2coarse.experiment.plan import PRETRAINING
 
     def measure(unit: Unit, planned: PlannedPhase) -> Rate:
-        if planned.folder == "baseline":
-            run = study.baseline_run(recipe, unit.seed, data)
-        elif planned.folder == "pretrain":
-            space = data.spaces[unit.arm, unit.seed]
-            run = study.pretraining_run(recipe, space, unit.seed, data, unit.arm)
+        if unit.arm == "baseline":
+            run = unit_runs.baseline_run(recipe, unit.seed, data)
         else:
-            run = study.transfer_run(recipe, unit.seed, data, None, unit.arm)
-            run = dataclasses.replace(run, phase=planned.phase, freeze_backbone=False)
+            space = data.spaces[unit.arm, unit.seed]
+            run = unit_runs.pretraining_run(recipe, space, unit.seed, data, unit.arm)
+        if planned.kind != PRETRAINING:
+            # A head of as many classes as the transfer trains, summed or not.
+            is_target = planned.num_classes == data.target.num_classes
+            run = dataclasses.replace(
+                run,
+                space=data.target if is_target else run.space,
+                evaluate=data.evaluate,
+                phase=planned.phase,
+            )
         rate = measure_rate(run, strategy)
         keras.backend.clear_session()
         return rate
@@ -170,13 +190,15 @@ def _measure(recipe: Recipe, data: StudyData, strategy: tf.distribute.Strategy):
 
 
 def _print_notes(recipe: Recipe, plan: Sequence[PlannedUnit], is_measured: bool) -> None:
+    from fine2coarse.experiment.plan import PROBES
+
     if is_measured:
         print(
             "time: from a few steps of each kind of phase on this machine as it is now, one run "
             "after another; building, compiling and evaluating included"
         )
-    if recipe.transfer_mode == "linear_probe":
-        print("time of a linear probe: that of finetuning, which is dearer")
+    if any(phase.folder.endswith(PROBES) for planned in plan for phase in planned.phases):
+        print("time of a linear probe: that of fine-tuning, which takes longer")
     print("disk: weights and kept checkpoints; prepared images, logs and predictions come besides")
 
 

@@ -5,7 +5,7 @@ python launch/pretrain.py --config=configs/demo.py --arm=fine --workdir=runs/fin
 
 import pathlib
 
-from _cli import CONFIG, WORKDIR, open_study, run_main
+from _cli import WORKDIR, open_study, read_recipe, run_main
 from absl import flags
 
 _ARM = flags.DEFINE_string(
@@ -17,11 +17,10 @@ _SEED = flags.DEFINE_integer("seed", 0, "Of weights, order and augmentation.", l
 def main() -> None:
     from fine2coarse.experiment.phases import execute
     from fine2coarse.experiment.progress import ProgressBar
-    from fine2coarse.experiment.recipe import Recipe
     from fine2coarse.experiment.run_folder import RunFolder
-    from fine2coarse.experiment.study import pretraining_run
+    from fine2coarse.experiment.unit_runs import pretraining_run
 
-    recipe = Recipe.from_config(CONFIG.value).only(arm=_ARM.value, seed=_SEED.value)
+    recipe = read_recipe().only(arm=_ARM.value, seed=_SEED.value)
     strategy, data = open_study(recipe)
     space = data.target if _ARM.value == "target" else data.spaces[_ARM.value, _SEED.value]
     run = pretraining_run(recipe, space, _SEED.value, data, _ARM.value)

@@ -12,7 +12,7 @@ import pathlib
 import shlex
 import sys
 
-from _cli import CONFIG, STRATEGY, WORKDIR, open_study, run_main
+from _cli import STRATEGY, WORKDIR, open_study, read_recipe, run_main
 from _images import image_reader
 from _jobs import command_without, run_jobs, without_flags
 from _plan import default_throughputs, print_plan
@@ -55,12 +55,11 @@ _PARTS = ("arm", "seed", "shard", "list", "dry_run", "jobs", "wait", "report")
 
 def main() -> None:
     from fine2coarse.experiment.mirror import open_workdir
-    from fine2coarse.experiment.recipe import Recipe
     from fine2coarse.experiment.report import record_command
     from fine2coarse.experiment.study import Study
     from fine2coarse.experiment.units import parse_shard, plan_units, select_units
 
-    recipe = Recipe.from_config(CONFIG.value)
+    recipe = read_recipe()
     shard = parse_shard(_SHARD.value)
     units = select_units(plan_units(recipe), _ARM.value, _seeds(), shard)
     if _LIST.value:
@@ -164,14 +163,14 @@ def _conclude(study) -> None:
 def _answer(workdir: pathlib.Path) -> str:
     """What the runs say, arm by arm and in short."""
     from fine2coarse.experiment.outcomes import load_outcomes
-    from fine2coarse.experiment.run_folder import RunError
-    from fine2coarse.experiment.statistics import compare, headline
+    from fine2coarse.experiment.run_folder import RECIPE, RunError, read_json
+    from fine2coarse.experiment.sentences import summary
+    from fine2coarse.experiment.statistics import compare
 
     try:
-        comparisons = compare(load_outcomes(workdir))
+        return summary(compare(load_outcomes(workdir)), read_json(workdir / RECIPE))
     except RunError as error:
         return f"no intervals: {error}"
-    return "\n".join([*(c.sentence for c in comparisons), "", headline(comparisons)])
 
 
 if __name__ == "__main__":

@@ -1,17 +1,20 @@
-"""Transfers a pretrained backbone to a recipe's target, and evaluates it.
+"""Transfers a pretrained model to a recipe's target, and evaluates it.
 
 python launch/transfer.py --config=configs/demo.py --pretrained=runs/fine --workdir=runs/coarse
+
+As in a study several transfers are tried (in `trials/` below --workdir), and the best on held-out
+training images counts; --config.transfer_mode=linear_probe or the like makes one alone.
 
 `--pretrained` is a finished run, a folder that launch/export.py made, any other folder with a
 reusable SavedModel of feature vectors, a TF Hub handle (https://tfhub.dev/...) or a Kaggle handle
 (google/resnet-v1/tensorFlow2/50-feature-vector/1). In the last three cases the SavedModel itself is
-the backbone, whatever the recipe names.
+the backbone, whatever the recipe names. The head of a finished run can be kept and its classes
+summed into the target's; of all else the backbone alone is used.
 """
 
-import dataclasses
 import pathlib
 
-from _cli import CONFIG, WORKDIR, open_study, run_main
+from _cli import WORKDIR, open_study, read_recipe, run_main
 from absl import flags
 
 _PRETRAINED = flags.DEFINE_string(
@@ -21,23 +24,26 @@ _SEED = flags.DEFINE_integer("seed", 0, "Of head, order and augmentation.", lowe
 
 
 def main() -> None:
-    from fine2coarse.experiment.phases import execute
     from fine2coarse.experiment.pretrained import find_pretrained
-    from fine2coarse.experiment.progress import ProgressBar
-    from fine2coarse.experiment.recipe import Recipe
-    from fine2coarse.experiment.run_folder import RunFolder
-    from fine2coarse.experiment.study import transfer_run
+    from fine2coarse.experiment.unit_runs import Executor, do_transfer, find_source
 
-    recipe = Recipe.from_config(CONFIG.value).only(arm="target", seed=_SEED.value)
+    recipe = read_recipe().only(arm="target", seed=_SEED.value)
     pretrained = find_pretrained(_PRETRAINED.value, recipe.backbone.image_size_px)
     strategy, data = open_study(recipe)
-    run = transfer_run(recipe, _SEED.value, data, pretrained.start_from)
-    run = dataclasses.replace(run, backbone=pretrained.backbone or run.backbone)
-    bar = ProgressBar(f"transfer to {data.target.name}")
-    result = execute(run, RunFolder(pathlib.Path(WORKDIR.value)), strategy, bar)
+    source = find_source(recipe, data, pretrained)
+    result = do_transfer(
+        recipe,
+        recipe.transfer,
+        _SEED.value,
+        data,
+        source,
+        pathlib.Path(WORKDIR.value),
+        Executor(strategy, f"transfer to {data.target.name}"),
+        trials=pathlib.Path(WORKDIR.value) / "trials",
+    )
     counts = result["evaluation"]
     print(
-        f"{recipe.transfer_mode} to {data.target.name} ({result['num_classes']} classes), seed "
+        f"{result['transfer']} to {data.target.name} ({data.target.num_classes} classes), seed "
         f"{_SEED.value}: top-1 error {counts['num_wrong']}/{counts['num_images']} = "
         f"{100 * counts['num_wrong'] / counts['num_images']:.2f} %"
     )

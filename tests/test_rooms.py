@@ -15,7 +15,7 @@ ALLOWED = {
     "taxonomy": set(),
     "reporting": set(),
     "theory": set(),
-    "models": set(),
+    "models": {"labels"},
     "labels": {"taxonomy"},
     "datasets": {"taxonomy", "labels"},
     "data": {"taxonomy", "labels"},

@@ -12,6 +12,10 @@ taken too: split by the arm's other runs, gain of the baseline over the arm. For
 are exchangeable, the difference between hard and easy is the same both ways and cancels in
 `excess`; only that speaks for the arm. And easy images are rarely wrong: there is little to gain on
 them. `easy_error` and `hard_error` say how much there was.
+
+All of it can be asked of either use of an arm. The theory speaks of a readout from the outputs of
+the fine classes, so its prediction is to be looked for in the *direct* use; a transfer may add to
+that, or forget it.
 """
 
 from __future__ import annotations
@@ -23,7 +27,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from fine2coarse.experiment.intervals import Interval, TwoWayMean, moderate
-from fine2coarse.experiment.outcomes import Outcome, OutcomeError, by_arm, check_same_images
+from fine2coarse.experiment.outcomes import (
+    TRANSFERRED,
+    Outcome,
+    OutcomeError,
+    by_arm,
+    check_same_images,
+    in_use,
+)
 from fine2coarse.experiment.run_folder import BASELINE
 from fine2coarse.experiment.statistics import CONFIDENCE
 
@@ -73,7 +84,7 @@ class ArmHardness:
         biased by regression to the mean, never to be reported alone.
       random_difference: hard minus easy where as many images are called hard at random: mean, and
         the range of the middle 95 % of the splits.
-      sentence: held-out gain and mirror in words.
+      use: of the arm, 'transferred' or 'direct'.
     """
 
     arm: str
@@ -86,7 +97,12 @@ class ArmHardness:
     excess: Interval
     same_seed: Gain
     random_difference: Interval
-    sentence: str = ""
+    use: str = TRANSFERRED
+
+    @property
+    def words(self) -> str:
+        """Held-out gain and mirror in words, without the name."""
+        return _words(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,6 +116,7 @@ class SuperclassGain:
       hard_share: how many of them are hard by the held-out margin split.
       baseline_error: mean over the shared seeds; a fraction.
       gain: baseline error minus arm error. Not adjusted for the number of classes.
+      use: of the arm, 'transferred' or 'direct'.
     """
 
     arm: str
@@ -108,6 +125,7 @@ class SuperclassGain:
     hard_share: float
     baseline_error: float
     gain: Interval
+    use: str = TRANSFERRED
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,6 +145,7 @@ class Hardness:
 def hardness(
     outcomes: Sequence[Outcome],
     *,
+    use: str = TRANSFERRED,
     baseline: str = BASELINE,
     confidence: float = CONFIDENCE,
     seed: int = 0,
@@ -136,6 +155,7 @@ def hardness(
     Args:
       outcomes: runs tested on the same images. Arms that share fewer than 2 seeds with the
         baseline are left out.
+      use: of the arms, 'transferred' or 'direct'; runs without the latter are left out of it.
       baseline: the arm that the others are compared with.
       confidence: of the intervals.
       seed: of the random splits.
@@ -143,12 +163,16 @@ def hardness(
     Raises:
       OutcomeError: where no arm shares 2 seeds with the baseline.
     """
-    arms = _paired(outcomes, baseline)
-    base = by_arm(outcomes)[baseline]
+    used = in_use(outcomes, use, baseline)
+    arms = _paired(used, baseline)
+    base = by_arm(used)[baseline]
     found = []
     for split_by in SPLITS:
         found += _arms_split(arms, base, split_by, confidence, np.random.default_rng(seed))
-    return Hardness(tuple(found), tuple(_superclasses(arms, base, confidence)))
+    return Hardness(
+        tuple(dataclasses.replace(one, use=use) for one in found),
+        tuple(dataclasses.replace(one, use=use) for one in _superclasses(arms, base, confidence)),
+    )
 
 
 def hard_wins(outcomes: Sequence[Outcome], arm: str, *, baseline: str = BASELINE) -> list[str]:
@@ -294,7 +318,7 @@ def _arms_split(
     orders = [
         generator.permutation(len(held_out[usable[0]].hard[0])) for _ in range(NUM_RANDOM_SPLITS)
     ]
-    found = [
+    return [
         ArmHardness(
             arm=arm,
             num_classes=_classes(arms[arm]),
@@ -309,7 +333,6 @@ def _arms_split(
         )
         for arm in usable
     ]
-    return [dataclasses.replace(one, sentence=_sentence(one)) for one in found]
 
 
 def _gains(splits: Mapping[str, _Split], confidence: float) -> dict[str, Gain]:
@@ -378,7 +401,7 @@ def _superclasses(
     return found
 
 
-def _sentence(found: ArmHardness) -> str:
+def _words(found: ArmHardness) -> str:
     def points(interval: Interval) -> str:
         low, high = 100 * interval.low, 100 * interval.high
         return f"{100 * interval.estimate:+.1f} [{low:+.1f}, {high:+.1f}]"
@@ -391,7 +414,7 @@ def _sentence(found: ArmHardness) -> str:
     else:
         reading = "no more than who splits them can explain"
     return (
-        f"{found.arm}: gains {points(gain.hard)} points on hard images, {points(gain.easy)} on "
+        f"gains {points(gain.hard)} points on hard images, {points(gain.easy)} on "
         f"easy ones; hard minus easy {points(gain.difference)}, mirrored "
         f"{points(mirror.difference)}; over both splits {points(found.excess)}, {reading} "
         f"({found.num_pairs} seeds, split by {found.split_by})"

@@ -37,16 +37,24 @@ runs both on simulated studies whose truth is known.
 (arm - r · baseline) is not told apart from zero. It excludes one exactly where the interval of the
 difference excludes zero.
 
-**Many arms.** P-values are adjusted by Holm's method (Scandinavian Journal of Statistics 6, 1979),
-which holds however the arms depend on each other; Dunnett's test (SciPy's `dunnett`) wants
-independent groups of equal variance, and these are paired.
+**Many arms, two uses.** P-values are adjusted by Holm's method (Scandinavian Journal of Statistics
+6, 1979), which holds however the tests depend on each other; Dunnett's test (SciPy's `dunnett`)
+wants independent groups of equal variance, and these are paired. An arm's direct and transferred
+use are two tests, unless they are the same model in every seed. Both uses' runs vary together, so
+an arm borrows from other arms in the same use only: its own other use knows nothing new.
+
+**Chosen transfers.** A transfer is chosen by its error on held-out training images. Test images
+have no part in that, so the chosen one's test error is as good an estimate as any other: of the
+error of *training, trying and choosing*. What varies with the choice varies from seed to seed, and
+is in the seeds' part of the variance.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
+from typing import TypeVar
 
 import numpy as np
 from scipy import optimize, special
@@ -54,6 +62,7 @@ from scipy import optimize, special
 _SMALLEST_P = 1e-12
 _PRIOR_SEEDS = 2.0  # what the other arms' variance weighs at most: see the module's text
 _LARGEST_RATIO = 100.0
+_Name = TypeVar("_Name", bound=Hashable)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,7 +169,7 @@ class TwoWayMean:
         return math.exp(optimize.brentq(excess, smallest, 0)) if excess(smallest) > 0 else 1e-12
 
 
-def moderate(means: Mapping[str, TwoWayMean]) -> dict[str, TwoWayMean]:
+def moderate(means: Mapping[_Name, TwoWayMean]) -> dict[_Name, TwoWayMean]:
     """The same means with their variances over seeds moderated by each other's.
 
     Means of one seed neither give nor take.
@@ -237,7 +246,7 @@ def _crossing(
     return otherwise
 
 
-def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+def holm(p_values: Mapping[_Name, float]) -> dict[_Name, float]:
     """P-values adjusted for their number by Holm's method; NaN ones are left out."""
     known = sorted((p, name) for name, p in p_values.items() if not math.isnan(p))
     adjusted, largest = {}, 0.0

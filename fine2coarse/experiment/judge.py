@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,16 +12,17 @@ from fine2coarse.data.batches import eval_batches
 from fine2coarse.data.examples import Examples
 from fine2coarse.experiment.run import Run
 from fine2coarse.experiment.run_folder import PREDICTIONS, RunFolder
-from fine2coarse.models import Classifier
+from fine2coarse.models import Classifier, Summation
 from fine2coarse.training.evaluate import (
     Predictions,
+    Predictor,
     averaged,
-    predict,
-    predict_mapped,
+    batch_function,
+    predict_over_views,
     run_over,
 )
 from fine2coarse.training.loop import Trainer
-from fine2coarse.training.metrics import class_map, count_errors, count_right
+from fine2coarse.training.metrics import count_errors, count_right
 
 EVAL_BATCH_SIZE = 256
 
@@ -31,12 +32,9 @@ def validation_accuracy(run: Run, trainer: Trainer, validation: np.ndarray) -> f
     images = run.train.subset(validation)
     labels = images.labelled(run.space)
     with averaged(trainer.model, trainer.average_weights()):
-        found = predict(
-            trainer.strategy,
-            trainer.model,
-            _eval_passes(run, trainer, images, labels[:, 0], 0)[0],
-            labels[:, 0],
-        )
+        predictor = Predictor(trainer.strategy, trainer.model)
+        (batches,) = _eval_passes(run, trainer, images, labels[:, 0], 0)
+        found = predictor(batches, labels[:, 0])
     right = (labels == found.predicted[:, None]).any(1)
     return float(right.sum() / max((labels >= 0).any(1).sum(), 1))
 
@@ -48,7 +46,10 @@ def encode(
     no_labels = np.zeros((len(images), 1), np.int32)
     (features,) = run_over(
         strategy,
-        lambda batch: (tf.cast(classifier.predict_features(batch["image"]), tf.float32),),
+        batch_function(
+            strategy,
+            lambda batch: (tf.cast(classifier.predict_features(batch["image"]), tf.float32),),
+        ),
         lambda shard: eval_batches(
             images,
             no_labels,
@@ -62,42 +63,48 @@ def encode(
 
 
 def judge(run: Run, folder: RunFolder, trainer: Trainer, writes: bool) -> dict[str, Any]:
-    """Evaluates on the test images, with the averaged weights where there are any."""
+    """Evaluates on the test images, with the averaged weights where there are any.
+
+    The images held out for choosing, if any, are evaluated in the same way; only counted.
+    """
     averages = trainer.average_weights()
+    evaluate, found = _evaluator(run, trainer), {}
     with averaged(trainer.model, averages):
-        predictions = _evaluate(run, trainer)
+        predictions = evaluate(run.evaluate)
+        if run.held_out is not None:
+            found["held_out"] = count_errors(evaluate(run.held_out).wrong, None)
     if writes:
         _save_predictions(folder, run.evaluate, predictions)
+    if run.target is not None and predictions.largest is not None:
+        mapped = run.class_map.largest[predictions.largest]
+        found["direct_argmax"] = count_errors(mapped != predictions.targets, None)
     space = run.target or run.space
     return {
         "evaluation": count_errors(predictions.wrong, run.evaluate.hard),
         "metrics": count_right(predictions, space.class_ids),
         "evaluated_space": space.name,
         "evaluated_weights": "ema" if averages else run.phase.final_weights,
+        **found,
     }
 
 
-def _evaluate(run: Run, trainer: Trainer) -> Predictions:
-    space = run.target or run.space
-    targets = run.evaluate.targets(space)
-    passes = _eval_passes(run, trainer, run.evaluate, targets, run.test_crops)
-    if run.target is None and not run.test_crops:
-        return predict(trainer.strategy, trainer.model, passes[0], targets)
-    mapping = None
-    if run.target is not None:
-        mapping = class_map(
-            run.train.labelled(run.space),
-            run.train.targets(run.target),
-            (run.space.num_classes, run.target.num_classes),
+def _evaluator(run: Run, trainer: Trainer) -> Callable[[Examples], Predictions]:
+    """What the run's model says of the images of a split."""
+    # Summed as by a head that is to be fine-tuned: what that does before its first step.
+    sums = None if run.target is None else Summation(run.class_map, run.phase.loss)
+    predictor = Predictor(trainer.strategy, trainer.model, sums)
+    loss = run.phase.loss if sums is None else "softmax"
+
+    def evaluate(images: Examples) -> Predictions:
+        targets = images.targets(run.target or run.space)
+        passes = _eval_passes(run, trainer, images, targets, run.test_crops)
+        if not run.test_crops:
+            return predictor(passes[0], targets)
+        return predict_over_views(
+            trainer.strategy, trainer.model, passes, targets, loss=loss, sums=sums
         )
-    return predict_mapped(
-        trainer.strategy,
-        trainer.model,
-        passes,
-        targets,
-        loss=run.phase.loss,
-        class_map=mapping,
-    )
+
+    return evaluate
 
 
 def _eval_passes(

@@ -36,11 +36,11 @@ class _Clock(Silent):
 def measure_rate(run: Run, strategy: tf.distribute.Strategy) -> Rate:
     """Times a run that is like another, but short and from scratch.
 
-    Evaluation is not done but reckoned as forward passes, a third of a training step's time each.
+    Evaluation is not done but estimated as forward passes, a third of a training step's time each.
 
     Args:
-      run: what will be done; a linear probe must be given as the finetuning it stands for, and is
-        so reckoned too dear.
+      run: what will be done, from scratch and with a head of its own; a linear probe must be given
+        as fine-tuning, which takes longer.
       strategy: the process's strategy.
     """
     clock, started = _Clock(), time.perf_counter()
@@ -51,7 +51,8 @@ def measure_rate(run: Run, strategy: tf.distribute.Strategy) -> Rate:
     per_step = statistics.median(gaps)
     overhead = elapsed_seconds - NUM_STEPS * per_step
     if run.evaluate is not None:
-        num_views = len(run.evaluate) * max(run.test_crops, 1)
+        num_images = len(run.evaluate) + len(run.held_out or ())
+        num_views = num_images * max(run.test_crops, 1)
         overhead += num_views / run.phase.batch_size * per_step / TRAIN_OVER_FORWARD
     return Rate(per_step, overhead)
 
@@ -67,5 +68,12 @@ def _shortened(run: Run) -> Run:
         final_weights="last",
     )
     return dataclasses.replace(
-        run, phase=phase, evaluate=None, target=None, start_from=None, start=StartSpec()
+        run,
+        phase=phase,
+        evaluate=None,
+        held_out=None,
+        target=None,
+        start_from=None,
+        start=StartSpec(),
+        branch_step=0,
     )

@@ -7,13 +7,14 @@ import functools
 import io
 import pathlib
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
+from fine2coarse.experiment.finished import RunResults
 from fine2coarse.experiment.results import Row
 from fine2coarse.experiment.run_folder import (
     BASELINE,
+    DIRECT,
     LABEL_SPACE,
     PREDICTIONS,
     PRETRAIN,
@@ -27,6 +28,8 @@ from fine2coarse.experiment.run_folder import (
 )
 from fine2coarse.labels.space import LabelSpace
 
+TRANSFERRED = "transferred"
+USES = (TRANSFERRED, DIRECT)  # of a pretrained model
 _COLUMNS = ("image_ids", "targets", "predicted", "margins")
 
 
@@ -34,40 +37,17 @@ class OutcomeError(ValueError):
     """Runs that cannot be compared: tested on other images, or too few for the question."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Cost:
-    """What a run cost, all its phases together.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Answers:
+    """A model's answers to the test images.
 
     Attributes:
-      seconds: of training.
-      images: shown in training, repeats counted.
-      flops: floating-point operations of training; None where a phase did not record them.
-      peak_memory_bytes: the larger of the phases' peaks; None where a phase did not record it.
+      predicted: int32 [N].
+      margins: float32 [N], the right class's score minus the largest other one.
     """
 
-    seconds: float
-    images: int
-    flops: float | None
-    peak_memory_bytes: int | None
-
-    @classmethod
-    def of(cls, phases: Sequence[dict[str, Any]]) -> Cost:
-        """From the `result.json` of each phase; old ones have no record of FLOPs and memory."""
-        per_image = [_recorded(phase, "train_flops_per_image") for phase in phases]
-        peaks = [_recorded(phase, "peak_memory_bytes") for phase in phases]
-        images = [phase["images_seen"] for phase in phases]
-        return cls(
-            seconds=sum(phase["elapsed_seconds"] for phase in phases),
-            images=sum(images),
-            flops=None
-            if None in per_image
-            else float(sum(flops * shown for flops, shown in zip(per_image, images))),
-            peak_memory_bytes=None if None in peaks else max(peaks),
-        )
-
-
-def _recorded(phase: dict[str, Any], name: str) -> int | None:
-    return (phase.get("cost") or {}).get(name)
+    predicted: np.ndarray
+    margins: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -83,8 +63,9 @@ class Outcome:
       targets: int32 [N], their classes.
       predicted: int32 [N].
       margins: float32 [N], the right class's score minus the largest other one.
-      pretrain: `result.json` of the pretraining; None for the baseline.
-      final: `result.json` of the phase that was tested.
+      results: the counts and costs of its phases.
+      direct: answers of its pretrained model used as it is; None for the baseline, and where that
+        was not tested on the same images and classes.
     """
 
     arm: str
@@ -95,8 +76,8 @@ class Outcome:
     targets: np.ndarray
     predicted: np.ndarray
     margins: np.ndarray
-    pretrain: dict[str, Any] | None
-    final: dict[str, Any]
+    results: RunResults
+    direct: Answers | None = None
 
     @functools.cached_property
     def wrong(self) -> np.ndarray:
@@ -106,12 +87,16 @@ class Outcome:
     @property
     def row(self) -> Row:
         """The run's line in `results.csv`."""
-        return Row.from_results(self.arm, self.pretrain, self.final)
+        return Row.of(self.results)
 
     @property
-    def cost(self) -> Cost:
-        """Of both phases."""
-        return Cost.of([phase for phase in (self.pretrain, self.final) if phase is not None])
+    def used_directly(self) -> Outcome | None:
+        """The same run with its direct use's answers; None where there are none."""
+        if self.direct is None:
+            return None
+        return dataclasses.replace(
+            self, predicted=self.direct.predicted, margins=self.direct.margins, direct=None
+        )
 
     def class_names(self) -> tuple[str, ...]:
         """Names of the target's classes, in their order; their numbers where none are stored."""
@@ -145,20 +130,29 @@ def load_outcomes(workdir: pathlib.Path) -> list[Outcome]:
 
 
 def _load(run: pathlib.Path, arm: str, seed: int) -> Outcome | None:
-    first = None if arm == BASELINE else RunFolder(run / PRETRAIN)
     last = RunFolder(run / last_phase(arm))
     if not last.is_finished:
         return None
-    pretrain, final = first and first.result(), last.result()
+    results = RunResults.read(run, arm)
+    tested = _read_predictions(last.path / PREDICTIONS)
     return Outcome(
         arm=arm,
         seed=seed,
-        num_classes=(pretrain or final)["num_classes"],
+        num_classes=results.num_classes,
         folder=last.path,
-        pretrain=pretrain,
-        final=final,
-        **_read_predictions(last.path / PREDICTIONS),
+        results=results,
+        direct=None if results.direct is None else _read_direct(run / PRETRAIN, tested),
+        **tested,
     )
+
+
+def _read_direct(pretrain: pathlib.Path, tested: dict[str, np.ndarray]) -> Answers | None:
+    """Answers of the pretraining's model to the images that the run was tested on."""
+    if not (pretrain / PREDICTIONS).is_file():
+        return None
+    found = _read_predictions(pretrain / PREDICTIONS)
+    same = all(np.array_equal(found[name], tested[name]) for name in ("image_ids", "targets"))
+    return Answers(found["predicted"], found["margins"]) if same else None
 
 
 def _read_predictions(path: pathlib.Path) -> dict[str, np.ndarray]:
@@ -207,3 +201,17 @@ def by_arm(outcomes: Sequence[Outcome]) -> dict[str, dict[int, Outcome]]:
             )
         of_seed[outcome.seed] = outcome
     return found
+
+
+def in_use(outcomes: Sequence[Outcome], use: str, baseline: str = BASELINE) -> list[Outcome]:
+    """The baseline's runs as they are, and all others in one use.
+
+    Args:
+      outcomes: runs.
+      use: 'transferred' or 'direct'; runs without answers of their direct use are left out of it.
+      baseline: the arm that the others are compared with.
+    """
+    if use == TRANSFERRED:
+        return list(outcomes)
+    found = [run if run.arm == baseline else run.used_directly for run in outcomes]
+    return [run for run in found if run is not None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -17,8 +18,17 @@ from fine2coarse.experiment.logbook import Logbook
 from fine2coarse.experiment.progress import Observer, Silent
 from fine2coarse.experiment.recipe import stream_seed
 from fine2coarse.experiment.run import Run
-from fine2coarse.experiment.run_folder import EMA_WEIGHTS, LABEL_SPACE, WEIGHTS, RunFolder
-from fine2coarse.experiment.start import start_weights
+from fine2coarse.experiment.run_folder import (
+    BRANCH_WEIGHTS,
+    CLASS_MAP,
+    EMA_WEIGHTS,
+    LABEL_SPACE,
+    LINEAR_PROBE,
+    WEIGHTS,
+    RunFolder,
+)
+from fine2coarse.experiment.start import start_from_run, start_weights
+from fine2coarse.experiment.transfers import NONE
 from fine2coarse.models import Classifier, LinearHead
 from fine2coarse.training.checkpoints import Checkpoints
 from fine2coarse.training.cost import PeakMemory, device_name, train_flops_per_image
@@ -38,6 +48,9 @@ def execute(
     folder: RunFolder,
     strategy: tf.distribute.Strategy,
     observer: Observer | None = None,
+    *,
+    earlier: Mapping[str, Any] | None = None,
+    notes: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Does a run, or goes on with one, or reads back what a finished one found.
 
@@ -46,6 +59,8 @@ def execute(
       folder: where its files go; the same one for all processes of a strategy.
       strategy: the process's strategy.
       observer: told how training goes.
+      earlier: result of an earlier stage of the same transfer, whose cost is added to this one's.
+      notes: what `result.json` shall hold besides.
 
     Returns:
       The result, as in `result.json`.
@@ -60,39 +75,88 @@ def execute(
         folder.claim(run.recipe())
         if not folder.path.joinpath(LABEL_SPACE + ".json").is_file():  # written after the .npz
             run.space.save(folder.path / LABEL_SPACE)
+        if run.summation is not None and not (folder.path / CLASS_MAP).is_file():
+            run.summation.class_map.save(folder.path / CLASS_MAP)
     if folder.is_finished:
         return folder.result()
     keras.config.set_dtype_policy(run.precision)
-    if run.freeze_backbone:
+    if run.mode == LINEAR_PROBE:
         run, trainer, classifier = _probe(run, strategy)
     else:
         jit_compile = choose_jit_compile(strategy, run.backbone.name)
-        trainer = Trainer(strategy, lambda: _build_model(run), run.phase, jit_compile)
+        trainer = Trainer(
+            strategy, lambda: _build_model(run), run.phase, jit_compile, run.branch_step
+        )
         classifier = trainer.model
     memory = PeakMemory()
-    last_loss, elapsed_seconds = _train(run, folder, trainer, observer or Silent(), writes)
-    result = _describe(run, last_loss, elapsed_seconds)
+    if run.mode == NONE:
+        last_loss, elapsed_seconds, num_steps = None, 0.0, 0
+    else:
+        last_loss, elapsed_seconds = _train(run, folder, trainer, observer or Silent(), writes)
+        num_steps = run.phase.total_steps
+    result = _describe(run, last_loss, elapsed_seconds, num_steps)
     result |= {"cost": _cost(run, trainer, memory)}
-    if run.phase.validation_share:
+    if run.phase.validation_share and num_steps:
         result |= {"validation_accuracy": _validation(folder, run.phase.final_weights)}
     if run.evaluate is not None:
         result |= judge(run, folder, trainer, writes)
+    if earlier is not None:
+        result |= total_cost([earlier, result])
+    result |= notes or {}
     if writes:
         _save_weights(folder, trainer, classifier)
-        folder.write_status("finished", trainer.step, run.phase.total_steps, elapsed_seconds)
+        folder.write_status("finished", num_steps, num_steps, elapsed_seconds)
         folder.write_result(result)
     return result
+
+
+def total_cost(stages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Seconds, images and cost of several results as if they were one.
+
+    Operations an image are the mean over all images, so that images times operations is the sum.
+    """
+    images = sum(stage["images_seen"] for stage in stages)
+    per_image = [(stage["cost"].get("train_flops_per_image"), stage) for stage in stages]
+    peaks = [stage["cost"].get("peak_memory_bytes") for stage in stages]
+    flops = None
+    if None not in [count for count, _ in per_image]:
+        total = sum(count * stage["images_seen"] for count, stage in per_image)
+        flops = total / images if images else stages[-1]["cost"]["train_flops_per_image"]
+    return {
+        "elapsed_seconds": round(sum(stage["elapsed_seconds"] for stage in stages), 3),
+        "images_seen": images,
+        "cost": {
+            **stages[-1]["cost"],
+            "train_flops_per_image": flops,
+            "peak_memory_bytes": None if None in peaks else max(peaks),
+        },
+    }
 
 
 def _build_model(run: Run) -> Classifier:
     model = build_classifier(
         run.backbone,
-        run.space.num_classes,
+        _num_head_classes(run),
         seed=run.seed,
         head_bias=HEAD_BIAS[run.phase.loss],
+        summation=run.summation,
     )
-    start_weights(model.backbone, run.origin)
+    if run.start_from is None:
+        start_weights(model.backbone, run.start)
+    else:
+        start_from_run(
+            model,
+            run.start_from,
+            run.head,
+            class_map=run.class_map,
+            from_branch=run.from_branch,
+        )
     return model
+
+
+def _num_head_classes(run: Run) -> int:
+    summation = run.summation
+    return run.space.num_classes if summation is None else summation.class_map.num_classes
 
 
 def _probe(run: Run, strategy: tf.distribute.Strategy) -> tuple[Run, Trainer, Classifier]:
@@ -104,15 +168,25 @@ def _probe(run: Run, strategy: tf.distribute.Strategy) -> tuple[Run, Trainer, Cl
         train=encode(strategy, classifier, run.train, run.backbone.image_size_px),
         evaluate=run.evaluate
         and encode(strategy, classifier, run.evaluate, run.backbone.image_size_px),
+        held_out=run.evaluate
+        and run.held_out
+        and encode(strategy, classifier, run.held_out, run.backbone.image_size_px),
     )
     num_features = classifier.backbone.output_shape[-1]
     bias = HEAD_BIAS[run.phase.loss]
-    trainer = Trainer(
-        strategy,
-        lambda: LinearHead(num_features, run.space.num_classes, seed=run.seed, head_bias=bias),
-        run.phase,
-    )
-    return encoded, trainer, classifier
+
+    def build_head() -> LinearHead:
+        model = LinearHead(
+            num_features,
+            _num_head_classes(run),
+            seed=run.seed,
+            head_bias=bias,
+            summation=run.summation,
+        )
+        model.head.set_weights(classifier.head.get_weights())
+        return model
+
+    return encoded, Trainer(strategy, build_head, run.phase), classifier
 
 
 def _train(
@@ -144,6 +218,8 @@ def _train(
                 if progress.log_due:
                     logbook.write(progress, rate, accuracy)
                     last_loss = progress.loss
+                if progress.step == run.branch_step and writes:
+                    _save_branch(folder, trainer)
                 _save(checkpoints, folder, progress, phase, logbook.elapsed_seconds(), writes)
             # A request that came while the last steps were being saved must not be lost: a study
             # would go on with its next run.
@@ -241,7 +317,7 @@ def _cost(run: Run, trainer: Trainer, memory: PeakMemory) -> dict[str, Any]:
     size = run.backbone.image_size_px
     shape = run.train.images.shape[1:] if run.train.holds_features else (size, size, 3)
     # The same for every seed, and counting traces the model.
-    key = (run.backbone, run.space.num_classes, run.freeze_backbone, *shape)
+    key = (run.backbone, _num_head_classes(run), run.mode == LINEAR_PROBE, *shape)
     if key not in _flops_of:
         _flops_of[key] = train_flops_per_image(trainer.model, tuple(shape))
     return {
@@ -253,7 +329,9 @@ def _cost(run: Run, trainer: Trainer, memory: PeakMemory) -> dict[str, Any]:
     }
 
 
-def _describe(run: Run, last_loss: float, elapsed_seconds: float) -> dict[str, Any]:
+def _describe(
+    run: Run, last_loss: float | None, elapsed_seconds: float, num_steps: int
+) -> dict[str, Any]:
     return {
         "purpose": run.purpose,
         "label_space": run.space.name,
@@ -262,7 +340,7 @@ def _describe(run: Run, last_loss: float, elapsed_seconds: float) -> dict[str, A
         "seed": run.seed,
         "last_loss": last_loss,
         "elapsed_seconds": round(elapsed_seconds, 3),
-        "images_seen": run.phase.total_steps * run.phase.batch_size,
+        "images_seen": num_steps * run.phase.batch_size,
     }
 
 
@@ -271,6 +349,12 @@ def _save_weights(folder: RunFolder, trainer: Trainer, classifier: Classifier) -
     if trainer.average_weights():
         with averaged(trainer.model, trainer.average_weights()):
             _save_h5(folder, trainer, classifier, EMA_WEIGHTS)
+
+
+def _save_branch(folder: RunFolder, trainer: Trainer) -> None:
+    """The weights that other runs go on from: the average where one is kept, as at the end."""
+    with averaged(trainer.model, trainer.average_weights()):
+        _save_h5(folder, trainer, trainer.model, BRANCH_WEIGHTS)
 
 
 def _save_h5(folder: RunFolder, trainer: Trainer, classifier: Classifier, name: str) -> None:

@@ -6,15 +6,27 @@ import dataclasses
 import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from fine2coarse.experiment.best_of import CHOICES
 from fine2coarse.experiment.recipe import BASELINE, LabelSpec, Recipe
 from fine2coarse.experiment.run_folder import (
+    LINEAR_PROBE,
     PRETRAIN,
     RESULT,
     RUNS,
     STATUS,
+    STRAIGHT,
     TRANSFER,
+    TRIALS,
+    last_phase,
     read_json,
+)
+from fine2coarse.experiment.transfers import (
+    NONE,
+    PROBE,
+    SUMMED,
+    Transfer,
+    arm_candidates,
+    baseline_candidates,
+    fixed_transfer,
 )
 from fine2coarse.experiment.units import Unit
 from fine2coarse.training.spec import PhaseSpec
@@ -23,6 +35,8 @@ BYTES_PER_VALUE = 4
 # Copies of the trainable weights that an optimizer keeps besides the weights.
 _SLOTS = {"sgd": 1, "adamw": 2, "lion": 1}
 FINISHED, PARTLY, TO_DO = "finished", "partly", "to do"
+PRETRAINING, TRANSFERRING, PROBING = "pretraining", "transferring", "probing"
+PROBES = (f"/{PROBE}",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +58,10 @@ class PlannedPhase:
 
     Attributes:
       folder: below the unit's.
-      num_classes: None where they are not known before the data is there.
+      num_classes: of the head that is trained; None where they are not known before the data is
+        there.
       phase: how it trains.
+      kind: PRETRAINING (the baseline's whole training too), TRANSFERRING or PROBING.
       done_steps: that its newest checkpoint holds.
       is_finished: whether its result is there.
       rate: None where it was not measured.
@@ -54,6 +70,7 @@ class PlannedPhase:
     folder: str
     num_classes: int | None
     phase: PhaseSpec
+    kind: str = PRETRAINING
     done_steps: int = 0
     is_finished: bool = False
     rate: Rate | None = None
@@ -91,11 +108,12 @@ class PlannedUnit:
 
     unit: Unit
     phases: tuple[PlannedPhase, ...]
+    is_finished: bool = False
 
     @property
     def state(self) -> str:
         """FINISHED, PARTLY or TO_DO."""
-        if self.phases[-1].is_finished:
+        if self.is_finished:
             return FINISHED
         begun = any(phase.done_steps or phase.is_finished for phase in self.phases)
         return PARTLY if begun else TO_DO
@@ -105,6 +123,7 @@ def plan_study(
     recipe: Recipe,
     units: Sequence[Unit],
     num_classes: Callable[[Unit], int | None],
+    can_sum: Callable[[Unit], bool],
     workdir: pathlib.Path,
 ) -> list[PlannedUnit]:
     """The plan without times; reads the study's folder, writes nothing.
@@ -113,35 +132,74 @@ def plan_study(
       recipe: of the study.
       units: which of its runs.
       num_classes: of a unit's label space, and of the target for the baseline's.
+      can_sum: whether an arm's classes can be summed into the target's; not asked of the baseline.
       workdir: the study's folder, which need not be there.
     """
     target = num_classes(Unit(BASELINE, recipe.seeds[0]))
     planned = []
     for unit in units:
-        phases = [
-            _with_progress(PlannedPhase(folder, classes, phase), workdir / RUNS / unit.name)
-            for folder, classes, phase in _phases(recipe, unit, num_classes(unit), target)
-        ]
-        planned.append(PlannedUnit(unit, tuple(phases)))
+        if unit.arm == BASELINE:
+            phases = _baseline_phases(recipe, target)
+        else:
+            phases = _arm_phases(recipe, unit, num_classes(unit), target, can_sum(unit))
+        folder = workdir / RUNS / unit.name
+        is_finished = (folder / last_phase(unit.arm) / RESULT).is_file()
+        planned.append(
+            PlannedUnit(
+                unit,
+                tuple(_with_progress(phase, folder, is_finished) for phase in phases),
+                is_finished,
+            )
+        )
     return planned
 
 
-def _phases(
-    recipe: Recipe, unit: Unit, num_classes: int | None, num_targets: int | None
-) -> Iterable[tuple[str, int | None, PhaseSpec]]:
-    if unit.arm == BASELINE:
-        yield BASELINE, num_targets, recipe.baseline_phase
+def _baseline_phases(recipe: Recipe, num_targets: int | None) -> Iterable[PlannedPhase]:
+    if not recipe.tries_candidates:
+        yield PlannedPhase(BASELINE, num_targets, recipe.baseline_phase)
         return
-    pretrain, transfer = recipe.phases_of(unit.arm)
-    yield PRETRAIN, num_classes, pretrain
-    for name, optimizer in recipe.transfer_choices.items():
-        yield f"{CHOICES}/{name}", num_targets, dataclasses.replace(transfer, optimizer=optimizer)
-    yield TRANSFER, num_targets, transfer
+    yield PlannedPhase(f"{TRIALS}/{STRAIGHT}", num_targets, recipe.baseline_phase)
+    for transfer in baseline_candidates(recipe.transfer, recipe.pretrain, recipe.transfer_choices):
+        yield from _stages(transfer, f"{TRIALS}/{transfer.name}", num_targets, num_targets)
 
 
-def _with_progress(planned: PlannedPhase, unit_folder: pathlib.Path) -> PlannedPhase:
+def _arm_phases(
+    recipe: Recipe,
+    unit: Unit,
+    num_classes: int | None,
+    num_targets: int | None,
+    can_sum: bool,
+) -> Iterable[PlannedPhase]:
+    pretrain, phase = recipe.phases_of(unit.arm)
+    yield PlannedPhase(PRETRAIN, num_classes, pretrain)
+    if recipe.tries_candidates:
+        for transfer in arm_candidates(phase, recipe.transfer_choices, can_sum):
+            yield from _stages(transfer, f"{TRIALS}/{transfer.name}", num_classes, num_targets)
+        return
+    transfer = fixed_transfer(phase, recipe.transfer_head, recipe.transfer_mode, can_sum)
+    yield from _stages(transfer, TRANSFER, num_classes, num_targets)
+
+
+def _stages(
+    transfer: Transfer, folder: str, num_classes: int | None, num_targets: int | None
+) -> Iterable[PlannedPhase]:
+    """The phases that train; a transfer that trains nothing has none."""
+    if transfer.mode == NONE:
+        return
+    classes = num_classes if transfer.head == SUMMED else num_targets
+    *probes, last = transfer.stages()
+    for stage in probes:
+        yield PlannedPhase(f"{folder}/{PROBE}", classes, stage.phase, PROBING)
+    kind = PROBING if last.mode == LINEAR_PROBE else TRANSFERRING
+    yield PlannedPhase(folder, classes, last.phase, kind)
+
+
+def _with_progress(
+    planned: PlannedPhase, unit_folder: pathlib.Path, is_finished: bool
+) -> PlannedPhase:
+    """The phase as far as it is done; of a finished unit it is, though its folder may be gone."""
     folder = unit_folder / planned.folder
-    if (folder / RESULT).is_file():
+    if is_finished or (folder / RESULT).is_file():
         return dataclasses.replace(planned, is_finished=True, done_steps=planned.phase.total_steps)
     if (folder / STATUS).is_file():
         return dataclasses.replace(planned, done_steps=read_json(folder / STATUS)["step"])
@@ -150,13 +208,14 @@ def _with_progress(planned: PlannedPhase, unit_folder: pathlib.Path) -> PlannedP
 
 def shape_of(planned: PlannedPhase) -> tuple[str, PhaseSpec]:
     """What phases that take equally long a step, but for their classes, have in common."""
-    is_transfer = planned.folder not in (BASELINE, PRETRAIN)
     alike = dataclasses.replace(
         planned.phase,
         total_steps=1,
-        optimizer=dataclasses.replace(planned.phase.optimizer, learning_rate=1.0, warmup_steps=0),
+        optimizer=dataclasses.replace(
+            planned.phase.optimizer, learning_rate=1.0, warmup_steps=0, weight_decay=0.0
+        ),
     )
-    return (TRANSFER if is_transfer else PRETRAIN), alike
+    return planned.kind, alike
 
 
 def with_rates(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 from fine2coarse.experiment.plan import FINISHED, PARTLY, TO_DO, PlannedUnit
@@ -32,7 +33,7 @@ def describe_plan(
             [
                 str(planned.unit),
                 "?" if phases[0].num_classes is None else f"{phases[0].num_classes:,}",
-                " + ".join(f"{phase.phase.total_steps:,}" for phase in phases),
+                _steps([phase.phase.total_steps for phase in phases]),
                 f"{sum(phase.num_images for phase in phases):,}",
                 duration(left),
                 size_of(size),
@@ -53,6 +54,12 @@ def describe_plan(
         ]
     )
     return f"{format_table(columns, cells)}\n{counts}"
+
+
+def _steps(counts: Sequence[int]) -> str:
+    """For example `400 + 3 × 100`."""
+    groups = [(count, len(list(members))) for count, members in itertools.groupby(counts)]
+    return " + ".join(f"{n} × {count:,}" if n > 1 else f"{count:,}" for count, n in groups)
 
 
 def _total(values: Sequence[float | None]) -> float | None:

@@ -8,14 +8,15 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from fine2coarse.experiment.run_folder import BASELINE
+from fine2coarse.experiment.run_folder import BASELINE, LINEAR_PROBE, STRAIGHT
 from fine2coarse.experiment.start import StartSpec
 from fine2coarse.experiment.strict import RecipeError, parse
+from fine2coarse.experiment.transfers import AUTO, OFF, TransferSpec, check_transfer
 from fine2coarse.models.backbones import BackboneSpec
 from fine2coarse.nearest import unknown
-from fine2coarse.training.spec import PRECISIONS, OptimizerSpec, PhaseSpec
+from fine2coarse.training.spec import PRECISIONS, PhaseSpec
 
-TRANSFER_MODES = ("finetune", "linear_probe")
+CANDIDATES = (AUTO, OFF)
 STORAGES = ("auto", "memory", "disk")
 
 
@@ -112,15 +113,21 @@ class Recipe:
       seeds: one run of every arm for each; paired across arms.
       backbone: name and image size.
       pretrain: phase on each arm's labels.
-      transfer: phase on the target's labels, from the pretrained backbone.
-      transfer_mode: 'finetune' all weights, or 'linear_probe': the head alone.
+      transfer: phase on the target's labels, from the pretrained model.
+      transfer_candidates: 'auto' tries several transfers (see `experiment/transfers.py`) and as
+        many last phases of the baseline, and takes the best on `transfer_validation_share` of the
+        training images, which nothing is trained on; never on test images. 'off' makes one
+        transfer, and so does a `transfer_head` or `transfer_mode` that is named.
+      transfer_head: 'summed', 'new' or 'averaged', see `TransferSpec`; 'auto' for the first where
+        the arm's classes can be summed into the target's, else for the second.
+      transfer_mode: 'finetune', 'linear_probe', 'probe_then_finetune' or 'none', see
+        `TransferSpec`; 'auto' for 'finetune', with a new head for 'probe_then_finetune'.
+      transfer_choices: name → transfer, to try these instead of the default ones.
+      transfer_validation_share: of the training images, held out to choose transfers on.
       precision: 'float32' or 'mixed_bfloat16'.
       start: what pretraining and the baseline start from; scratch where it is left out.
       test_crops: random crops of each test image whose mean probability decides (test-time
         augmentation); 0 for the central crop.
-      transfer_choices: name → optimizer, of which each transfer tries all and takes the best on
-        `transfer.validation_share` of the training images (never on test images), then trains
-        with it on all of them. Empty: `transfer.optimizer` alone.
       evaluation: images from elsewhere to test on; None for the `eval_split`.
       transfer_dataset: the dataset of the coarse task, where it is another than the one to
         pretrain on, such as ImageNet-1k after ImageNet-21k: its `train_split` is what transfer
@@ -135,11 +142,14 @@ class Recipe:
     backbone: BackboneSpec
     pretrain: PhaseSpec
     transfer: PhaseSpec
-    transfer_mode: str = "finetune"
+    transfer_candidates: str = AUTO
+    transfer_head: str = AUTO
+    transfer_mode: str = AUTO
+    transfer_choices: Mapping[str, TransferSpec] = dataclasses.field(default_factory=dict)
+    transfer_validation_share: float = 0.1
     precision: str = "float32"
     start: StartSpec = StartSpec()
     test_crops: int = 0
-    transfer_choices: Mapping[str, OptimizerSpec] = dataclasses.field(default_factory=dict)
     evaluation: EvaluationSpec | None = None
     transfer_dataset: DatasetSpec | None = None
 
@@ -153,27 +163,55 @@ class Recipe:
             self.phases_of(arm)
         if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
             raise RecipeError(f"seeds must be distinct and not negative, got {self.seeds}")
-        if self.transfer_mode not in TRANSFER_MODES:
-            raise RecipeError(
-                f"transfer_mode is one of {TRANSFER_MODES}, got {self.transfer_mode!r}"
-            )
+        self._check_transfers()
         if self.precision not in PRECISIONS:
             raise RecipeError(f"precision is one of {PRECISIONS}, got {self.precision!r}")
-        if self.test_crops < 0 or (self.test_crops and self.transfer_mode == "linear_probe"):
-            raise RecipeError(
-                f"test_crops={self.test_crops}: expected 0, or a positive number and finetuning"
-            )
-        if self.transfer_choices and not self.transfer.validation_share:
-            raise RecipeError(
-                "transfer_choices are compared on held-out training images: set "
-                "transfer.validation_share, e.g. 0.1"
-            )
         if self._num_images % self.pretrain.batch_size:
             raise RecipeError(
                 f"pretraining and transfer show {self._num_images} images, which is no multiple "
                 f"of pretrain.batch_size={self.pretrain.batch_size}: the baseline could not see "
                 "as many; change a number of steps or a batch size"
             )
+
+    def _check_transfers(self) -> None:
+        check_transfer(self.transfer_head, self.transfer_mode)
+        if self.transfer_candidates not in CANDIDATES:
+            raise RecipeError(
+                f"transfer_candidates is one of {CANDIDATES}, got {self.transfer_candidates!r}"
+            )
+        if not 0 < self.transfer_validation_share < 1:
+            raise RecipeError(
+                "transfer_validation_share is above 0 and below 1, got "
+                f"{self.transfer_validation_share}; transfer_candidates='off' holds nothing out"
+            )
+        for name in self.transfer_choices:
+            if not name or "/" in name or name.startswith(".") or name == STRAIGHT:
+                raise RecipeError(
+                    f"transfer_choices: {name!r} is no name; it may not be empty or "
+                    f"{STRAIGHT!r}, start with . or hold /"
+                )
+        if self.transfer_choices and not self.tries_candidates:
+            raise RecipeError(
+                "transfer_choices are to be tried, but transfer_head, transfer_mode or "
+                "transfer_candidates='off' fixes one transfer; leave out one or the other"
+            )
+        modes = {spec.mode for spec in self.transfer_choices.values()} | {self.transfer_mode}
+        if self.test_crops < 0 or (self.test_crops and LINEAR_PROBE in modes):
+            raise RecipeError(
+                f"test_crops={self.test_crops}: expected 0, or a positive number and no linear "
+                "probe, which sees central crops alone"
+            )
+
+    @property
+    def tries_candidates(self) -> bool:
+        """Whether several transfers are tried; a head or mode that is named fixes one."""
+        is_fixed = (self.transfer_head, self.transfer_mode) != (AUTO, AUTO)
+        return self.transfer_candidates == AUTO and not is_fixed
+
+    @property
+    def held_out_share(self) -> float:
+        """Share of the task's training images that nothing is trained on."""
+        return self.transfer_validation_share if self.tries_candidates else 0.0
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Recipe:

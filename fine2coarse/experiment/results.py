@@ -8,18 +8,33 @@ import io
 import pathlib
 import statistics
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
 
+from fine2coarse.experiment.finished import Cost, RunResults
 from fine2coarse.experiment.run_folder import BASELINE
+
+# Which error → the columns of its wrong images and of all of them, and of the baseline's error
+# that it is compared with: the baseline has no direct use.
+_COLUMNS = {
+    "all": ("num_wrong", "num_images", "all"),
+    "easy": ("easy_wrong", "easy_images", "easy"),
+    "hard": ("hard_wrong", "hard_images", "hard"),
+    "direct": ("direct_wrong", "num_images", "all"),
+    "direct_argmax": ("direct_argmax_wrong", "num_images", "all"),
+    "direct_easy": ("direct_easy_wrong", "easy_images", "easy"),
+    "direct_hard": ("direct_hard_wrong", "hard_images", "hard"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One run of an arm: pretraining and transfer, or the baseline's single phase.
+    """One run of an arm: pretraining and transfer, or the baseline's training.
 
-    Errors are kept as counts. `easy_*` and `hard_*` are None where the dataset flags no images.
-    Seconds are of training alone; the rest is fixed by recipe and seed.
+    Errors are kept as counts, None where they are not known: `easy_*` and `hard_*` where the
+    dataset flags no images, `direct_*` (the pretrained model used as it is) for the baseline and
+    where pretraining was not tested on the target. Images and seconds are of training alone, every
+    transfer that was tried included; all but the seconds is fixed by recipe and seed.
     """
 
     arm: str
@@ -34,26 +49,44 @@ class Row:
     images_seen: int
     pretrain_seconds: float
     transfer_seconds: float
+    direct_wrong: int | None = None
+    direct_argmax_wrong: int | None = None
+    direct_easy_wrong: int | None = None
+    direct_hard_wrong: int | None = None
+    transfer: str = ""
 
     @classmethod
-    def from_results(cls, arm: str, pretrain: dict[str, Any] | None, final: dict[str, Any]) -> Row:
-        """From the results of the pretraining (None for the baseline) and of the last phase."""
+    def of(cls, run: RunResults) -> Row:
+        """The row of a finished run."""
         counts = {"easy_wrong": None, "easy_images": None, "hard_wrong": None, "hard_images": None}
+        direct, argmax = run.direct or {}, run.direct_argmax or {}
         return cls(
-            arm=arm,
-            num_classes=(pretrain or final)["num_classes"],
-            seed=final["seed"],
-            images_seen=final["images_seen"] + (pretrain["images_seen"] if pretrain else 0),
-            pretrain_seconds=pretrain["elapsed_seconds"] if pretrain else 0.0,
-            transfer_seconds=final["elapsed_seconds"],
-            **{**counts, **final["evaluation"]},
+            arm=run.arm,
+            num_classes=run.num_classes,
+            seed=run.final["seed"],
+            images_seen=run.cost.images,
+            pretrain_seconds=run.pretrain["elapsed_seconds"] if run.pretrain else 0.0,
+            transfer_seconds=Cost.of(run.transfers).seconds,
+            direct_wrong=direct.get("num_wrong"),
+            direct_argmax_wrong=argmax.get("num_wrong"),
+            direct_easy_wrong=direct.get("easy_wrong"),
+            direct_hard_wrong=direct.get("hard_wrong"),
+            transfer=run.transfer,
+            **{**counts, **run.final["evaluation"]},
         )
 
     def error(self, which: str = "all") -> float | None:
-        """Share of wrong images among 'all', 'easy' or 'hard' ones; None where not flagged."""
-        prefix = "num" if which == "all" else which
-        images = getattr(self, f"{prefix}_images")
-        return getattr(self, f"{prefix}_wrong") / images if images else None
+        """Share of wrong images.
+
+        Args:
+          which: 'all', 'easy' or 'hard' images, or of the direct use 'direct', 'direct_argmax',
+            'direct_easy' or 'direct_hard'.
+
+        Returns:
+          A fraction; None where it is not known.
+        """
+        wrong, images = (getattr(self, column) for column in _COLUMNS[which][:2])
+        return wrong / images if images and wrong is not None else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,30 +112,45 @@ class ArmSummary:
 
 
 def summarise(rows: Sequence[Row], which: str = "all") -> list[ArmSummary]:
-    """Each arm's error on 'all', 'easy' or 'hard' images, in order of its number of classes.
+    """Each arm's error, in order of its number of classes; `which` as in `Row.error`.
 
-    Arms without such images are left out.
+    Arms whose error is not known are left out.
     """
-    by_arm: dict[str, dict[int, Row]] = {}
+    by_arm: dict[str, dict[int, float]] = {}
     for row in rows:
         if row.error(which) is not None:
-            by_arm.setdefault(row.arm, {})[row.seed] = row
-    baseline = by_arm.get(BASELINE, {})
+            by_arm.setdefault(row.arm, {})[row.seed] = row.error(which)
+    baseline = {r.seed: r.error(_COLUMNS[which][2]) for r in rows if r.arm == BASELINE}
+    classes = {row.arm: row.num_classes for row in reversed(rows)}
     summaries = []
-    for arm, of_seed in by_arm.items():
-        errors = [row.error(which) for row in of_seed.values()]
-        shared = [seed for seed in of_seed if seed in baseline]
+    for arm, errors in by_arm.items():
+        shared = [seed for seed in errors if baseline.get(seed) is not None]
         change = None
         if arm != BASELINE and shared:
-            ours = statistics.fmean(of_seed[seed].error(which) for seed in shared)
-            theirs = statistics.fmean(baseline[seed].error(which) for seed in shared)
+            ours = statistics.fmean(errors[seed] for seed in shared)
+            theirs = statistics.fmean(baseline[seed] for seed in shared)
             change = ours / theirs - 1 if theirs else None
-        deviation = statistics.stdev(errors) if len(errors) > 1 else 0.0
-        classes = next(iter(of_seed.values())).num_classes
+        found = list(errors.values())
+        deviation = statistics.stdev(found) if len(found) > 1 else 0.0
         summaries.append(
-            ArmSummary(arm, classes, len(errors), statistics.fmean(errors), deviation, change)
+            ArmSummary(arm, classes[arm], len(found), statistics.fmean(found), deviation, change)
         )
     return sorted(summaries, key=lambda s: (s.arm != BASELINE, s.num_classes, s.arm))
+
+
+def chosen_transfers(rows: Iterable[Row]) -> dict[str, str]:
+    """Arm → the transfers chosen over its seeds, such as `summed` or `summed ×2, direct`."""
+    names: dict[str, Counter[str]] = {}
+    for row in rows:
+        names.setdefault(row.arm, Counter())[row.transfer] += bool(row.transfer)
+    return {arm: _counted(counter) for arm, counter in names.items()}
+
+
+def _counted(names: Counter[str]) -> str:
+    chosen = [(name, times) for name, times in names.most_common() if times]
+    if len(chosen) == 1:
+        return chosen[0][0]
+    return ", ".join(name if times == 1 else f"{name} ×{times}" for name, times in chosen)
 
 
 def write_csv(path: pathlib.Path, rows: Iterable[Row]) -> None:
@@ -116,14 +164,25 @@ def write_csv(path: pathlib.Path, rows: Iterable[Row]) -> None:
     partial.replace(path)
 
 
+# Columns of the table for the terminal that are shown where anything is known of them.
+_MORE_COLUMNS = {
+    "direct": "direct error %",
+    "direct_argmax": "direct, argmax %",
+    "easy": "easy error %",
+    "hard": "hard error %",
+    "direct_easy": "direct, easy %",
+    "direct_hard": "direct, hard %",
+}
+
+
 def table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     """Headings and cells of the summary: percentages, mean ± standard deviation over seeds."""
-    flagged = any(row.hard_images for row in rows)
     columns = ["arm", "classes", "seeds", "top-1 error %", "change vs baseline"]
-    easy = {s.arm: s for s in summarise(rows, "easy")}
-    hard = {s.arm: s for s in summarise(rows, "hard")}
-    if flagged:
-        columns += ["easy error %", "hard error %"]
+    more = {which: {s.arm: s for s in summarise(rows, which)} for which in _MORE_COLUMNS}
+    more = {which: summaries for which, summaries in more.items() if summaries}
+    columns += [_MORE_COLUMNS[which] for which in more]
+    transfers = chosen_transfers(rows)
+    columns += ["transfer"] if any(transfers.values()) else []
     cells = []
     for summary in summarise(rows):
         change = summary.relative_change
@@ -133,15 +192,16 @@ def table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
             str(summary.num_seeds),
             percent(summary),
             "" if change is None else f"{100 * change:+.1f} %",
+            *(percent(of.get(summary.arm)) for of in more.values()),
         ]
-        if flagged:
-            line += [percent(easy[summary.arm]), percent(hard[summary.arm])]
-        cells.append(line)
+        cells.append([*line, transfers[summary.arm]] if any(transfers.values()) else line)
     return columns, cells
 
 
-def percent(summary: ArmSummary) -> str:
-    """Mean ± standard deviation in percent; without the latter for one seed."""
+def percent(summary: ArmSummary | None) -> str:
+    """Mean ± standard deviation in percent; without the latter for one seed, empty for None."""
+    if summary is None:
+        return ""
     if summary.num_seeds < 2:
         return f"{100 * summary.mean:.2f}"
     return f"{100 * summary.mean:.2f} ± {100 * summary.deviation:.2f}"

@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import pathlib
+import shutil
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -14,11 +15,17 @@ from typing import Any
 RECIPE, STATUS, METRICS, RESULT = "recipe.json", "status.json", "metrics.csv", "result.json"
 WEIGHTS = "model.weights.h5"
 EMA_WEIGHTS = "ema.weights.h5"  # same layout; there where the run kept an average of its weights
+BRANCH_WEIGHTS = "branch.weights.h5"  # same layout; of a step from which other runs go on
 LABEL_SPACE = "label_space.npz"
 PREDICTIONS = "predictions.npz"
+CLASS_MAP = "class_map.npz"  # there where the run's head sums its classes into the label space
 BASELINE = "baseline"  # the arm that trains on the target alone; also the name of its one phase
 PRETRAIN, TRANSFER = "pretrain", "transfer"  # the phases of all other arms
+TRIALS = "trials"  # the transfers that were tried, beside the phase that they are for
 RUNS = "runs"  # a study's folder of runs
+# Names of transfers that analysis knows: no training, the baseline's straight training, and a new
+# head fine-tuned or trained alone.
+DIRECT, STRAIGHT, NEW, LINEAR_PROBE = "direct", "straight", "new", "linear_probe"
 METRIC_COLUMNS = (
     "step",
     "loss",
@@ -93,6 +100,26 @@ class RunFolder:
         """Marks the run as finished."""
         write_json(self.path / RESULT, result)
 
+    def adopt(self, other: RunFolder, notes: Mapping[str, Any]) -> dict[str, Any]:
+        """Makes this folder that of a finished run which lies elsewhere; checkpoints stay there.
+
+        Args:
+          other: folder of the run.
+          notes: what this folder's `result.json` shall hold besides.
+
+        Returns:
+          The result, as in this folder's `result.json`.
+        """
+        if self.is_finished:
+            return self.result()
+        result = other.result() | dict(notes)
+        self.claim(other.recipe())
+        for path in sorted(other.path.iterdir()):
+            if path.is_file() and path.name not in (RESULT, RECIPE) and path.suffix != ".tmp":
+                _link_or_copy(path, self.path / path.name)
+        self.write_result(result)
+        return result
+
     def rewind_metrics(self, step: int) -> None:
         """Drops rows after `step`: those that a killed run logged past its last checkpoint."""
         rows = [row for row in self.metrics() if int(row["step"]) <= step]
@@ -115,6 +142,16 @@ class RunFolder:
             return []
         with path.open(newline="", encoding="utf-8") as file:
             return [row for row in csv.DictReader(file) if None not in row.values()]
+
+
+def _link_or_copy(source: pathlib.Path, target: pathlib.Path) -> None:
+    """A second name for a file that is written once, or its copy where there are no hard links."""
+    partial = target.with_name(f"{target.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        partial.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, partial)
+    partial.replace(target)
 
 
 def unit_name(arm: str, seed: int) -> str:
@@ -157,7 +194,15 @@ def check_or_write(path: pathlib.Path, content: Mapping[str, Any], what: str) ->
     if not path.is_file():
         write_json(path, content)
         return
-    before = read_json(path)
+    check_same(read_json(path), content, what)
+
+
+def check_same(before: Mapping[str, Any], content: Mapping[str, Any], what: str) -> None:
+    """Checks that a recipe is still the one that was written.
+
+    Raises:
+      RunError: naming the keys that differ.
+    """
     if before != content:
         differing = sorted(_differences(before, content))
         raise RunError(

@@ -10,8 +10,12 @@ import keras
 
 from fine2coarse.experiment.classifiers import load_classifier
 from fine2coarse.experiment.pretrained import exported_weights, is_export, start_recipe
-from fine2coarse.experiment.run_folder import RunError
+from fine2coarse.experiment.run_folder import NEW, RunError
+from fine2coarse.experiment.transfers import AVERAGED, KEPT, SUMMED
 from fine2coarse.hub.resolve import HubError, resolve
+from fine2coarse.labels.class_map import ClassMap
+from fine2coarse.models import Classifier, SummedHead
+from fine2coarse.models.summation import averaged_head
 from fine2coarse.models.weights import WeightsError, copy_weights, put_weights
 
 START_KINDS = ("scratch", "run", "preset", "hub")
@@ -47,6 +51,53 @@ class StartSpec:
         if self.kind == "hub":
             return start_recipe(_exported_by_us(self.source))
         return {self.kind: self.source}
+
+
+def start_from_run(
+    model: Classifier,
+    path: pathlib.Path,
+    head: str,
+    *,
+    class_map: ClassMap | None = None,
+    from_branch: bool = False,
+) -> None:
+    """Sets a fresh classifier's weights to those of a finished run, or of an export.
+
+    Args:
+      model: whose backbone, and whose head unless that is new, are set.
+      path: folder of the run; of an export where the head is new.
+      head: 'new', 'kept', 'summed' or 'averaged', see `Run`.
+      class_map: from the run's classes to the model's, to average by.
+      from_branch: the weights that other runs branch off from, not the last ones.
+
+    Raises:
+      RunError: where weights are missing or do not fit; nothing is loaded in part.
+    """
+    if is_export(path):
+        if head != NEW:
+            raise RunError(
+                f"{path}: transfer_head={head!r} needs the label space that the head was trained "
+                "on; give the run's own folder, or use transfer_head='new'"
+            )
+        return start_weights(model.backbone, StartSpec("run", str(path)))
+    source = load_classifier(path, weights="branch" if from_branch else "auto")
+    try:
+        copy_weights(model.backbone, source.backbone, str(path))
+        if head == KEPT:
+            copy_weights(model.head, source.head, f"the head of {path}")
+        elif head == SUMMED:
+            copy_weights(fine_head(model), fine_head(source), f"the head of {path}")
+        elif head == AVERAGED:
+            kernel, bias = map(keras.ops.convert_to_numpy, fine_head(source).weights)
+            model.head.set_weights(averaged_head(kernel, bias, class_map))
+    except WeightsError as error:
+        raise RunError(str(error)) from error
+    return None
+
+
+def fine_head(model: Classifier) -> keras.layers.Dense:
+    """The linear layer of a classifier's head, whether its classes are summed or not."""
+    return model.head.fine if isinstance(model.head, SummedHead) else model.head
 
 
 def start_weights(backbone: keras.Model, start: StartSpec) -> None:

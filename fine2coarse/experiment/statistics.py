@@ -1,61 +1,46 @@
-"""Each arm against the baseline: means, intervals, verdicts, and the sentences that say them.
+"""Each arm against the baseline: means, intervals and verdicts.
 
 Runs of one seed are paired across arms, and all runs are tested on the same images: the difference
 to the baseline is taken seed by seed and image by image. How its interval and p-value come about,
-and why by this method, is told in `intervals.py`. Verdicts go by p-values adjusted for the number
-of arms; intervals are not adjusted.
+and why by this method, is told in `intervals.py`. An arm has two uses, each compared with the
+baseline: *direct*, the pretrained model as it is with its classes' probabilities summed into the
+target's, and *transferred*. Verdicts go by p-values adjusted for the number of arms and uses;
+intervals are not adjusted.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from fine2coarse.experiment.comparison import (
+    HIGHER,
+    LOWER,
+    TOO_FEW_SEEDS,
+    UNCLEAR,
+    ArmComparison,
+    Comparison,
+)
 from fine2coarse.experiment.intervals import Interval, TwoWayMean, holm, moderate, ratio
-from fine2coarse.experiment.outcomes import Outcome, OutcomeError, by_arm, check_same_images
+from fine2coarse.experiment.outcomes import (
+    DIRECT,
+    TRANSFERRED,
+    Outcome,
+    OutcomeError,
+    by_arm,
+    check_same_images,
+    in_use,
+)
 from fine2coarse.experiment.run_folder import BASELINE
+from fine2coarse.experiment.sentences import words
 
 CONFIDENCE = 0.95
-LOWER, HIGHER, UNCLEAR, TOO_FEW_SEEDS = "lower", "higher", "unclear", "too few seeds"
-
-
-@dataclasses.dataclass(frozen=True)
-class Comparison:
-    """An arm over its seeds, and against the baseline over the seeds that both have.
-
-    Errors and changes are fractions, not percent.
-
-    Attributes:
-      arm: its name.
-      num_classes: of its label space.
-      num_seeds: its runs.
-      num_pairs: seeds that it shares with the baseline; all of the baseline's for itself.
-      error: mean over its seeds.
-      deviation: standard deviation of the error over its seeds (n - 1); NaN for one seed.
-      difference: arm minus baseline; None for the baseline and where no seed is shared.
-      relative_change: arm over baseline, minus one; None like `difference`, and where the
-        baseline makes no error.
-      p_value: of no difference; NaN where it cannot be told.
-      adjusted_p_value: after Holm, over the arms that have a p-value; NaN likewise.
-      verdict: 'lower', 'higher', 'unclear' or 'too few seeds'; '' for the baseline.
-      sentence: all of it in words.
-    """
-
-    arm: str
-    num_classes: int
-    num_seeds: int
-    num_pairs: int
-    error: Interval
-    deviation: float
-    difference: Interval | None
-    relative_change: Interval | None
-    p_value: float
-    adjusted_p_value: float
-    verdict: str
-    sentence: str = ""
+USES = (TRANSFERRED, DIRECT)
+Use = tuple[str, str]  # an arm, and 'transferred' or 'direct'
 
 
 def compare(
@@ -64,8 +49,8 @@ def compare(
     images: np.ndarray | None = None,
     baseline: str = BASELINE,
     confidence: float = CONFIDENCE,
-) -> list[Comparison]:
-    """Each arm over its seeds and against the baseline.
+) -> list[ArmComparison]:
+    """Each arm over its seeds and against the baseline, in both uses.
 
     Args:
       outcomes: runs tested on the same images; arms may lack some of the seeds.
@@ -80,40 +65,159 @@ def compare(
       OutcomeError: where runs were tested on different images, or fewer than 2 are looked at.
     """
     check_same_images(outcomes)
-    arms = by_arm(outcomes)
-    wrong = {arm: _tables(of_seed, images) for arm, of_seed in arms.items()}
-    errors = moderate({arm: TwoWayMean.of(_stack(wrong[arm].values())) for arm in arms})
-    pairs = _pairs(wrong, baseline)
-    differences = moderate({arm: TwoWayMean.of(ours - base) for arm, (ours, base) in pairs.items()})
-    p_values = {arm: difference.p_value() for arm, difference in differences.items()}
-    adjusted = holm(p_values)
-    found = []
-    for arm, of_seed in arms.items():
-        means = [table.mean() for table in wrong[arm].values()]
-        difference = differences.get(arm)
-        seeds_shared = difference.num_seeds if difference else 0
-        found.append(
-            Comparison(
-                arm=arm,
-                num_classes=next(iter(of_seed.values())).num_classes,
-                num_seeds=len(of_seed),
-                num_pairs=len(of_seed) if arm == baseline else seeds_shared,
-                error=errors[arm].interval(confidence, low=0.0),
-                deviation=float(np.std(means, ddof=1)) if len(means) > 1 else math.nan,
-                difference=difference and difference.interval(confidence),
-                relative_change=difference and _change(*pairs[arm], difference, confidence),
-                p_value=p_values.get(arm, math.nan),
-                adjusted_p_value=adjusted.get(arm, math.nan),
-                verdict=""
-                if arm == baseline
-                else _verdict(difference, adjusted.get(arm), confidence),
-            )
+    measured = _Measured.of(_runs(outcomes, baseline), images, baseline)
+    found = {
+        use: _comparison(use, measured, baseline, confidence)
+        for use in measured.runs
+        if use not in measured.same
+    }
+    changes = _transfer_changes(measured, confidence)
+    arms = []
+    for arm in (arm for arm, use in measured.runs if use == TRANSFERRED):
+        transferred, direct = found[arm, TRANSFERRED], found.get((arm, DIRECT))
+        if (arm, DIRECT) in measured.same:
+            direct = dataclasses.replace(transferred, use=DIRECT)
+        argmax = _argmax_error(measured.runs[arm, TRANSFERRED])
+        arms.append(ArmComparison(transferred, direct, changes.get(arm), argmax))
+    return sorted(arms, key=lambda c: (c.arm != baseline, c.num_classes, c.arm))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Measured:
+    """All that is compared, by (arm, use).
+
+    Attributes:
+      runs: seed → run.
+      wrong: seed → float [N], 1 where the run is wrong.
+      errors: over a use's own seeds.
+      pairs: tables [S, N] of the use and of the baseline, over the seeds that both have.
+      judged: differences, tested.
+      same: direct uses that repeat the transferred one.
+    """
+
+    runs: Mapping[Use, Mapping[int, Outcome]]
+    wrong: Mapping[Use, Mapping[int, np.ndarray]]
+    errors: Mapping[Use, TwoWayMean]
+    pairs: Mapping[Use, tuple[np.ndarray, np.ndarray]]
+    judged: Mapping[Use, Judged]
+    same: set[Use]
+
+    @classmethod
+    def of(
+        cls,
+        runs: Mapping[Use, Mapping[int, Outcome]],
+        images: np.ndarray | None,
+        baseline: str,
+    ) -> _Measured:
+        wrong = {use: _wrong(of_seed, images) for use, of_seed in runs.items()}
+        tables = {use: _stack(rows.values()) for use, rows in wrong.items()}
+        pairs = _pairs(wrong, baseline)
+        return cls(
+            runs=runs,
+            wrong=wrong,
+            errors=_moderate_uses({use: TwoWayMean.of(table) for use, table in tables.items()}),
+            pairs=pairs,
+            judged=judge({use: ours - theirs for use, (ours, theirs) in pairs.items()}),
+            same=repeats(tables),
         )
-    found.sort(key=lambda c: (c.arm != baseline, c.num_classes, c.arm))
-    return [dataclasses.replace(c, sentence=_sentence(c, baseline, len(adjusted))) for c in found]
 
 
-def _tables(of_seed: Mapping[int, Outcome], images: np.ndarray | None) -> dict[int, np.ndarray]:
+def _comparison(use: Use, measured: _Measured, baseline: str, confidence: float) -> Comparison:
+    of_seed, against = measured.runs[use], measured.judged.get(use)
+    difference = against and against.difference
+    errors = [row.mean() for row in measured.wrong[use].values()]
+    num_tests = against.num_tests if against else 0
+    is_baseline = use[0] == baseline
+    found = Comparison(
+        arm=use[0],
+        use=use[1],
+        title=_title(use, measured),
+        num_classes=next(iter(of_seed.values())).num_classes,
+        num_seeds=len(of_seed),
+        num_pairs=difference.num_seeds if difference else len(of_seed) * is_baseline,
+        error=measured.errors[use].interval(confidence, low=0.0),
+        deviation=float(np.std(errors, ddof=1)) if len(errors) > 1 else math.nan,
+        difference=difference and difference.interval(confidence),
+        relative_change=difference and _change(*measured.pairs[use], difference, confidence),
+        p_value=against.p_value if against else math.nan,
+        adjusted_p_value=against.adjusted_p_value if against else math.nan,
+        verdict="" if is_baseline else _verdict(against, confidence),
+    )
+    return dataclasses.replace(found, words=words(found, baseline, num_tests))
+
+
+def _title(use: Use, measured: _Measured) -> str:
+    arm, name = use
+    if (arm, DIRECT) not in measured.runs:
+        return arm
+    return f"{arm} ({DIRECT if (arm, DIRECT) in measured.same else name})"
+
+
+def _argmax_error(of_seed: Mapping[int, Outcome]) -> float | None:
+    counts = [run.results.direct_argmax for run in of_seed.values()]
+    known = [count["num_wrong"] / count["num_images"] for count in counts if count]
+    return statistics.fmean(known) if known else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """A use's difference to the baseline, tested among others.
+
+    Attributes:
+      difference: the use minus the baseline, its variance moderated by the other arms'.
+      p_value: of no difference; NaN for one seed.
+      adjusted_p_value: after Holm; NaN likewise.
+      num_tests: how many p-values were adjusted together.
+    """
+
+    difference: TwoWayMean
+    p_value: float
+    adjusted_p_value: float
+    num_tests: int
+
+
+def judge(differences: Mapping[Use, np.ndarray]) -> dict[Use, Judged]:
+    """Tests every arm in both uses; a direct use that repeats the transferred one counts once.
+
+    Args:
+      differences: (arm, use) → its errors minus the baseline's, float [S, N].
+    """
+    means = _moderate_uses({use: TwoWayMean.of(table) for use, table in differences.items()})
+    same = repeats(differences)
+    p_values = {use: mean.p_value() for use, mean in means.items() if use not in same}
+    adjusted = holm(p_values)
+    found = {
+        use: Judged(means[use], p_value, adjusted.get(use, math.nan), len(adjusted))
+        for use, p_value in p_values.items()
+    }
+    return found | {(arm, use): found[arm, TRANSFERRED] for arm, use in same}
+
+
+def repeats(tables: Mapping[Use, np.ndarray]) -> set[Use]:
+    """The direct uses whose tables [S, N] are those of the transferred use of the same arm."""
+    return {
+        (arm, use)
+        for arm, use in tables
+        if use == DIRECT and np.array_equal(tables[arm, use], tables[arm, TRANSFERRED])
+    }
+
+
+def _moderate_uses(means: Mapping[Use, TwoWayMean]) -> dict[Use, TwoWayMean]:
+    """Variances moderated by other arms in the same use: an arm's two uses vary together."""
+    found: dict[Use, TwoWayMean] = {}
+    for name in USES:
+        found |= moderate({(arm, use): mean for (arm, use), mean in means.items() if use == name})
+    return found
+
+
+def _runs(outcomes: Sequence[Outcome], baseline: str) -> dict[Use, dict[int, Outcome]]:
+    """(arm, use) → seed → run; the baseline has one use."""
+    found = {(arm, TRANSFERRED): of_seed for arm, of_seed in by_arm(outcomes).items()}
+    direct = by_arm([o for o in in_use(outcomes, DIRECT, baseline) if o.arm != baseline])
+    return found | {(arm, DIRECT): of_seed for arm, of_seed in direct.items()}
+
+
+def _wrong(of_seed: Mapping[int, Outcome], images: np.ndarray | None) -> dict[int, np.ndarray]:
     """Seed → float [images looked at], 1 where the run is wrong."""
     chosen = slice(None) if images is None else np.asarray(images, bool)
     wrong = {seed: outcome.wrong[chosen].astype(np.float64) for seed, outcome in of_seed.items()}
@@ -127,16 +231,33 @@ def _stack(rows: Iterable[np.ndarray]) -> np.ndarray:
 
 
 def _pairs(
-    wrong: Mapping[str, Mapping[int, np.ndarray]], baseline: str
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Arm → its table and the baseline's, [S, N] each, over the seeds that both have."""
-    pairs = {}
-    for arm, rows in wrong.items():
-        shared = [seed for seed in rows if seed in wrong.get(baseline, {})]
-        if arm != baseline and shared:
-            theirs = _stack(wrong[baseline][seed] for seed in shared)
-            pairs[arm] = (_stack(rows[seed] for seed in shared), theirs)
-    return pairs
+    wrong: Mapping[Use, Mapping[int, np.ndarray]], baseline: str
+) -> dict[Use, tuple[np.ndarray, np.ndarray]]:
+    """(arm, use) → its table and the baseline's, [S, N] each, over the seeds that both have."""
+    theirs = wrong.get((baseline, TRANSFERRED), {})
+    found = {use: _shared(rows, theirs) for use, rows in wrong.items() if use[0] != baseline}
+    return {use: pair for use, pair in found.items() if pair is not None}
+
+
+def _shared(
+    ours: Mapping[int, np.ndarray], theirs: Mapping[int, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Both tables [S, N] over the seeds that both have; None without such a seed."""
+    seeds = [seed for seed in ours if seed in theirs]
+    if not seeds:
+        return None
+    return _stack(ours[seed] for seed in seeds), _stack(theirs[seed] for seed in seeds)
+
+
+def _transfer_changes(measured: _Measured, confidence: float) -> dict[str, Interval]:
+    """Arm → transferred minus direct error, of the arms whose two uses differ."""
+    wrong, tables = measured.wrong, {}
+    for arm, use in wrong:
+        if use == DIRECT and (arm, use) not in measured.same:
+            ours, theirs = _shared(wrong[arm, TRANSFERRED], wrong[arm, DIRECT])
+            tables[arm] = ours - theirs
+    means = moderate({arm: TwoWayMean.of(table) for arm, table in tables.items()})
+    return {arm: mean.interval(confidence) for arm, mean in means.items()}
 
 
 def _change(
@@ -146,103 +267,9 @@ def _change(
     return found and Interval(found.estimate - 1, found.low - 1, found.high - 1)
 
 
-def _verdict(
-    difference: TwoWayMean | None, adjusted_p_value: float | None, confidence: float
-) -> str:
-    if difference is None or adjusted_p_value is None:
+def _verdict(against: Judged | None, confidence: float) -> str:
+    if against is None or math.isnan(against.adjusted_p_value):
         return TOO_FEW_SEEDS
-    if adjusted_p_value >= 1 - confidence:
+    if against.adjusted_p_value >= 1 - confidence:
         return UNCLEAR
-    return LOWER if difference.mean < 0 else HIGHER
-
-
-def _sentence(found: Comparison, baseline: str, num_compared: int) -> str:
-    if found.arm == baseline:
-        return f"{found.arm}: error {percent(found.error)} %, {count(found.num_seeds, 'seed')}"
-    if found.difference is None:
-        return (
-            f"{found.arm}: error {percent(found.error)} %; no seed in common with the {baseline}, "
-            "so nothing to compare"
-        )
-    text = f"{found.arm}: {change_in_words(found, baseline)}, {count(found.num_pairs, 'seed')}"
-    if found.num_pairs < found.num_seeds:
-        text += f" shared of {found.num_seeds}"
-    return text + _reservation(found, num_compared)
-
-
-def _reservation(found: Comparison, num_compared: int) -> str:
-    """What keeps the sentence from being a verdict, if anything does."""
-    if found.verdict == TOO_FEW_SEEDS:
-        return "; one seed cannot tell: no measure of how runs vary. Use 3 or more"
-    if found.verdict != UNCLEAR:
-        return ""
-    if found.difference.excludes_zero:
-        return f"; not certain once corrected for {num_compared} arms compared"
-    few = "; two seeds show little, use 3 or more" if found.num_pairs == 2 else ""
-    return f"; not told apart from the baseline{few}"
-
-
-def change_in_words(found: Comparison, baseline: str = BASELINE) -> str:
-    """For example `error 8.1% lower than the baseline [5.2, 11.0]`."""
-    change, unit = found.relative_change, "%"
-    if change is None or math.isinf(change.high):
-        change, unit = found.difference, " percentage points"
-    if change.estimate == 0:
-        return f"error as high as the {baseline}'s{_bounds(change)}"
-    side = "lower" if change.estimate < 0 else "higher"
-    shown = change.flipped if change.estimate < 0 else change
-    return (
-        f"error {100 * shown.estimate:.1f}{unit} {side} than the {baseline}{_bounds(shown, side)}"
-    )
-
-
-def _bounds(interval: Interval, side: str = HIGHER) -> str:
-    if not interval.is_known:
-        return ""
-    if interval.excludes_zero:
-        return f" [{percent_bounds(interval)}]"
-    other = LOWER if side == HIGHER else HIGHER
-    return f" [{-100 * interval.low:.1f} {other} to {100 * interval.high:.1f} {side}]"
-
-
-def percent_bounds(interval: Interval, digits: int = 1) -> str:
-    """For example `5.2, 11.0`: the ends in percent."""
-    return f"{100 * interval.low:.{digits}f}, {100 * interval.high:.{digits}f}"
-
-
-def percent(interval: Interval, digits: int = 2) -> str:
-    """For example `35.93 [30.10, 41.76]`; without the brackets where there are no bounds."""
-    estimate = f"{100 * interval.estimate:.{digits}f}"
-    return f"{estimate} [{percent_bounds(interval, digits)}]" if interval.is_known else estimate
-
-
-def count(number: int, noun: str) -> str:
-    """For example `1 seed`, `3 seeds`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def headline(comparisons: Sequence[Comparison]) -> str:
-    """The study's answer in one or two sentences."""
-    arms = [c for c in comparisons if c.verdict and c.difference is not None]
-    if not arms:
-        return "There is nothing to compare yet."
-    lower = sorted((c for c in arms if c.verdict == LOWER), key=lambda c: c.error.estimate)
-    best = min(arms, key=lambda c: c.difference.estimate)
-    if lower:
-        best = lower[0]
-        also = ", ".join(c.arm for c in lower[1:])
-        return f"{best.arm} ({best.num_classes:,} classes) beat the baseline: " + (
-            f"{_after_name(best)}."
-            + (f" So did {also}; these arms are not tested against each other." if also else "")
-        )
-    if all(c.verdict == TOO_FEW_SEEDS for c in arms):
-        return f"Too few seeds to tell. Seen: {best.sentence}."
-    if all(c.verdict == HIGHER for c in arms):
-        return (
-            f"No label space beat the baseline: all {len(arms)} did worse. Best: {best.sentence}."
-        )
-    return f"No label space certainly beat the baseline. Nearest: {best.sentence}."
-
-
-def _after_name(found: Comparison) -> str:
-    return found.sentence.removeprefix(f"{found.arm}: ")
+    return LOWER if against.difference.mean < 0 else HIGHER

@@ -213,7 +213,11 @@ def _metrics(facts: CardFacts) -> str:
     more = result.get("metrics") or {}
     if "num_top5" in more:
         rows.append(("all", "top-5 accuracy", more["num_top5"], more["num_images"]))
-    seen = f"Training saw {result['images_seen']:,} images; last loss {result['last_loss']:.4f}."
+    if result["last_loss"] is None:
+        seen = "Nothing was trained after the pretraining, whose recipe is `start_from`."
+    else:
+        loss = f"{result['last_loss']:.4f}"
+        seen = f"Training saw {result['images_seen']:,} images; last loss {loss}."
     if not rows:
         return f"This run was not evaluated. {seen}"
     lines = ["| test images | metric | images | share |", "| --- | --- | --- | --- |"]

@@ -101,7 +101,7 @@ def chosen_nodes(
         raise LabelSpaceError("the list of nodes repeats one")
     nodes = {taxonomy.index[node_id] for node_id in node_ids}
     for node in nodes:
-        upper = _nearest(taxonomy, taxonomy.parents[node], nodes)
+        upper = nearest_node(taxonomy, taxonomy.parents[node], nodes)
         if upper is not None:
             raise LabelSpaceError(
                 f"{taxonomy.node_ids[upper]!r} stands above {taxonomy.node_ids[node]!r}; no node "
@@ -110,7 +110,7 @@ def chosen_nodes(
     space = _part(
         taxonomy,
         nodes,
-        owner=lambda leaf: _nearest(taxonomy, (leaf,), nodes),
+        owner=lambda leaf: nearest_node(taxonomy, (leaf,), nodes),
         name=f"nodes-{len(nodes)}",
         source={"kind": "cut", "nodes": list(node_ids), "drop_uncovered": drop_uncovered},
     )
@@ -144,7 +144,7 @@ def _part(
     )
 
 
-def _nearest(taxonomy: Taxonomy, starts: Sequence[int], wanted: Collection[int]) -> int | None:
+def nearest_node(taxonomy: Taxonomy, starts: Sequence[int], wanted: Collection[int]) -> int | None:
     """The wanted node fewest edges above (or among) the starts; None where there is none."""
     pending, seen = deque(starts), set(starts)
     while pending:
@@ -163,7 +163,7 @@ def _above_in_tree(
     node = leaf
     while node >= 0 and node not in nodes:
         node = int(parent[node])
-    return node if node >= 0 else _nearest(taxonomy, (leaf,), nodes)
+    return node if node >= 0 else nearest_node(taxonomy, (leaf,), nodes)
 
 
 def _cut_of_about(
@@ -182,4 +182,4 @@ def _cut_of_about(
 
 
 def _without_lower(taxonomy: Taxonomy, nodes: set[int]) -> set[int]:
-    return {node for node in nodes if _nearest(taxonomy, taxonomy.parents[node], nodes) is None}
+    return {node for node in nodes if nearest_node(taxonomy, taxonomy.parents[node], nodes) is None}

@@ -8,11 +8,14 @@ from fine2coarse.models.backbones import (
 )
 from fine2coarse.models.classifier import Classifier, LinearHead
 from fine2coarse.models.image_size import open_image_size, takes_any_image_size
+from fine2coarse.models.summation import Summation, SummedHead
 
 __all__ = [
     "BackboneSpec",
     "Classifier",
     "LinearHead",
+    "Summation",
+    "SummedHead",
     "UnknownBackboneError",
     "backbone_names",
     "build_backbone",

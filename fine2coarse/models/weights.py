@@ -14,13 +14,15 @@ class WeightsError(ValueError):
     """Weights that do not fit the model they are meant for."""
 
 
-def copy_weights(model: keras.Model, source: keras.Model, what: str) -> None:
+def copy_weights(model: keras.layers.Layer, source: keras.layers.Layer, what: str) -> None:
     """Sets all weights of a model to those of another of the same make: see `put_weights`."""
     named = [(w.path, keras.ops.convert_to_numpy(w)) for w in source.weights]
     put_weights(model, named, what)
 
 
-def put_weights(model: keras.Model, source: Sequence[tuple[str, np.ndarray]], what: str) -> None:
+def put_weights(
+    model: keras.layers.Layer, source: Sequence[tuple[str, np.ndarray]], what: str
+) -> None:
     """Sets all weights of a model to given values.
 
     A ViT's position embeddings are resized where the images differ in size.

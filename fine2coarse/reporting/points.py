@@ -20,6 +20,9 @@ _MAX_LETTERS = 22
 _LEADER = {"arrowstyle": "-", "color": "#8a949d", "linewidth": 0.7, "shrinkA": 0, "shrinkB": 4}
 _PARTS_OF_A_LINE = 60
 _INK = "#1d2329"
+_FULL = {"capsize": 3, "elinewidth": 1.3, "linewidth": 1.5, "zorder": 3}
+_LIGHT = {"capsize": 2, "elinewidth": 0.9, "linewidth": 1.1, "zorder": 2, "alpha": 0.55,
+          "markerfacecolor": "white"}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +36,7 @@ class Point:
       y: its height.
       low: lower end of its interval.
       high: upper end.
+      is_light: drawn hollow and pale, behind the others.
     """
 
     name: str
@@ -41,6 +45,7 @@ class Point:
     y: float
     low: float
     high: float
+    is_light: bool = False
 
 
 def styles(kinds: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
@@ -66,8 +71,9 @@ def draw_points(
     joined: Sequence[str] = (),
 ) -> None:
     """Draws points with their intervals; those of a kind in `joined` with a line through them."""
-    for kind in dict.fromkeys(point.kind for point in points):
-        members = sorted((p for p in points if p.kind == kind), key=lambda p: p.x)
+    for kind, is_light in dict.fromkeys((point.kind, point.is_light) for point in points):
+        members = [p for p in points if (p.kind, p.is_light) == (kind, is_light)]
+        members.sort(key=lambda p: p.x)
         axis.errorbar(
             [p.x for p in members],
             [p.y for p in members],
@@ -75,18 +81,23 @@ def draw_points(
                 [max(p.y - p.low, 0) for p in members],  # NaN where the interval is not known
                 [max(p.high - p.y, 0) for p in members],
             ],
-            label=kind,
+            label=None if is_light else kind,
             markersize=7,
-            capsize=3,
-            elinewidth=1.3,
-            linewidth=1.5,
-            linestyle="-" if kind in joined and len(members) > 1 else "none",
+            linestyle=_line(is_light) if kind in joined and len(members) > 1 else "none",
+            **(_LIGHT if is_light else _FULL),
             **style[kind],
         )
 
 
+def _line(is_light: bool) -> str:
+    return ":" if is_light else "-"
+
+
 def name_points(
-    axis: Axes, points: Sequence[Point], lines: Sequence[Sequence[tuple[float, float]]] = ()
+    axis: Axes,
+    points: Sequence[Point],
+    lines: Sequence[Sequence[tuple[float, float]]] = (),
+    others: Sequence[Point] = (),
 ) -> None:
     """Writes each point's name beside it, clear of the others; call when limits are set.
 
@@ -94,12 +105,13 @@ def name_points(
       axis: with its points drawn.
       points: to be named.
       lines: corners (x, y) of drawn lines that names had better not cross.
+      others: points that have no name, to be kept clear of as well.
     """
     figure = axis.figure
     figure.draw_without_rendering()
     pixel = figure.dpi / 72
     frame = axis.get_window_extent()
-    taken = [_box_of(axis, point, pixel) for point in points]
+    taken = [_box_of(axis, point, pixel) for point in dict.fromkeys([*points, *others])]
     taken += [box for line in lines for box in _boxes_along(axis, line, pixel)]
     for point in sorted(points, key=lambda p: -p.y):
         x, y = axis.transData.transform((point.x, point.y))

@@ -23,12 +23,15 @@ class Predictions:
       predicted: int32 [N], the class with the largest score.
       margins: float32 [N], the right class's score minus the largest other one.
       ranks: int32 [N], how many classes have a larger score than the right one.
+      largest: int32 [N], the model's own class with the largest logit; None where several views of
+        an image were averaged.
     """
 
     targets: np.ndarray
     predicted: np.ndarray
     margins: np.ndarray
     ranks: np.ndarray
+    largest: np.ndarray | None = None
 
     @property
     def wrong(self) -> np.ndarray:
@@ -36,64 +39,77 @@ class Predictions:
         return self.predicted != self.targets
 
 
-def predict(
-    strategy: tf.distribute.Strategy,
-    model: keras.Model,
-    make_batches: Callable[[Shard], tf.data.Dataset],
-    targets: np.ndarray,
-) -> Predictions:
-    """Runs the model over evaluation batches; the scores are logits.
+class Predictor:
+    """A model's answers on evaluation batches, compiled once for all splits; scores are logits.
 
     Args:
       strategy: the process's strategy.
       model: images to logits.
-      make_batches: from `eval_batches`, labels being the single-class targets.
-      targets: int32 [N], the same targets.
-
-    Raises:
-      RuntimeError: where the batches do not hold each of the N images once.
+      sums: the model's logits to logits of the targets; None where these are the same.
     """
 
-    def row(batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, ...]:
-        logits = model(batch["image"], training=False)
-        return compare(logits, tf.maximum(batch["label"][:, 0], 0))
+    def __init__(
+        self,
+        strategy: tf.distribute.Strategy,
+        model: keras.Model,
+        sums: Callable[[tf.Tensor], tf.Tensor] | None = None,
+    ) -> None:
+        def row(batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, ...]:
+            logits = model(batch["image"], training=False)
+            largest = tf.argmax(logits, -1, tf.int32)
+            scores = logits if sums is None else sums(logits)
+            return (*compare(scores, tf.maximum(batch["label"][:, 0], 0)), largest)
 
-    predicted, margins, ranks = run_over(strategy, row, make_batches, len(targets))
-    return Predictions(np.asarray(targets, np.int32), predicted, margins, ranks)
+        self._strategy, self._step = strategy, batch_function(strategy, row)
+
+    def __call__(
+        self, make_batches: Callable[[Shard], tf.data.Dataset], targets: np.ndarray
+    ) -> Predictions:
+        """Runs the model over a split.
+
+        Args:
+          make_batches: from `eval_batches`, labels being the single-class targets.
+          targets: int32 [N], the same targets.
+
+        Raises:
+          RuntimeError: where the batches do not hold each of the N images once.
+        """
+        predicted, margins, ranks, largest = run_over(
+            self._strategy, self._step, make_batches, len(targets)
+        )
+        return Predictions(np.asarray(targets, np.int32), predicted, margins, ranks, largest)
 
 
-def predict_mapped(
+def predict_over_views(
     strategy: tf.distribute.Strategy,
     model: keras.Model,
     passes: list[Callable[[Shard], tf.data.Dataset]],
     targets: np.ndarray,
     *,
     loss: str = "softmax",
-    class_map: np.ndarray | None = None,
+    sums: Callable[[tf.Tensor], tf.Tensor] | None = None,
 ) -> Predictions:
-    """As `predict`, the scores being probabilities, averaged over several views of each image.
+    """As a `Predictor`, the scores being probabilities, averaged over views of each image.
 
     Args:
       strategy: the process's strategy.
       model: images to logits.
       passes: evaluation batches, one pass a view.
       targets: int32 [N].
-      loss: that the model was trained with; says how logits become probabilities.
-      class_map: float32 [C, K]: the share of class c that belongs to the target class k. The
-        probabilities of the C classes are summed into K (*coarse-from-fine*). None where the
-        model's classes are the targets.
+      loss: that the logits of the targets are meant for; says how they become probabilities.
+      sums: as for a `Predictor`.
 
     Raises:
       RuntimeError: where a pass does not hold each of the N images once.
     """
     to_probability = tf.nn.softmax if loss == "softmax" else tf.nn.sigmoid
-    table = None if class_map is None else tf.constant(class_map, tf.float32)
 
     def row(batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, ...]:
-        scores = to_probability(model(batch["image"], training=False))
-        return (scores if table is None else scores @ table,)
+        logits = model(batch["image"], training=False)
+        return (to_probability(logits if sums is None else sums(logits)),)
 
-    views = (run_over(strategy, row, make, len(targets))[0] for make in passes)
+    step = batch_function(strategy, row)
+    views = (run_over(strategy, step, make, len(targets))[0] for make in passes)
     mean = sum(views) / len(passes)
     targets = np.asarray(targets, np.int32)
     predicted, margins, ranks = compare(tf.constant(mean), tf.constant(targets))
@@ -109,9 +125,25 @@ def compare(scores: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, ...]:
     return tf.argmax(scores, -1, tf.int32), right - tf.reduce_max(others, -1), rank
 
 
-def run_over(
+def batch_function(
     strategy: tf.distribute.Strategy,
     replica_step: Callable[[dict[str, tf.Tensor]], tuple[tf.Tensor, ...]],
+) -> Callable[[dict[str, tf.Tensor]], tuple[tf.Tensor, ...]]:
+    """A function of one replica's batch, compiled to run on all replicas; weights come last."""
+
+    @tf.function
+    def step(batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, ...]:
+        def with_weight(batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, ...]:
+            return (*replica_step(batch), batch["weight"])
+
+        return strategy.run(with_weight, args=(batch,))
+
+    return step
+
+
+def run_over(
+    strategy: tf.distribute.Strategy,
+    step: Callable[[dict[str, tf.Tensor]], tuple[tf.Tensor, ...]],
     make_batches: Callable[[Shard], tf.data.Dataset],
     num_images: int,
 ) -> list[np.ndarray]:
@@ -119,7 +151,7 @@ def run_over(
 
     Args:
       strategy: the process's strategy.
-      replica_step: a batch to tensors [B, ...], the same number for each.
+      step: from `batch_function`: a batch to tensors [B, ...], the same number for each.
       make_batches: from `eval_batches`.
       num_images: N, how many there must be.
 
@@ -129,14 +161,6 @@ def run_over(
     Raises:
       RuntimeError: where the batches hold another number of images.
     """
-
-    @tf.function
-    def step(batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, ...]:
-        def with_weight(batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, ...]:
-            return (*replica_step(batch), batch["weight"])
-
-        return strategy.run(with_weight, args=(batch,))
-
     batches = []
     for batch in distribute(strategy, make_batches):
         batches.append([_gathered(strategy, value) for value in step(batch)])

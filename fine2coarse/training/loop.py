@@ -56,6 +56,7 @@ class Trainer:
       build_model: makes the model; called in the strategy's scope.
       phase: steps, batch size, optimizer, loss.
       jit_compile: whether to compile the whole step with XLA; see `choose_jit_compile`.
+      pause_step: a step at which training pauses, whatever the intervals say; 0 for none.
 
     Raises:
       ValueError: where the batch does not divide among the replicas.
@@ -67,9 +68,11 @@ class Trainer:
         build_model: Callable[[], keras.Model],
         phase: PhaseSpec,
         jit_compile: bool = False,
+        pause_step: int = 0,
     ) -> None:
         _check_batch_divides(phase, strategy.num_replicas_in_sync)
         self.strategy, self.phase, self.jit_compile = strategy, phase, jit_compile
+        self._pause_step = pause_step
         with strategy.scope():
             self.model = build_model()
             self.optimizer = build_optimizer(phase.optimizer, phase.total_steps, self.model)
@@ -109,7 +112,7 @@ class Trainer:
           make_batches: the parts of the batches of the steps from `self.step` on, for a host.
 
         Yields:
-          Progress, at every multiple of the intervals and at the end.
+          Progress, at every multiple of the intervals, at `pause_step` and at the end.
 
         Raises:
           NonFiniteLossError: naming the step and the learning rate.
@@ -158,6 +161,8 @@ class Trainer:
             intervals.append(phase.validate_every_steps)
         stop = min((step // interval + 1) * interval for interval in intervals)
         stop = min(stop, phase.total_steps)
+        if step < self._pause_step:
+            stop = min(stop, self._pause_step)
         return min(stop, step + phase.steps_per_call) if phase.steps_per_call else stop
 
     def _learning_rate_at(self, step: int) -> float:

@@ -38,22 +38,3 @@ def count_right(predictions: Predictions, class_ids: Sequence[str]) -> dict[str,
     counts["balanced_accuracy"] = float(np.mean(rights[present] / totals[present]))
     counts["per_class"] = {class_ids[c]: [int(rights[c]), int(totals[c])] for c in present}
     return counts
-
-
-def class_map(labels: np.ndarray, targets: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Which target each pretraining class belongs to, counted over the training images.
-
-    Args:
-      labels: int [N, M], the pretraining classes of each image, padded with -1.
-      targets: int [N], its target.
-      shape: (C, K), numbers of pretraining classes and of targets.
-
-    Returns:
-      float32 [C, K]: the share of class c's images that have target k. Each row sums to 1, or to
-      0 for a class without images. Where classes lie within targets, rows are one-hot.
-    """
-    table = np.zeros(shape, np.float64)
-    for column in labels.T:
-        known = column >= 0
-        np.add.at(table, (column[known], targets[known]), 1.0)
-    return (table / np.maximum(table.sum(1, keepdims=True), 1.0)).astype(np.float32)

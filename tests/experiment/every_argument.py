@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fine2coarse.data.images import CROPS
-from fine2coarse.experiment.recipe import STORAGES, TRANSFER_MODES, Recipe
+from fine2coarse.experiment.recipe import CANDIDATES, STORAGES, Recipe
+from fine2coarse.experiment.transfers import AUTO, HEADS, MODES
 from fine2coarse.training.spec import DECAYS, FINAL_WEIGHTS, LOSS_NAMES, OPTIMIZERS, PRECISIONS
 
 # Field → all values that it may have; each must occur.
@@ -19,7 +20,11 @@ CHOICES = {
     "PhaseSpec.final_weights": FINAL_WEIGHTS,
     "AugmentSpec.crop": CROPS,
     "Recipe.precision": PRECISIONS,
-    "Recipe.transfer_mode": TRANSFER_MODES,
+    "Recipe.transfer_candidates": CANDIDATES,
+    "Recipe.transfer_head": (AUTO, *HEADS),
+    "Recipe.transfer_mode": (AUTO, *MODES),
+    "TransferSpec.head": HEADS,
+    "TransferSpec.mode": MODES,
     "DatasetSpec.storage": STORAGES,
 }
 _LEVELS = {name: {"source": "level", "options": {"level": name}} for name in ("fine", "coarse")}
@@ -70,9 +75,15 @@ def cases(own: str, other: str, finished: str) -> dict[str, dict[str, Any]]:
             },
             "dataset": {"storage": "memory"},
         },
-        "the best of two optimizers, the best weights, crops at test time": {
+        "the best of several transfers, the best weights, crops at test time": {
             "test_crops": 2,
-            "transfer_choices": {"plain": {"momentum": 0.0}, "small": {"learning_rate": 1e-3}},
+            "transfer_validation_share": 0.2,
+            "transfer_choices": {
+                "plain": {"optimizer": {"momentum": 0.0}},
+                "small": {"head": "new", "learning_rate_factor": 0.5},
+                "mean": {"head": "averaged", "mode": "none"},
+                "first_the_head": {"mode": "probe_then_finetune"},
+            },
             "pretrain": {
                 "total_steps": 2, "batch_size": 8, "validation_share": 0.3,
                 "validate_every_steps": 1, "final_weights": "best",
@@ -80,6 +91,15 @@ def cases(own: str, other: str, finished: str) -> dict[str, dict[str, Any]]:
             },
             "transfer": {"total_steps": 2, "validation_share": 0.3, "final_weights": "best"},
         },
+        "one transfer, a head of means": {
+            "transfer_candidates": "off", "transfer_head": "averaged", "transfer_mode": "finetune",
+        },
+        "a new head, probed, then fine-tuned": {
+            "transfer_head": "new", "transfer_mode": "probe_then_finetune",
+            "transfer": {"total_steps": 2},
+        },
+        "nothing is trained": {"transfer_head": "summed", "transfer_mode": "none"},
+        "probes are tried": {"transfer_choices": {"a": {"mode": "linear_probe"}, "b": {}}},
         "a probe of images on disk, other splits": {
             "transfer_mode": "linear_probe",
             "dataset": {"storage": "disk", "train_split": "test", "eval_split": "train"},

@@ -8,15 +8,24 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from fine2coarse.experiment.outcomes import Outcome
+from fine2coarse.experiment.finished import RunResults
+from fine2coarse.experiment.outcomes import Answers, Outcome
 
 NUM_CLASSES = 4
 
 
 def outcome(
-    arm: str, seed: int, wrong: np.ndarray, margins: np.ndarray | None = None, classes: int = 8
+    arm: str,
+    seed: int,
+    wrong: np.ndarray,
+    margins: np.ndarray | None = None,
+    classes: int = 8,
+    direct: np.ndarray | None = None,
 ) -> Outcome:
-    """A run that gets the images wrong where `wrong` is true; margins say the same if left out."""
+    """A run that gets the images wrong where `wrong` is true; margins say the same if left out.
+
+    Its direct use is wrong where `direct` is true; there is none where that is left out.
+    """
     wrong = np.asarray(wrong, bool)
     targets = (np.arange(len(wrong)) % NUM_CLASSES).astype(np.int32)
     return Outcome(
@@ -28,16 +37,28 @@ def outcome(
         targets=targets,
         predicted=(targets + wrong).astype(np.int32) % NUM_CLASSES,
         margins=np.where(wrong, -1.0, 1.0) if margins is None else margins,
-        pretrain=None,
-        final={"seed": seed},
+        results=RunResults.of(arm, None, {"seed": seed}),
+        direct=None if direct is None else _answers(targets, np.asarray(direct, bool)),
     )
 
 
-def outcomes(tables: Mapping[str, np.ndarray]) -> list[Outcome]:
-    """Runs from arm → bool [S, N]; seed s is row s."""
-    seeds = max(len(table) for table in tables.values())
+def _answers(targets: np.ndarray, wrong: np.ndarray) -> Answers:
+    return Answers((targets + wrong) % NUM_CLASSES, np.where(wrong, -1.0, 1.0))
+
+
+def outcomes(
+    tables: Mapping[str, np.ndarray], direct: Mapping[str, np.ndarray] | None = None
+) -> list[Outcome]:
+    """Runs from arm → bool [S, N], after transfer and used directly; seed s is row s."""
+    seeds, direct = max(len(table) for table in tables.values()), direct or {}
     return [
-        outcome(arm, seed, table[seed], classes=4 + number)
+        outcome(
+            arm,
+            seed,
+            table[seed],
+            classes=4 + number,
+            direct=direct[arm][seed] if arm in direct else None,
+        )
         for seed in range(seeds)
         for number, (arm, table) in enumerate(tables.items())
         if seed < len(table)

@@ -14,7 +14,9 @@ from fine2coarse.experiment.label_sources import indexed_context
 from fine2coarse.experiment.phases import execute
 from fine2coarse.experiment.recipe import ArmSpec, Recipe
 from fine2coarse.experiment.run_folder import RunFolder
-from fine2coarse.experiment.study import Study, load_study_data, pretraining_run
+from fine2coarse.experiment.study import Study
+from fine2coarse.experiment.study_data import load_study_data
+from fine2coarse.experiment.unit_runs import pretraining_run
 from fine2coarse.labels.advise import advise
 from fine2coarse.training.strategy import make_strategy
 

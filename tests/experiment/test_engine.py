@@ -10,17 +10,18 @@ import pytest
 import tensorflow as tf
 
 from fine2coarse.data import AugmentSpec, Examples
-from fine2coarse.experiment.best_of import best_of
 from fine2coarse.experiment.phases import Run, execute, load_classifier
 from fine2coarse.experiment.run_folder import EMA_WEIGHTS, RunError, RunFolder
 from fine2coarse.experiment.start import StartSpec
 from fine2coarse.labels import LabelSpace
+from fine2coarse.labels.class_map import ClassMap
 from fine2coarse.models import BackboneSpec, backbone_names
 from fine2coarse.models.backbones import build_backbone
 from fine2coarse.training.spec import OptimizerSpec, PhaseSpec
 
 FINE = LabelSpace(tuple("abcd"), tuple("abcd"), np.arange(4)[:, None], name="fine")
 COARSE = LabelSpace(("x", "y"), ("x", "y"), np.array([[0], [0], [1], [1]]), name="coarse")
+FINE_TO_COARSE = ClassMap.from_labels(FINE.table, COARSE.table[:, 0], (4, 2))
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,7 @@ def with_phase(run: Run, **changes) -> Run:
 def pretrained(tmp_path_factory, strategy):
     """A finished pretraining on fine labels, judged on the coarse ones."""
     folder = RunFolder(tmp_path_factory.mktemp("pretrained"))
-    run = make_run(target=COARSE)
+    run = make_run(target=COARSE, class_map=FINE_TO_COARSE)
     run = with_phase(run, optimizer=dataclasses.replace(run.phase.optimizer, ema_decay=0.9))
     return folder, execute(run, folder, strategy)
 
@@ -98,34 +99,13 @@ def test_a_probe_encodes_each_image_once_and_learns(pretrained, tmp_path, strate
         phases, "encode", lambda *args: encoded.append(len(args[2])) or encode(*args)
     )
     folder, _ = pretrained
-    run = make_run(purpose="transfer", space=COARSE, start_from=folder.path, freeze_backbone=True)
+    run = make_run(purpose="transfer", space=COARSE, start_from=folder.path, mode="linear_probe")
     result = execute(run, RunFolder(tmp_path), strategy)
     assert encoded == [32, 32]
     assert result["metrics"]["num_top1"] >= 30
     saved = load_classifier(tmp_path)
     right = np.argmax(saved.predict(run.train.images.numpy() / 255.0, verbose=0), 1)
     assert (right == run.train.targets(COARSE)).sum() == result["metrics"]["num_top1"]
-
-
-def test_best_of_chooses_on_held_out_training_images(pretrained, tmp_path, strategy):
-    folder, _ = pretrained
-    run = make_run(purpose="transfer", space=COARSE, start_from=folder.path)
-    run = with_phase(run, total_steps=10, validation_share=0.25)
-    choices = {
-        "useless": OptimizerSpec(learning_rate=1e-9),
-        "good": OptimizerSpec(name="adamw", learning_rate=3e-3),
-    }
-    told = []
-    chosen = best_of(
-        run,
-        choices,
-        lambda trial, name: execute(trial, RunFolder(tmp_path / name), strategy),
-        told.append,
-    )
-    assert chosen.phase.optimizer == choices["good"] and chosen.phase.validation_share == 0
-    assert len(told) == 2
-    for name in choices:
-        assert "evaluation" not in RunFolder(tmp_path / name).result()
 
 
 def test_best_weights_on_validation_are_the_final_ones(tmp_path, strategy, capsys):

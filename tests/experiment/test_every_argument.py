@@ -10,7 +10,8 @@ import tensorflow as tf
 
 from fine2coarse.datasets.open import open_dataset
 from fine2coarse.experiment.recipe import Recipe
-from fine2coarse.experiment.study import Study, load_study_data
+from fine2coarse.experiment.study import Study
+from fine2coarse.experiment.study_data import load_study_data
 from fine2coarse.experiment.units import plan_units, select_units
 from tests.experiment import every_argument
 

@@ -17,7 +17,8 @@ from fine2coarse.data import Examples
 from fine2coarse.experiment.phases import execute
 from fine2coarse.experiment.recipe import Recipe
 from fine2coarse.experiment.run_folder import RunFolder
-from fine2coarse.experiment.study import StudyData, pretraining_run, transfer_run
+from fine2coarse.experiment.study_data import StudyData
+from fine2coarse.experiment.unit_runs import Executor, Source, do_transfer, pretraining_run
 from fine2coarse.labels import LabelSpace
 from fine2coarse.models import BackboneSpec
 from fine2coarse.training.spec import PhaseSpec
@@ -125,10 +126,23 @@ def images(count: int = 8) -> Examples:
 def test_takes_a_step_of_each_phase(tmp_path, stem, form):
     recipe = shrunken(recipe_of(stem, form))
     space = SEVERAL if recipe.pretrain.loss == "sigmoid" else ONE_LABEL
-    data = StudyData("generated", "x", images(), images(), images(), TARGET, {})
+    data = StudyData(
+        name="generated",
+        dataset_fingerprint="x",
+        train=images(),
+        transfer_train=images(),
+        held_out=images(),
+        evaluate=images(),
+        target=TARGET,
+        spaces={},
+    )
     strategy = tf.distribute.OneDeviceStrategy("CPU:0")
-    first, second = RunFolder(tmp_path / "pretrain"), RunFolder(tmp_path / "transfer")
+    first = RunFolder(tmp_path / "pretrain")
     run = dataclasses.replace(pretraining_run(recipe, space, 0, data), evaluate=None)
     assert np.isfinite(execute(run, first, strategy)["last_loss"])
-    result = execute(transfer_run(recipe, 0, data, first.path), second, strategy)
+    recipe = dataclasses.replace(recipe, transfer_head="new", transfer_mode="finetune")
+    executor = Executor(strategy, "card")
+    result = do_transfer(
+        recipe, recipe.transfer, 0, data, Source(first.path), tmp_path / "transfer", executor
+    )
     assert np.isfinite(result["last_loss"]) and result["evaluation"]["num_images"] == 8

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from benchmarks._studies import Truth, simulate_scores
 from fine2coarse.experiment.hardness import hard_wins, hardness
-from fine2coarse.experiment.outcomes import OutcomeError
+from fine2coarse.experiment.outcomes import Answers, OutcomeError
 from tests.experiment.simulated import outcome
 
 
@@ -52,6 +54,23 @@ def test_each_seed_is_split_by_the_other_by_hand():
     assert found.mirror.hard.estimate == pytest.approx(-1 / 8)
     assert found.mirror.easy.estimate == pytest.approx(-1 / 4)
     assert found.excess.estimate == pytest.approx((1 / 8 - 1 / 8) / 2)
+
+
+def test_the_direct_use_is_split_and_judged_alike():
+    # The arm's transferred use here has the baseline's answers; its direct use the arm's above.
+    runs = runs_of({"baseline": SCORES["baseline"], "arm": SCORES["baseline"]})
+    theirs = runs_of(SCORES)
+    runs[2:] = [
+        dataclasses.replace(run, direct=Answers(one.predicted, one.margins))
+        for run, one in zip(runs[2:], theirs[2:])
+    ]
+    expected = split(hardness(theirs), "margin")
+    found = split(hardness(runs, use="direct"), "margin")
+    assert found.use == "direct" and expected.use == "transferred"
+    assert (found.held_out, found.mirror) == (expected.held_out, expected.mirror)
+    assert split(hardness(runs), "margin").held_out.hard.estimate == 0.0
+    with pytest.raises(OutcomeError, match="no arm"):
+        hardness(runs_of(SCORES), use="direct")
 
 
 def test_hard_wins_by_hand():
@@ -110,7 +129,7 @@ def test_other_errors_alone_are_seen_in_both_mirrors_and_cancel():
     one = split(hardness(runs_of(dict(zip(("baseline", "arm"), scores)))), "margin")
     assert one.held_out.difference.low > 0 and one.mirror.difference.low > 0
     assert one.excess.low < 0 < one.excess.high
-    assert "who splits them can explain" in one.sentence
+    assert "who splits them can explain" in one.words
 
 
 def test_a_gain_on_hard_images_alone_is_found():
@@ -125,7 +144,7 @@ def test_a_gain_on_hard_images_alone_is_found():
         assert one.held_out.hard.low > 0.05 and one.excess.low > 0
         assert one.held_out.easy.low < 0.01 < one.held_out.difference.low
         assert one.random_difference.high < one.held_out.difference.low
-        assert "larger on hard images, whoever splits them" in one.sentence
+        assert "larger on hard images, whoever splits them" in one.words
     wins = hard_wins(runs, "arm")
     assert (
         np.mean([int(image.removeprefix("image")) in np.flatnonzero(mended) for image in wins])

@@ -116,19 +116,20 @@ def test_local_folders_need_no_mirror_and_children_share_the_copy(remote, tmp_pa
 
 @pytest.mark.slow
 def test_a_study_goes_on_from_a_bucket_on_a_machine_with_an_empty_disk(remote, tmp_path):
-    """One process leaves amid its transfer; another one has only what is remote.
+    """One process leaves amid a transfer that it tries; another one has only what is remote.
 
-    A third one, whose disk is empty too, reads all of it back, the trials of optimizers included.
+    A third one, whose disk is empty too, reads all of it back, the transfers tried included.
     """
     from fine2coarse.datasets.open import open_dataset
     from fine2coarse.experiment.recipe import Recipe
-    from fine2coarse.experiment.study import Study, load_study_data
+    from fine2coarse.experiment.study import Study
+    from fine2coarse.experiment.study_data import load_study_data
     from fine2coarse.experiment.units import Unit
     from fine2coarse.training.strategy import make_strategy
 
     card = runpy.run_path("configs/demo.py")["get_config"]("smoke").to_dict()
-    card["transfer"]["validation_share"] = 0.25
-    recipe = Recipe.from_config({**card, "transfer_choices": {"a": {}, "b": {"momentum": 0.5}}})
+    slow = {"head": "new", "learning_rate_factor": 1e-9}
+    recipe = Recipe.from_config({**card, "transfer_choices": {"a": slow, "b": {}}})
     dataset = open_dataset("demo", recipe.dataset.options, str(tmp_path / "data"))
     units = [Unit("fine", 0)]
     data = load_study_data(recipe, dataset, units=units)
@@ -140,20 +141,21 @@ def test_a_study_goes_on_from_a_bucket_on_a_machine_with_an_empty_disk(remote, t
     class Leaving(Mirror):
         def push(self, path):
             super().push(path)
-            if path.name == "transfer" and (path / "status.json").is_file():
+            if path.name == "b" and (path / "status.json").is_file():
                 raise Stop
 
     first = Study(recipe, tmp_path / "a", mirror=Leaving(remote, tmp_path / "a"))
     with pytest.raises(Stop):
         first.run(data, strategy, units=units)
-    assert "runs/fine-seed0/transfer/checkpoints/step-4.npz" in listing(remote)
+    assert "runs/fine-seed0/trials/b/checkpoints/step-4.npz" in listing(remote)
     second = Study(recipe, tmp_path / "b", mirror=Mirror(remote, tmp_path / "b"))
     (row,) = second.run(data, strategy, lambda line: None, units=units)
     assert row.num_images == 128
+    assert row.transfer == "b"
     metrics = tmp_path / "b" / "runs/fine-seed0/transfer/metrics.csv"
     assert [line.split(",")[0] for line in metrics.read_text().splitlines()[1:]] == list("2468")
     assert "fine,32,0" in read(remote, "results.csv")
     third = Study(recipe, tmp_path / "c", mirror=Mirror(remote, tmp_path / "c"))
     assert third.run(data, strategy, lambda line: None, units=units) == [row]
-    assert (tmp_path / "c/runs/fine-seed0/choices/b/result.json").is_file()
+    assert (tmp_path / "c/runs/fine-seed0/trials/b/result.json").is_file()
     assert not list((tmp_path / "c").rglob("checkpoints"))

@@ -9,7 +9,15 @@ import sys
 import numpy as np
 import pytest
 
-from fine2coarse.experiment.outcomes import Cost, OutcomeError, by_arm, load_outcomes
+from fine2coarse.experiment.finished import Cost
+from fine2coarse.experiment.outcomes import (
+    DIRECT,
+    TRANSFERRED,
+    OutcomeError,
+    by_arm,
+    in_use,
+    load_outcomes,
+)
 from fine2coarse.experiment.run_folder import RunError
 from tests.experiment.simulated import outcome, write_phase
 
@@ -45,8 +53,23 @@ def test_finished_runs_in_the_order_of_the_recipe(study):
 
 def test_cost_adds_phases_and_leaves_unknown_what_is(study):
     baseline, fine, _ = load_outcomes(study)
-    assert fine.cost == Cost(seconds=4.0, images=200, flops=900.0, peak_memory_bytes=90)
-    assert baseline.cost == Cost(seconds=2.0, images=100, flops=None, peak_memory_bytes=None)
+    assert fine.results.cost == Cost(seconds=4.0, images=200, flops=900.0, peak_memory_bytes=90)
+    assert baseline.results.cost == Cost(
+        seconds=2.0, images=100, flops=None, peak_memory_bytes=None
+    )
+
+
+def test_answers_of_the_direct_use(study):
+    baseline, fine, _ = load_outcomes(study)
+    assert baseline.direct is None and baseline.used_directly is None
+    assert fine.used_directly.wrong.tolist() == HALF.tolist() and not fine.wrong.any()
+    used = in_use([baseline, fine], DIRECT)
+    assert used[0] is baseline and used[1].wrong.tolist() == HALF.tolist()
+    assert in_use([baseline, fine], TRANSFERRED) == [baseline, fine]
+    (study / "runs/fine-seed3/pretrain/predictions.npz").unlink()
+    _, fine, _ = load_outcomes(study)
+    assert fine.direct is None and in_use([baseline, fine], DIRECT) == [baseline]
+    assert fine.row.direct_wrong == 3, "the counts are there all the same"
 
 
 def test_other_test_images_are_refused(study):

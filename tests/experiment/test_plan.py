@@ -41,7 +41,9 @@ def recipe():
 
 
 def make_plan(recipe, workdir):
-    return plan_study(recipe, plan_units(recipe), lambda unit: CLASSES[unit.arm], workdir)
+    return plan_study(
+        recipe, plan_units(recipe), lambda unit: CLASSES[unit.arm], lambda unit: True, workdir
+    )
 
 
 def test_states_are_read_from_the_folder_and_nothing_is_written(recipe, tmp_path):
@@ -63,10 +65,11 @@ def test_states_are_read_from_the_folder_and_nothing_is_written(recipe, tmp_path
         planned.unit.arm: sum(phase.seconds_left for phase in planned.phases) for planned in plan
     }
     assert left["baseline"] == 0
-    assert left["fine"] == 10 + 2 * (12 - 8) + 10 + 2 * 8  # pretraining from step 8, transfer
+    # Pretraining from step 8 on, and three transfers; the direct use trains nothing.
+    assert left["fine"] == 10 + 2 * (12 - 8) + 3 * (10 + 2 * 8)
     text = describe_plan(plan, 1000, 16)
     assert "1 finished, 1 partly, 3 to do" in text
-    assert "12 + 8" in text and "1 min 00 s" in text
+    assert "12 + 3 × 8" in text and "20 + 3 × 8" in text and "1 min 36 s" in text
 
 
 def test_two_phases_of_a_shape_are_measured_and_the_others_lie_between(recipe, tmp_path):
@@ -77,7 +80,10 @@ def test_two_phases_of_a_shape_are_measured_and_the_others_lie_between(recipe, t
         return Rate(float(phase.num_classes), 1.0)
 
     plan = with_rates(make_plan(recipe, tmp_path), measure)
-    assert sorted(measured) == [("baseline", 4), ("pretrain", 192), ("transfer", 4)]
+    assert sorted(measured) == [
+        ("pretrain", 192), ("trials/continue", 4), ("trials/straight", 4),
+        ("trials/summed", 192),
+    ]  # fmt: skip
     rates = {planned.unit.arm: planned.phases[0].rate.seconds_per_step for planned in plan}
     assert rates == pytest.approx(CLASSES)
     assert interpolate({4: Rate(1.0, 2.0)}, 9) == Rate(1.0, 2.0)
@@ -108,10 +114,28 @@ def test_classes_known_without_data(spec, expected):
 
 def test_the_papers_plans_print(tmp_path):
     recipe = recipe_of("configs/paper_inat2021.py")
-    plan = plan_study(recipe, plan_units(recipe), lambda unit: None, tmp_path)
+    plan = plan_study(recipe, plan_units(recipe), lambda u: None, lambda u: True, tmp_path)
     text = describe_plan(plan, 21_000_000, 512)
     assert len(text.splitlines()) == 2 + 30 + 2
     assert "?" in text
+
+
+def test_arms_that_cannot_be_summed_have_probes_before_fine_tuning(recipe, tmp_path):
+    plan = plan_study(
+        recipe, plan_units(recipe), lambda u: CLASSES[u.arm], lambda u: u.arm != "fine", tmp_path
+    )
+    fine = next(planned for planned in plan if planned.unit.arm == "fine")
+    assert [
+        (phase.folder, phase.num_classes, phase.phase.total_steps) for phase in fine.phases
+    ] == [
+        ("pretrain", 32, 12),
+        ("trials/probe_then_finetune_slow/probe", 4, 4),
+        ("trials/probe_then_finetune_slow", 4, 4),
+        ("trials/probe_then_finetune/probe", 4, 4),
+        ("trials/probe_then_finetune", 4, 4),
+        ("trials/new_slow", 4, 8),
+        ("trials/new", 4, 8),
+    ]
 
 
 def test_texts():

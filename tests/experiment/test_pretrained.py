@@ -105,8 +105,8 @@ def foreign(finished):
 
 def test_a_savedmodel_of_others_is_the_backbone(foreign, finished, tmp_path, strategy):
     """In a linear probe, which keeps statistics as they are, it does what the run's own does."""
-    ours = transfer(str(finished / "run"), tmp_path / "ours", strategy, freeze_backbone=True)
-    theirs = transfer(str(foreign), tmp_path / "theirs", strategy, freeze_backbone=True)
+    ours = transfer(str(finished / "run"), tmp_path / "ours", strategy, mode="linear_probe")
+    theirs = transfer(str(foreign), tmp_path / "theirs", strategy, mode="linear_probe")
     assert theirs["last_loss"] == pytest.approx(ours["last_loss"], abs=1e-5)
     recipe = RunFolder(tmp_path / "theirs").recipe()
     assert recipe["backbone"]["handle"] == str(foreign)
@@ -119,7 +119,7 @@ def test_what_was_finetuned_on_it_is_loaded_transferred_and_exported(foreign, tm
     model = load_classifier(tmp_path / "t")
     after = model.backbone.get_weights()
     assert sum(not np.array_equal(a, b) for a, b in zip(before, after, strict=True)) > 40
-    again = transfer(str(tmp_path / "t"), tmp_path / "again", strategy, freeze_backbone=True)
+    again = transfer(str(tmp_path / "t"), tmp_path / "again", strategy, mode="linear_probe")
     assert again["num_classes"] == 3
     export_run(tmp_path / "t", tmp_path / "out", ExportOptions(with_head=True))
     batch = np.random.default_rng(1).random((2, 8, 8, 3), np.float32)

@@ -58,7 +58,14 @@ def test_the_papers_recipes_parse(name, forms):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"transfer_choices": {"a": {"name": "sgd"}}}, "set transfer.validation_share"),
+        ({"transfer_choices": {"a": {"head": "old"}}}, "transfer_head is one of"),
+        ({"transfer_choices": {"a/b": {}}}, "'a/b' is no name"),
+        ({"transfer_choices": {"a": {"learning_rate_factor": 0}}}, "must be positive"),
+        ({"transfer_choices": {"a": {}}, "transfer_mode": "none"}, "leave out one or the other"),
+        ({"transfer_head": "new", "transfer_mode": "none"}, "a new head knows nothing"),
+        ({"transfer_candidates": "on"}, "transfer_candidates is one of"),
+        ({"transfer_validation_share": 0.0}, "above 0 and below 1"),
+        ({"transfer_mode": "linear_probe", "test_crops": 2}, "sees central crops alone"),
         ({"test_crops": -1}, "test_crops=-1"),
         ({"start": {"kind": "run"}}, "does not go with source"),
         ({"start": {"kind": "url", "source": "x"}}, "start.kind is one of"),
@@ -79,12 +86,27 @@ def test_baseline_sees_as_many_images_as_the_other_arms():
     assert recipe.baseline_phase.total_steps == both
 
 
+@pytest.mark.parametrize(
+    ("changes", "tries"),
+    [
+        ({}, True),
+        ({"transfer_candidates": "off"}, False),
+        ({"transfer_mode": "linear_probe"}, False),
+        ({"transfer_head": "new"}, False),
+    ],
+)
+def test_a_named_transfer_is_the_only_one(changes, tries):
+    recipe = Recipe.from_config(demo(**changes))
+    assert recipe.tries_candidates == tries
+    assert recipe.held_out_share == (0.1 if tries else 0.0)
+
+
 def test_baseline_counts_images_where_batches_differ():
     changed = demo()
     changed["transfer"]["batch_size"] = 32
     recipe = Recipe.from_config(changed)
-    assert recipe.baseline_phase.total_steps == 400 + 100 // 2
-    changed["transfer"]["total_steps"] = 99
+    assert recipe.baseline_phase.total_steps == 250 + 50 // 2
+    changed["transfer"]["total_steps"] = 49
     with pytest.raises(RecipeError, match="no multiple"):
         Recipe.from_config(changed)
 

@@ -12,15 +12,18 @@ import sys
 
 import numpy as np
 import pytest
-from fake_study import ARMS, NUM_CLASSES, write_study
+from fake_study import ARMS, CANDIDATES, DIRECT, NUM_CLASSES, write_study
 
 from fine2coarse.experiment.hardness import hard_wins
 from fine2coarse.experiment.intervals import Interval
 from fine2coarse.experiment.outcomes import load_outcomes
 from fine2coarse.experiment.report import MergeError, gallery, numbers, record_command, write_report
+from fine2coarse.experiment.report.learning import read_curves
+from fine2coarse.experiment.report.main_result import best_arm
 from fine2coarse.experiment.report.merging import merge
 from fine2coarse.experiment.report.studies import read_study
 from fine2coarse.experiment.run_folder import read_json, write_json
+from fine2coarse.experiment.statistics import compare
 
 # A JPEG of one grey pixel, made by Pillow.
 _PIXEL = base64.b64decode(
@@ -102,13 +105,118 @@ def test_the_gallery_shows_what_the_best_arm_wins(study):
     assert "wrong" in alts[0][1].split(";")[0]
 
 
+@pytest.fixture(scope="module")
+def tried(tmp_path_factory):
+    """A study whose arms tried several transfers; `fine` is best as it is."""
+    workdir = write_study(
+        tmp_path_factory.mktemp("studies") / "tried", direct=DIRECT, candidates=True
+    )
+    write_report(workdir, read_images=Reader())
+    return workdir
+
+
+def read_table(workdir, name: str) -> list[dict[str, str]]:
+    return list(csv.DictReader((workdir / name).open()))
+
+
+def test_the_answer_names_the_better_use_and_the_table_has_both(tried):
+    text = (tried / "report.html").read_text()
+    answer = text[text.index('class="answer"') :].split("</p>")[0]
+    assert "fine (32 classes), used directly, beat the baseline" in answer
+    assert "held-out training images" in text and "transfer lost" not in text
+    rows = {row["arm"]: row for row in read_table(tried, "table.csv")}
+    assert rows["fine"]["better_use"] == "direct" and rows["fine"]["transfers"] == "direct"
+    assert rows["middle"]["better_use"] == "transferred"
+    middle = rows["middle"]
+    assert float(middle["error"]) == pytest.approx(0.23)
+    assert float(middle["direct_error"]) == pytest.approx(0.26)
+    assert float(middle["direct_argmax_error"]) == pytest.approx(0.27)  # 2 of 200 more
+    assert float(middle["transfer_change"]) == pytest.approx(-0.03)
+    assert float(middle["direct_error_low"]) < 0.26 < float(middle["direct_error_high"])
+    assert middle["direct_verdict"] == "lower" and rows["baseline"]["direct_error"] == ""
+    assert "hollow" in (tried / "pictures" / "granularity.svg").read_text()
+
+
+def test_every_transfer_that_was_tried_is_listed(tried):
+    rows = [row for row in read_table(tried, "tables/candidates.csv") if row["arm"] == "middle"]
+    assert tuple(row["transfer"] for row in rows) == CANDIDATES
+    assert [row["num_chosen"] for row in rows] == ["0", "0", "3", "0"]
+    assert float(rows[0]["test_error"]) == pytest.approx(0.26)
+    new = (46 + 8 + 3) // 2 / 100  # of 46 wrong and those that the fake adds
+    assert float(rows[3]["held_out_error"]) == pytest.approx(new)
+    beside = {row["arm"]: row for row in read_table(tried, "tables/transfers.csv")}["middle"]
+    found = [float(beside[name]) for name in ("direct_error", "chosen_error", "new_error")]
+    assert found == pytest.approx([0.26, 0.23, 0.285])
+    assert r"\toprule" in (tried / "tables" / "candidates.tex").read_text()
+    assert "Transfers that were tried" in (tried / "report.html").read_text()
+
+
+def test_trials_count_in_the_cost(tried):
+    rows = {row["arm"]: row for row in read_table(tried, "tables/cost.csv")}
+    assert rows["middle"]["images"] == "2560"  # 640 in pretraining, and three transfers trained
+    assert rows["baseline"]["images"] == "2560"  # four trainings
+    assert float(rows["middle"]["seconds"]) == pytest.approx(41.0)
+    assert float(rows["middle"]["flops"]) == 2560 * 6e9
+
+
+def test_easy_and_hard_images_of_both_uses(tried):
+    rows = read_table(tried, "tables/gains-margin.csv")
+    assert [(row["arm"], row["use"]) for row in rows] == [
+        ("middle", "direct"), ("middle", "transferred"), ("fine", "direct"),
+        ("random", "direct"), ("random", "transferred"),
+    ]  # fmt: skip
+    uses = {(row["arm"], row["use"]) for row in read_table(tried, "tables/superclasses.csv")}
+    assert len(uses) == 6
+    assert "fine (direct): class" in (tried / "report.html").read_text()
+
+
+def test_learning_curves_are_read_where_training_was_logged(tmp_path):
+    workdir = write_study(tmp_path / "s", seeds=(0,), direct=DIRECT, candidates=True)
+    run = workdir / "runs" / "middle-seed0"
+    (run / "trials").mkdir()
+    (run / "transfer").rename(run / "trials" / "summed")
+    (run / "transfer").mkdir()
+    for name in ("recipe.json", "result.json", "predictions.npz"):
+        (run / "transfer" / name).write_bytes((run / "trials/summed" / name).read_bytes())
+    (workdir / "runs/fine-seed0/transfer/metrics.csv").unlink()  # used directly: none trained
+    curves = {(curve.arm, curve.phase): curve for curve in read_curves(read_study(workdir).runs)}
+    assert curves["middle", "transfer"].images.tolist() == [800, 960, 1120, 1280]
+    assert ("fine", "transfer") not in curves and ("fine", "pretrain") in curves
+
+
+def test_an_old_study_tells_what_its_transfer_lost(tmp_path):
+    workdir = write_study(tmp_path / "old", direct={"middle": 0.3, "fine": 0.05, "random": 0.4})
+    for path in workdir.rglob("pretrain/result.json"):
+        kept = {k: v for k, v in read_json(path).items() if k not in ("direct_argmax", "held_out")}
+        write_json(path, kept)
+    text = write_report(workdir).read_text()
+    assert "fine: transfer lost 12.0 points [" in text
+    assert (
+        "--config.transfer_head=summed" in text and "(a new head, all weights fine-tuned)" in text
+    )
+    rows = {row["arm"]: row for row in read_table(workdir, "table.csv")}
+    assert rows["fine"]["direct_argmax_error"] == "" and rows["fine"]["transfers"] == "new"
+    shown = [row["transfer"] for row in read_table(workdir, "tables/candidates.csv")]
+    assert shown == ["straight", *3 * ["direct", "new"]]
+
+
+def test_a_direct_use_without_answers_has_its_mean(tmp_path):
+    workdir = write_study(tmp_path / "counts", direct=DIRECT, predictions=False)
+    assert "Least error: fine (direct)" in write_report(workdir).read_text()
+    rows = {row["arm"]: row for row in read_table(workdir, "table.csv")}
+    assert float(rows["fine"]["direct_error"]) == pytest.approx(0.12)
+    assert rows["fine"]["direct_error_low"] == ""
+
+
 def test_images_that_cannot_be_read_are_left_out_with_a_reason(tmp_path):
     def broken(image_ids):
         raise FileNotFoundError("/photos.tar is gone")
 
     outcomes = load_outcomes(write_study(tmp_path / "s"))
     reason = gallery.store_thumbnails(outcomes, [tmp_path], broken)
-    shown = gallery.section("fine", outcomes, [tmp_path], reason)
+    best = best_arm(compare(outcomes))
+    assert best.arm == "fine"
+    shown = gallery.section(best, outcomes, [tmp_path], reason)
     assert "/photos.tar is gone" in shown[0] and "data:image/jpeg" not in shown[0]
 
 
@@ -185,6 +293,8 @@ def test_numbers_are_written_as_people_do(text, expected):
         ({"transfer_mode": "linear_probe"}, "transfer_mode is 'finetune' in a, 'linear_probe'"),
         ({"target": {"source": "level", "options": {"level": "x"}}}, "target.options.level"),
         ({"num_images": 180}, "200 test images in a, 180 in b"),
+        ({"direct": DIRECT, "candidates": True}, "transfer_candidates is 'off' in a, 'auto' in b"),
+        ({"transfer_head": "summed"}, "transfer_head is 'new' in a, 'summed' in b"),
     ],
 )
 def test_studies_of_other_questions_are_refused(tmp_path, change, message):
@@ -192,6 +302,13 @@ def test_studies_of_other_questions_are_refused(tmp_path, change, message):
     with pytest.raises(MergeError, match=message):
         write_report(first, second, out=tmp_path / "out")
     assert not (tmp_path / "out" / "report.html").exists()
+
+
+def test_a_transfer_is_the_same_whatever_the_age_of_its_recipe(tmp_path):
+    new = {"transfer_head": "new", "transfer_candidates": "auto", "transfer_choices": {}}
+    first = write_study(tmp_path / "a", seeds=(0,))
+    second = write_study(tmp_path / "b", seeds=(1,), transfer_validation_share=0.1, **new)
+    assert len(merge([read_study(first), read_study(second)]).runs) == 8
 
 
 def test_another_dataset_is_refused(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from browser import look
-from fake_study import ARMS, write_study
+from fake_study import ARMS, DIRECT, write_study
 
 from fine2coarse.experiment.report import write_report
 
@@ -17,10 +17,10 @@ _OTHER = {"source": "random", "options": {"as_many_as_level": "middle"}}
 def page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("s")
     arms = {**ARMS, _LONG: {"source": "clusters", "options": {"aligned": False}}}
-    first = write_study(folder / "first", arms=arms)
-    second = write_study(
-        folder / "second", seeds=(2, 3), arms={"random": _OTHER, "fine": ARMS["fine"]}
-    )
+    tried = {"direct": DIRECT, "candidates": True}
+    first = write_study(folder / "first", arms=arms, **tried)
+    others = {"random": _OTHER, "fine": ARMS["fine"]}
+    second = write_study(folder / "second", seeds=(2, 3), arms=others, **tried)
     path = write_report(first, second, out=folder / "out")
     text = path.read_text()
     assert "Merged from 2 studies: first, second" in text and "random (second)" in text

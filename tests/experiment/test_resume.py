@@ -148,7 +148,7 @@ def test_another_recipe_is_refused_and_named(tmp_path, strategy):
 def test_transfer_starts_from_the_pretrained_backbone(tmp_path, strategy):
     pretrain = RunFolder(tmp_path / "pretrain")
     execute(make_run(purpose="pretrain", evaluate=None), pretrain, strategy)
-    run = make_run(purpose="transfer", start_from=pretrain.path, freeze_backbone=True)
+    run = make_run(purpose="transfer", start_from=pretrain.path, mode="linear_probe")
     probe = RunFolder(tmp_path / "probe")
     result = execute(run, probe, strategy)
     assert result["evaluation"]["num_images"] == 24

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 
 import numpy as np
@@ -10,7 +11,8 @@ import tensorflow as tf
 
 from fine2coarse.datasets.open import open_dataset
 from fine2coarse.experiment.recipe import Recipe
-from fine2coarse.experiment.study import Study, StudyData, load_study_data
+from fine2coarse.experiment.study import Study
+from fine2coarse.experiment.study_data import StudyData, load_study_data
 from fine2coarse.training.strategy import make_strategy
 
 _CLASSES = ("apple", "leek", "pear")
@@ -42,6 +44,7 @@ def study_recipe(photos: pathlib.Path, train_fraction: float = 1.0, **changes) -
         "backbone": {"name": "resnet_tiny", "image_size_px": 8},
         "pretrain": phase,
         "transfer": phase,
+        "transfer_candidates": "off",
     }
     return Recipe.from_config({**content, **changes})
 
@@ -83,6 +86,42 @@ def test_a_smaller_fraction_is_part_of_a_larger_one(photos):
     assert (len(half), len(most)) == (6, 9) and half < most
 
 
+def test_images_to_choose_on_are_taken_from_all_training(photos):
+    recipe = study_recipe(photos, transfer_candidates="auto", transfer_validation_share=0.25)
+    data = study_data(photos, recipe)
+    assert len(data.held_out) == 3 and len(data.train) == 9 and data.train is data.transfer_train
+    assert not set(data.held_out.image_ids) & set(data.train.image_ids)
+    with pytest.raises(ValueError, match=r"training images is 0.*transfer_candidates=off"):
+        study_data(photos, dataclasses.replace(recipe, transfer_validation_share=0.01))
+
+
+def test_classes_of_other_images_are_summed_where_targets_are_nodes_of_their_taxonomy(
+    photos, tmp_path
+):
+    """Pretrained on other images with a taxonomy in which the target's classes are nodes."""
+    for name in _CLASSES:
+        (photos / "other/train" / name).parent.mkdir(exist_ok=True)
+        (photos / "other/val" / name).rename(photos / "other/train" / name)
+    text = "fine,coarse\npear,f\nleek,v\napple,f\n"
+    (photos / "other/taxonomy.csv").write_text(text)
+    recipe = study_recipe(
+        photos,
+        dataset={"name": "folder", "options": {"source": str(photos / "other")}},
+        transfer_dataset={"name": "folder", "options": {"source": str(photos / "own")}},
+        arms={"fine": {"source": "level", "options": {"level": "fine"}}},
+    )
+    data = study_data(photos, recipe)
+    class_map = data.class_map(data.spaces["fine", 0])
+    named = {
+        data.spaces["fine", 0].class_ids[c]: data.target.class_ids[k]
+        for c, k in zip(class_map.classes, class_map.targets, strict=True)
+    }
+    assert named == {"f/apple": "f", "f/pear": "f", "v/leek": "v"}
+    rows = Study(recipe, tmp_path / "study").run(data, make_strategy("one_device"))
+    assert {row.arm: row.transfer for row in rows} == {"baseline": "straight", "fine": "summed"}
+    assert rows[1].direct_wrong is not None and rows[0].direct_wrong is None
+
+
 def test_transfer_to_another_dataset(photos, tmp_path):
     """Pretraining on three classes of other images; the coarse task has its own taxonomy."""
     for name in _CLASSES:
@@ -101,6 +140,8 @@ def test_transfer_to_another_dataset(photos, tmp_path):
         "baseline": (2, 3),
         "wild": (3, 3),
     }
+    # Its classes are none of the target's: the head is new, probed first.
+    assert rows[1].transfer == "probe_then_finetune" and rows[1].direct_wrong is None
 
 
 def test_labels_within_the_target_need_the_targets_images(photos):

@@ -60,6 +60,7 @@ def test_pretrain_export_transfer_by_hand(tmp_path):
     for name in ("fine", "exported"):
         done = launch(
             "transfer", config, data, f"--pretrained={tmp_path / name}",
+            "--config.transfer_head=new", "--config.transfer_mode=finetune",
             f"--workdir={tmp_path / ('to-' + name)}",
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
@@ -70,7 +71,7 @@ def test_pretrain_export_transfer_by_hand(tmp_path):
         (tmp_path / "exported" / name).unlink()
     done = launch(
         "transfer", config, data, f"--pretrained={tmp_path / 'exported'}",
-        f"--workdir={tmp_path / 'to-saved-model'}",
+        f"--workdir={tmp_path / 'to-saved-model'}", "--transfer_candidates=off",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     recipe = json.loads((tmp_path / "to-saved-model" / "recipe.json").read_text())

@@ -46,7 +46,7 @@ def _has_begun(status: pathlib.Path) -> bool:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("program", "runs"),
-    [("pretrain", [""]), ("study", ["runs/fine-seed0/pretrain", "runs/fine-seed0/transfer"])],
+    [("pretrain", [""]), ("study", ["runs/fine-seed0/pretrain", "runs/fine-seed0/trials/summed"])],
 )
 def test_goes_on_to_the_same_bytes(tmp_path, program, runs):
     whole, cut = tmp_path / "whole", tmp_path / "cut"

@@ -20,7 +20,8 @@ def main(settings: dict) -> dict:
     import tensorflow as tf
 
     from fine2coarse.data import AugmentSpec, Examples, train_batches
-    from fine2coarse.models import BackboneSpec, Classifier
+    from fine2coarse.labels.class_map import ClassMap
+    from fine2coarse.models import BackboneSpec, Classifier, Summation
     from fine2coarse.training.loop import Trainer
     from fine2coarse.training.spec import OptimizerSpec, PhaseSpec
     from fine2coarse.training.strategy import make_strategy
@@ -48,9 +49,12 @@ def main(settings: dict) -> dict:
         accumulate_steps=2,
         log_every_steps=1,
     )
+    # A head of eight classes whose probabilities are summed into four, as transfers have.
+    pairs = ClassMap.from_labels(np.arange(8)[:, None], np.arange(8) % 4, (8, 4))
+    summation = Summation(pairs)
     trainer = Trainer(
         strategy,
-        lambda: Classifier(BackboneSpec("resnet_tiny", 16), 4, seed=0),
+        lambda: Classifier(BackboneSpec("resnet_tiny", 16), 8, seed=0, summation=summation),
         phase,
         settings.get("jit_compile", False),
     )

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from fine2coarse.training.evaluate import Predictions, compare
-from fine2coarse.training.metrics import class_map, count_errors, count_right
+from fine2coarse.training.metrics import count_errors, count_right
 
 
 def predictions(scores: list[list[float]], targets: list[int]) -> Predictions:
@@ -38,9 +38,3 @@ def test_hard_and_easy_are_counted_apart():
         "num_wrong": 2, "num_images": 3, "easy_wrong": 1, "easy_images": 1,
         "hard_wrong": 1, "hard_images": 2,
     }  # fmt: skip
-
-
-def test_class_map_is_the_share_of_a_class_in_each_target():
-    labels = np.array([[0, -1], [0, -1], [1, -1], [1, 2]])
-    table = class_map(labels, np.array([0, 0, 0, 1]), (4, 2))
-    np.testing.assert_allclose(table, [[1, 0], [0.5, 0.5], [0, 1], [0, 0]])

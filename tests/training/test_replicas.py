@@ -1,4 +1,4 @@
-"""One replica against two and eight, one process against two: batch norm, mixup, clipping, ..."""
+"""One replica against two and eight, one process against two: sums, batch norm, mixup, ..."""
 
 from __future__ import annotations
 

@@ -7,21 +7,20 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fine2coarse.experiment.outcomes import Cost
 from fine2coarse.experiment.report import numbers
-from fine2coarse.experiment.report.pictures import Panel, kind_of
+from fine2coarse.experiment.report.pictures import Panel, kind_of, point
 from fine2coarse.experiment.report.studies import FinishedRun
-from fine2coarse.experiment.run_folder import BASELINE, RESULT, read_json
+from fine2coarse.experiment.run_folder import BASELINE
 from fine2coarse.reporting.points import Point
 from fine2coarse.reporting.tables import Table
 
 if TYPE_CHECKING:
-    from fine2coarse.experiment.statistics import Comparison
+    from fine2coarse.experiment.comparison import ArmComparison
 
 
 @dataclasses.dataclass(frozen=True)
 class ArmCost:
-    """One arm's training, both phases; None for what its runs did not note.
+    """One arm's training, every transfer that was tried included; None for what was not noted.
 
     Attributes:
       arm: its name.
@@ -29,7 +28,7 @@ class ArmCost:
       deviation: of the seconds, over seeds; 0 for one seed.
       images: seen in a run.
       flops: of a run's training.
-      peak_memory_bytes: the largest over phases and seeds.
+      peak_memory_bytes: the largest over phases, transfers and seeds.
       devices: what it ran on.
     """
 
@@ -49,11 +48,10 @@ def read_costs(runs: Sequence[FinishedRun]) -> list[ArmCost]:
 
 
 def _arm_cost(arm: str, runs: Sequence[FinishedRun]) -> ArmCost:
-    phases = [[read_json(folder / RESULT) for folder in run.phases] for run in runs]
-    costs = [Cost.of(results) for results in phases]
+    costs = [run.results.cost for run in runs]
     seconds = [cost.seconds for cost in costs]
     memory = [cost.peak_memory_bytes for cost in costs]
-    notes = [result.get("cost") or {} for results in phases for result in results]
+    notes = [part.get("cost") or {} for run in runs for part in run.results.trained]
     return ArmCost(
         arm=arm,
         seconds=statistics.fmean(seconds),
@@ -79,8 +77,9 @@ def table(costs: Sequence[ArmCost]) -> Table:
         shown.append(("device", lambda c: ", ".join(c.devices) or "–"))
     return Table(
         name="cost",
-        caption="A run's training, pretraining and transfer together, mean ± standard deviation "
-        "over seeds; without evaluation, start-up and reading checkpoints.",
+        caption="A run's training: pretraining and transfer, with every transfer that was tried; "
+        "of the baseline all its trainings. Mean ± standard deviation over seeds; without "
+        "evaluation, start-up and reading checkpoints.",
         columns=["arm", *(name for name, _ in shown)],
         cells=[[c.arm, *(write(c) for _, write in shown)] for c in costs],
         records=[dataclasses.asdict(c) | {"devices": " ".join(c.devices)} for c in costs],
@@ -90,7 +89,7 @@ def table(costs: Sequence[ArmCost]) -> Table:
 
 def panels(
     costs: Sequence[ArmCost],
-    comparisons: Sequence[Comparison],
+    comparisons: Sequence[ArmComparison],
     arms: Mapping[str, Mapping[str, Any]],
 ) -> list[Panel]:
     """Error against seconds, and against FLOPs where all are known and they differ."""
@@ -111,7 +110,7 @@ def _flop(cost: ArmCost) -> float:
 
 def _points(
     costs: Sequence[ArmCost],
-    comparisons: Sequence[Comparison],
+    comparisons: Sequence[ArmComparison],
     arms: Mapping[str, Mapping[str, Any]],
     measure: Callable[[ArmCost], float],
 ) -> list[Point]:
@@ -119,6 +118,5 @@ def _points(
     points = []
     for c in comparisons:
         kind = BASELINE if c.arm == BASELINE else kind_of(c.arm, arms[c.arm])
-        middle, low, high = (100 * v for v in (c.error.estimate, c.error.low, c.error.high))
-        points.append(Point(c.arm, kind, measure(of_arm[c.arm]), middle, low, high))
+        points.append(point(c.transferred, kind, measure(of_arm[c.arm])))
     return points

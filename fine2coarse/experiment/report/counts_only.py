@@ -6,10 +6,11 @@ import math
 from collections.abc import Sequence
 
 from fine2coarse.experiment import results
+from fine2coarse.experiment.comparison import ArmComparison, Comparison
 from fine2coarse.experiment.intervals import Interval
+from fine2coarse.experiment.outcomes import DIRECT, TRANSFERRED
 from fine2coarse.experiment.report import numbers
 from fine2coarse.experiment.run_folder import BASELINE
-from fine2coarse.experiment.statistics import Comparison
 
 NOTE = (
     "Some runs kept no answers to single images (predictions.npz), as those of early versions: "
@@ -17,18 +18,31 @@ NOTE = (
 )
 
 
-def compare(rows: Sequence[results.Row]) -> list[Comparison]:
-    """Each arm's mean error and change, without intervals; the baseline first."""
+def compare(rows: Sequence[results.Row]) -> list[ArmComparison]:
+    """Each arm's mean error and change in both uses, without intervals; the baseline first."""
     summaries = results.summarise(rows)
+    direct = {summary.arm: summary for summary in results.summarise(rows, "direct")}
+    argmax = {summary.arm: summary.mean for summary in results.summarise(rows, "direct_argmax")}
     baseline = next((s.mean for s in summaries if s.arm == BASELINE), math.nan)
-    return [_comparison(summary, baseline) for summary in summaries]
+    found = []
+    for summary in summaries:
+        arm, transferred = summary.arm, _comparison(summary, baseline, TRANSFERRED)
+        if arm not in direct:
+            found.append(ArmComparison(transferred))
+            continue
+        other = _comparison(direct[arm], baseline, DIRECT)
+        change = _alone(transferred.error.estimate - other.error.estimate)
+        found.append(ArmComparison(transferred, other, change, argmax.get(arm)))
+    return found
 
 
-def _comparison(summary: results.ArmSummary, baseline: float) -> Comparison:
+def _comparison(summary: results.ArmSummary, baseline: float, use: str) -> Comparison:
     change = summary.relative_change
     percent = numbers.percent(summary.mean)
     return Comparison(
         arm=summary.arm,
+        use=use,
+        title=f"{summary.arm} (direct)" if use == DIRECT else summary.arm,
         num_classes=summary.num_classes,
         num_seeds=summary.num_seeds,
         num_pairs=summary.num_seeds,
@@ -39,13 +53,13 @@ def _comparison(summary: results.ArmSummary, baseline: float) -> Comparison:
         p_value=math.nan,
         adjusted_p_value=math.nan,
         verdict="",
-        sentence=f"{summary.arm}: error {percent} %, {summary.num_seeds} seeds",
+        words=f"error {percent} %, {summary.num_seeds} seeds",
     )
 
 
-def headline(comparisons: Sequence[Comparison]) -> str:
-    """Which arm had the least error, and no more."""
-    best = min(comparisons, key=lambda c: c.error.estimate)
+def headline(comparisons: Sequence[ArmComparison]) -> str:
+    """Which arm had the least error in its better use, and no more."""
+    best = min((c.better for c in comparisons), key=lambda use: use.error.estimate)
     return (
         f"Least error: {best.sentence}. Whether that is more than chance cannot be told from "
         "what these runs kept."

@@ -6,12 +6,13 @@ import pathlib
 
 from fine2coarse.experiment.report.merging import Merged
 from fine2coarse.experiment.report.studies import FinishedRun
-from fine2coarse.experiment.run_folder import BASELINE, RESULT, read_json, unit_name
+from fine2coarse.experiment.run_folder import BASELINE, RECIPE, RESULT, read_json, unit_name
 from fine2coarse.reporting.hparams import Session, write_sessions
 
 FOLDER = "tensorboard"
 _METRICS = {
     "error": "top-1 error",
+    "error_direct": "error, used directly",
     "error_easy": "error on easy images",
     "error_hard": "error on hard images",
     "balanced_accuracy": "balanced accuracy",
@@ -33,10 +34,12 @@ def write(merged: Merged, out: pathlib.Path) -> pathlib.Path | None:
 
 def _session(run: FinishedRun, merged: Merged) -> Session:
     row, final = run.row, read_json(run.final / RESULT)
-    phases = [read_json(folder / "recipe.json")["phase"] for folder in run.phases]
+    recipes = [read_json(folder / RECIPE) for folder in run.phases]
+    phases = [recipe["phase"] for recipe in recipes if "phase" in recipe]
     source = "target" if run.arm == BASELINE else merged.arms[run.arm]["source"]
     errors = {
         "error": row.error(),
+        "error_direct": row.error("direct"),
         "error_easy": row.error("easy"),
         "error_hard": row.error("hard"),
     }
@@ -54,6 +57,7 @@ def _session(run: FinishedRun, merged: Merged) -> Session:
             "seed": run.seed,
             "total_steps": sum(phase["total_steps"] for phase in phases),
             "images_seen": row.images_seen,
+            "transfer": row.transfer,
             "learning_rate": phases[0]["optimizer"]["learning_rate"],
         },
         metrics={tag: value for tag, value in metrics.items() if value is not None},

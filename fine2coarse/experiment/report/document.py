@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from fine2coarse.experiment import results, sentences
 from fine2coarse.experiment.hardness import MARGIN, MISSED, SPLITS, ArmHardness
+from fine2coarse.experiment.outcomes import DIRECT, TRANSFERRED
 from fine2coarse.experiment.report import (
     cost,
     easy_hard,
@@ -14,12 +16,23 @@ from fine2coarse.experiment.report import (
     main_result,
     pictures,
     superclasses,
+    tried,
 )
 from fine2coarse.experiment.report.material import TABLES, Material, figure
 from fine2coarse.experiment.report.merging import Merged
 from fine2coarse.experiment.run_folder import BASELINE
 from fine2coarse.reporting import page
 
+_HOLLOW = (
+    " Filled: after transfer. Hollow, a little to the left: the pretrained model used directly, "
+    "where that is not the same."
+)
+_TRANSFERS = {
+    "new": "a new head, all weights fine-tuned",
+    "summed": "the pretrained head with summed probabilities, all weights fine-tuned",
+    "linear_probe": "a new head alone is trained",
+    "direct": "used as it is",
+}
 _GENERATED = (
     "These images are generated, not photographs: they show that the system finds what is there "
     "to be found, not how large the effect is on real images."
@@ -52,10 +65,11 @@ def _opening(material: Material) -> list[str]:
     return [
         page.paragraph(material.answer, "answer"),
         page.paragraph(" ".join(merged.notes), "warning") if merged.notes else "",
+        page.paragraph(" ".join(material.losses), "warning") if material.losses else "",
         page.paragraph(
-            f"Each arm pretrains a backbone ({recipe['backbone']['name']}) on its labels, then "
-            f"transfers it to the task ({recipe['transfer_mode'].replace('_', ' ')}); the baseline "
-            "trains on the task's labels all along. Arms share their seeds."
+            f"Each arm pretrains a model ({recipe['backbone']['name']}) on its labels, then "
+            f"{_transfer_in_words(merged)}; the baseline trains on the task's labels all along. "
+            f"Arms share their seeds.{_direct_in_words(material)}"
         ),
         page.facts(
             {
@@ -69,6 +83,27 @@ def _opening(material: Material) -> list[str]:
     ]
 
 
+def _transfer_in_words(merged: Merged) -> str:
+    """How an arm comes to the task."""
+    if sentences.tries_candidates(merged.recipe):
+        return (
+            "tries several ways to use it for the task, as it is and after different transfers, "
+            "and takes the one of least error on held-out training images"
+        )
+    names = dict.fromkeys(run.row.transfer for run in merged.runs if run.arm != BASELINE)
+    told = " or ".join(_TRANSFERS.get(name, name.replace("_", " ")) for name in names)
+    return f"transfers it to the task ({told})" if told else "transfers it to the task"
+
+
+def _direct_in_words(material: Material) -> str:
+    if all(c.direct is None for c in material.comparisons):
+        return ""
+    return (
+        " Beside it stands the direct use: the pretrained model as it is, the probabilities of its "
+        "classes summed into the task's."
+    )
+
+
 def _num_targets(merged: Merged) -> int:
     return merged.runs[0].final_recipe["label_space"]["num_classes"]
 
@@ -79,10 +114,12 @@ def _listed(seeds: Sequence[int]) -> str:
 
 def _result(material: Material) -> list[str]:
     points, band = main_result.curve(material.comparisons, material.merged.arms)
-    table = main_result.table(material.comparisons)
+    rows = [run.row for run in material.merged.runs]
+    table = main_result.table(material.comparisons, results.chosen_transfers(rows))
     table.write(material.out)
-    sentences = [c.sentence for c in material.comparisons if c.arm != BASELINE]
-    parts = [table.html("Results of every arm"), page.folded("In words", page.bullets(sentences))]
+    arms = [c for c in material.comparisons if c.arm != BASELINE]
+    told = sentences.sentences(arms)
+    parts = [table.html("Results of every arm"), page.folded("In words", page.bullets(told))]
     if points:
         pictures.draw_granularity(material.out / "granularity.png", points, band)
         parts.insert(
@@ -94,7 +131,8 @@ def _result(material: Material) -> list[str]:
                 alt="Error on the target against the number of classes in pretraining, a point an "
                 "arm, with the baseline as a dashed line. The table below holds the numbers.",
                 caption="Mean over seeds with its 95 % interval. Dashed line and band: the "
-                "baseline, trained on the target's labels alone.",
+                "baseline, trained on the target's labels alone."
+                + (_HOLLOW if any(point.is_light for point in points) else ""),
             ),
         )
     return parts
@@ -106,11 +144,12 @@ def _easy_hard(material: Material) -> list[str]:
     if flagged is not None:
         flagged.write(material.out / TABLES)
         last = [flagged.html("Errors on flagged images")]
-    if material.found is None:
+    if not material.found:
         return [page.paragraph(material.why_not, "note") if material.why_not else "", *last]
-    by_margin = [arm for arm in material.found.arms if arm.split_by == MARGIN]
-    by_misses = [arm for arm in material.found.arms if arm.split_by == MISSED]
+    by_margin, by_misses = (_split_by(material, split_by) for split_by in (MARGIN, MISSED))
     parts = [page.paragraph(easy_hard.METHOD)]
+    if DIRECT in material.found:
+        parts.append(page.paragraph(easy_hard.TWO_USES))
     if by_margin:
         gains, controls = _hardness_tables(material, by_margin)
         parts += [_gains_figure(material, by_margin), gains, page.heading("Controls", 3)]
@@ -118,8 +157,26 @@ def _easy_hard(material: Material) -> list[str]:
     if by_misses:
         shown = "".join(_hardness_tables(material, by_misses))
         parts.append(page.folded(f"The same, {SPLITS[MISSED]} being hard", shown))
-    sentences = [arm.sentence for arm in material.found.arms]
-    return [*parts, page.folded("In words", page.bullets(sentences)), *last]
+    told = [
+        f"{easy_hard.title(arm, arms)}: {arm.words}"
+        for arms in (by_margin, by_misses)
+        for arm in arms
+    ]
+    return [*parts, page.folded("In words", page.bullets(told)), *last]
+
+
+def _split_by(material: Material, split_by: str) -> list[ArmHardness]:
+    """Arm by arm, the direct use before the transferred one; once where both are the same."""
+    always_direct = {c.arm for c in material.comparisons if c.is_always_direct}
+    order = [c.arm for c in material.comparisons]
+    found = [
+        arm
+        for use in (DIRECT, TRANSFERRED)
+        if use in material.found
+        for arm in material.found[use].arms
+        if arm.split_by == split_by and (use == DIRECT or arm.arm not in always_direct)
+    ]
+    return sorted(found, key=lambda arm: order.index(arm.arm))
 
 
 def _hardness_tables(material: Material, arms: Sequence[ArmHardness]) -> list[str]:
@@ -142,20 +199,44 @@ def _gains_figure(material: Material, arms: Sequence[ArmHardness]) -> str:
 
 
 def _superclasses(material: Material) -> list[str]:
-    arm = main_result.best_arm(material.comparisons)
-    if material.found is None or arm is None:
+    best = main_result.best_arm(material.comparisons)
+    if not material.found or best is None:
         return []
-    superclasses.table(material.found.superclasses, "").write(material.out / TABLES)
-    return superclasses.section(arm, material.found.superclasses)
+    gains = [gain for found in material.found.values() for gain in found.superclasses]
+    superclasses.table(gains, "").write(material.out / TABLES)
+    return superclasses.section(best, gains)
 
 
 def _gallery(material: Material) -> list[str]:
-    arm = main_result.best_arm(material.comparisons)
-    if material.found is None or arm not in {found.arm for found in material.found.arms}:
+    best = main_result.best_arm(material.comparisons)
+    if best is None or best.use not in material.found:
+        return []
+    if best.arm not in {arm.arm for arm in material.found[best.use].arms}:
         return []
     places = [*(study.workdir for study in material.merged.studies), material.out]
     reason = gallery.store_thumbnails(material.outcomes, places, material.read_images)
-    return gallery.section(arm, material.outcomes, places, reason)
+    return gallery.section(best, material.outcomes, places, reason)
+
+
+def _transfers(material: Material) -> list[str]:
+    order = [c.arm for c in material.comparisons]
+    runs = sorted(material.merged.runs, key=lambda run: order.index(run.arm))
+    candidates = tried.read_candidates(runs)
+    if all(c.direct is None for c in material.comparisons) and len(candidates) == len(order):
+        return []
+    several = any(run.results.candidates for run in runs)
+    tables = [
+        tried.side_by_side(candidates, [run.row for run in runs]),
+        tried.candidates_table(candidates),
+    ]
+    for table in tables:
+        table.write(material.out / TABLES)
+    return [
+        page.paragraph(tried.METHOD if several else tried.ONE),
+        tables[0].html("Direct use and transfers side by side"),
+        page.heading("Every candidate", 3),
+        tables[1].html("Every candidate"),
+    ]
 
 
 def _cost(material: Material) -> list[str]:
@@ -171,7 +252,8 @@ def _cost(material: Material) -> list[str]:
             lambda path, width: pictures.draw_cost(path, panels, width),
             alt="Error on the target against what a run's training cost, a point an arm. The "
             "table below holds the costs.",
-            caption="Mean error with its 95 % interval against mean cost; left and low is best.",
+            caption="Mean error after transfer with its 95 % interval against mean cost, trials "
+            "included; left and low is best.",
         ),
         table.html("Cost of every arm"),
     ]
@@ -200,6 +282,7 @@ def _made_how(material: Material) -> list[str]:
 
 _SECTIONS: dict[str, Callable[[Material], list[str]]] = {
     "Result": _result,
+    "Transfers that were tried": _transfers,
     "Easy and hard images": _easy_hard,
     "Within each class": _superclasses,
     "Gallery of hard images": _gallery,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from fine2coarse.experiment import results
 from fine2coarse.experiment.hardness import SPLITS, ArmHardness, Gain
@@ -20,6 +20,11 @@ METHOD = (
     "(baseline's error minus the arm's) is then measured with the runs of this seed, in percentage "
     "points. No run is judged on a split that it made itself."
 )
+TWO_USES = (
+    "The theory speaks of a readout from the outputs of the fine classes: its prediction, more "
+    "gain on hard images, is to be looked for in the direct use. Where the transferred use "
+    "gains less on hard images, the transfer forgot some of it."
+)
 CONTROLS = (
     "Mirror image: the same with arm and baseline exchanged, images split by the arm's own runs. "
     "What is hard for one recipe alone favours any other, better or not; between recipes of one "
@@ -32,6 +37,11 @@ CONTROLS = (
     "Same seed: split by the very run that is compared with. Its unlucky images look hard, and any "
     "other run does better there (regression to the mean); shown as a warning of how much.",
 )
+
+
+def title(arm: ArmHardness, arms: Sequence[ArmHardness]) -> str:
+    """Its name; with the use where several arms here, or this one twice, are in different uses."""
+    return f"{arm.arm} ({arm.use})" if len({other.use for other in arms}) > 1 else arm.arm
 
 
 def draw_gains(path: pathlib.Path, arms: Sequence[ArmHardness], width_inches: float = WIDE) -> None:
@@ -58,10 +68,16 @@ def draw_gains(path: pathlib.Path, arms: Sequence[ArmHardness], width_inches: fl
                 label=f"{part} images",
             )
         axis.axvline(0, color="#000000", linewidth=1)
-        axis.set_yticks(range(len(arms)), [shortened(arm.arm) for arm in arms])
+        axis.set_yticks(range(len(arms)), [_two_lines(arm, arms) for arm in arms])
         axis.set_ylim(len(arms) - 0.5, -0.5)
         axis.set_xlabel("errors avoided (points)")
         add_legend(axis, width_inches, columns=3)
+
+
+def _two_lines(arm: ArmHardness, arms: Sequence[ArmHardness]) -> str:
+    """The title in a picture: the use under the name."""
+    name = shortened(arm.arm)
+    return name if title(arm, arms) == arm.arm else f"{name}\n({arm.use})"
 
 
 def gains_table(arms: Sequence[ArmHardness]) -> Table:
@@ -74,7 +90,7 @@ def gains_table(arms: Sequence[ArmHardness]) -> Table:
         columns=["arm", "hard", "easy error %", "hard error %", "gain, easy", "gain, hard"],
         cells=[
             [
-                arm.arm,
+                title(arm, arms),
                 f"{numbers.percent(arm.hard_share)} %",
                 numbers.percent(arm.held_out.easy_error),
                 numbers.percent(arm.held_out.hard_error),
@@ -97,11 +113,12 @@ def controls_table(arms: Sequence[ArmHardness]) -> Table:
         "controls; percentage points.",
         columns=["arm", "hard − easy", "mirror image", "excess", "random split", "same seed"],
         cells=[
-            [arm.arm, *(numbers.interval(value, signed=True) for value in values.values())]
+            [title(arm, arms), *(numbers.interval(value, signed=True) for value in values.values())]
             for arm, values in shown
         ],
         records=[
-            {"arm": arm.arm, "split_by": arm.split_by} | _ends(values) for arm, values in shown
+            {"arm": arm.arm, "use": arm.use, "split_by": arm.split_by} | _ends(values)
+            for arm, values in shown
         ],
     )
 
@@ -120,6 +137,7 @@ def _record(arm: ArmHardness) -> dict[str, object]:
     gain: Gain = arm.held_out
     return {
         "arm": arm.arm,
+        "use": arm.use,
         "num_classes": arm.num_classes,
         "num_pairs": arm.num_pairs,
         "split_by": arm.split_by,
@@ -137,28 +155,39 @@ def _ends(intervals: dict[str, Interval]) -> dict[str, float]:
     }
 
 
+# Which error on flagged images → its heading.
+_FLAGGED = {
+    "easy": "easy images",
+    "hard": "hard images",
+    "direct_easy": "direct, easy images",
+    "direct_hard": "direct, hard images",
+}
+
+
 def flagged_table(rows: Sequence[results.Row]) -> Table | None:
     """Errors on images that the dataset itself flags as easy or hard; None where it does not."""
-    easy = {summary.arm: summary for summary in results.summarise(rows, "easy")}
-    hard = {summary.arm: summary for summary in results.summarise(rows, "hard")}
-    if not hard or not easy:
+    found = {which: {s.arm: s for s in results.summarise(rows, which)} for which in _FLAGGED}
+    if not found["easy"] or not found["hard"]:
         return None
-    arms = [summary.arm for summary in results.summarise(rows) if summary.arm in hard]
+    found = {which: summaries for which, summaries in found.items() if summaries}
+    arms = [summary.arm for summary in results.summarise(rows) if summary.arm in found["hard"]]
     return Table(
         name="flagged",
         caption="Images that the dataset itself flags as easy or hard: error %, mean ± standard "
         "deviation over seeds.",
-        columns=["arm", "easy images", "hard images"],
-        cells=[[arm, results.percent(easy[arm]), results.percent(hard[arm])] for arm in arms],
-        records=[
-            {
-                "arm": arm,
-                "easy_error": easy[arm].mean,
-                "easy_deviation": easy[arm].deviation,
-                "hard_error": hard[arm].mean,
-                "hard_deviation": hard[arm].deviation,
-            }
-            for arm in arms
-        ],
+        columns=["arm", *(_FLAGGED[which] for which in found)],
+        cells=[[arm, *(results.percent(of.get(arm)) for of in found.values())] for arm in arms],
+        records=[_flagged_record(arm, found) for arm in arms],
         row_classes=["baseline" if arm == BASELINE else "" for arm in arms],
     )
+
+
+def _flagged_record(
+    arm: str, found: Mapping[str, Mapping[str, results.ArmSummary]]
+) -> dict[str, object]:
+    record: dict[str, object] = {"arm": arm}
+    for which, summaries in found.items():
+        summary = summaries.get(arm)
+        record[f"{which}_error"] = "" if summary is None else summary.mean
+        record[f"{which}_deviation"] = "" if summary is None else summary.deviation
+    return record

@@ -6,15 +6,25 @@ import contextlib
 import pathlib
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fine2coarse.experiment.hardness import hard_wins
-from fine2coarse.experiment.outcomes import Outcome, OutcomeError
+from fine2coarse.experiment.outcomes import (
+    DIRECT,
+    TRANSFERRED,
+    Outcome,
+    OutcomeError,
+    in_use,
+)
 from fine2coarse.experiment.report import thumbnails
 from fine2coarse.experiment.report.thumbnails import ReadImages
 from fine2coarse.experiment.run_folder import BASELINE
 from fine2coarse.reporting import page
+
+if TYPE_CHECKING:
+    from fine2coarse.experiment.comparison import Comparison
 
 MAX_IMAGES = 12
 
@@ -35,9 +45,11 @@ def store_thumbnails(
     if read_images is None:
         return "neither their thumbnails nor the prepared data are here"
     wanted: dict[str, None] = {}
-    for arm in dict.fromkeys(outcome.arm for outcome in outcomes):
-        with contextlib.suppress(OutcomeError):  # an arm of too few seeds has no gallery
-            wanted |= dict.fromkeys(hard_wins(outcomes, arm)[:MAX_IMAGES])
+    for use in (TRANSFERRED, DIRECT):
+        used = in_use(outcomes, use)
+        for arm in dict.fromkeys(outcome.arm for outcome in used):
+            with contextlib.suppress(OutcomeError):  # an arm of too few seeds has no gallery
+                wanted |= dict.fromkeys(hard_wins(used, arm)[:MAX_IMAGES])
     try:
         thumbnails.store(places[-1], places, list(wanted), read_images)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
@@ -46,44 +58,49 @@ def store_thumbnails(
 
 
 def section(
-    arm: str, outcomes: Sequence[Outcome], places: Sequence[pathlib.Path], reason: str
+    best: Comparison, outcomes: Sequence[Outcome], places: Sequence[pathlib.Path], reason: str
 ) -> list[str]:
     """HTML of the gallery.
 
     Args:
-      arm: the best one.
+      best: the best arm in its better use.
       outcomes: of all arms.
       places: folders where thumbnails may lie.
       reason: why some could not be read, if they could not.
     """
-    image_ids = hard_wins(outcomes, arm)
+    outcomes, title = in_use(outcomes, best.use), best.title
+    image_ids = hard_wins(outcomes, best.arm)
     class_names = outcomes[0].class_names()
     if not image_ids:
-        text = f"There is no hard image that {arm} gets right and the baseline wrong in most seeds."
+        text = (
+            f"There is no hard image that {title} gets right and the baseline wrong in most seeds."
+        )
         return [page.paragraph(text)]
     found = [(image_id, thumbnails.find(places, image_id)) for image_id in image_ids]
     shown = [(image_id, path) for image_id, path in found if path is not None][:MAX_IMAGES]
     if not shown:
         text = (
-            f"{len(image_ids):,} hard images are missed by the baseline and not by {arm} in most "
+            f"{len(image_ids):,} hard images are missed by the baseline and not by {title} in most "
             f"seeds. They are left out here: {reason or 'they are not in the prepared data'}. Give "
             "launch/report.py the --data_dir of the prepared data to have them."
         )
         return [page.paragraph(text)]
     text = (
-        f"{len(image_ids):,} hard images are missed by the baseline and not by {arm} in most "
+        f"{len(image_ids):,} hard images are missed by the baseline and not by {title} in most "
         f"seeds; here are {len(shown)} of them. They are picked for that: they show what is "
         "gained, not how much. Bold: the true class."
     )
-    answers = {name: _answers(outcomes, name) for name in (BASELINE, arm)}
+    answers = {
+        name: _answers(outcomes, arm) for name, arm in ((BASELINE, BASELINE), (title, best.arm))
+    }
     row_of = {str(image_id): row for row, image_id in enumerate(outcomes[0].image_ids)}
     pictures = []
     for image_id, path in shown:
         row = row_of[image_id]
         truth = class_names[outcomes[0].targets[row]]
         lines = [(truth, "truth")]
-        for name in (BASELINE, arm):
-            lines.append(_told(name, answers[name][:, row], class_names, truth))
+        for name, predicted in answers.items():
+            lines.append(_told(name, predicted[:, row], class_names, truth))
         pictures.append((page.image(path, alt=_alt(truth, lines)), lines))
     return [page.paragraph(text), page.gallery(pictures)]
 
@@ -94,12 +111,12 @@ def _answers(outcomes: Sequence[Outcome], arm: str) -> np.ndarray:
 
 
 def _told(
-    arm: str, predicted: np.ndarray, class_names: Sequence[str], truth: str
+    name: str, predicted: np.ndarray, class_names: Sequence[str], truth: str
 ) -> tuple[str, str]:
     """An arm's most frequent answer to an image, with its number of seeds."""
     (answer, votes), *_ = Counter(class_names[p] for p in predicted).most_common(1)
     seeds = f" ({votes} of {len(predicted)} seeds)" if votes < len(predicted) else ""
-    return f"{arm}: {answer}{seeds}", "right" if answer == truth else "wrong"
+    return f"{name}: {answer}{seeds}", "right" if answer == truth else "wrong"
 
 
 def _alt(truth: str, lines: Sequence[tuple[str, str]]) -> str:

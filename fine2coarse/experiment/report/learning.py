@@ -10,7 +10,13 @@ import numpy as np
 
 from fine2coarse.experiment.report.pictures import WIDE, add_legend, legend_inches
 from fine2coarse.experiment.report.studies import FinishedRun
-from fine2coarse.experiment.run_folder import RunFolder
+from fine2coarse.experiment.run_folder import (
+    BASELINE,
+    PRETRAIN,
+    STRAIGHT,
+    TRIALS,
+    RunFolder,
+)
 from fine2coarse.reporting.figures import COLOURS, saved_figure
 from fine2coarse.reporting.points import shortened
 
@@ -42,8 +48,8 @@ def read_curves(runs: Sequence[FinishedRun]) -> list[Curve]:
     for arm in dict.fromkeys(run.arm for run in runs):
         members = [run for run in runs if run.arm == arm]
         first_image = 0
-        for phase in ("pretrain", members[0].final.name):
-            folders = [run.folder / phase for run in members if (run.folder / phase).is_dir()]
+        for phase in (PRETRAIN, members[0].final.name):
+            folders = [folder for run in members if (folder := _trained(run, phase)) is not None]
             if not folders:
                 continue
             batch_size = RunFolder(folders[0]).recipe()["phase"]["batch_size"]
@@ -52,6 +58,18 @@ def read_curves(runs: Sequence[FinishedRun]) -> list[Curve]:
                 curves.append(curve)
             first_image += RunFolder(folders[0]).result()["images_seen"]
     return curves
+
+
+def _trained(run: FinishedRun, phase: str) -> pathlib.Path | None:
+    """The folder that logged a phase's training; None where nothing was trained in it.
+
+    A transfer that was chosen among several was logged where it was tried. Of the baseline, the
+    training that goes straight on is shown: other last phases branch off it.
+    """
+    name = STRAIGHT if phase == BASELINE else run.row.transfer
+    tried = [] if phase == PRETRAIN else [run.folder / TRIALS / name]
+    places = (folder for folder in [*tried, run.folder / phase] if RunFolder(folder).metrics())
+    return next(places, None)
 
 
 def _mean_curve(

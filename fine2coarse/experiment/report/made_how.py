@@ -102,7 +102,8 @@ def _label_spaces(runs: Sequence[FinishedRun]) -> str:
 
 
 def _every_run(runs: Sequence[FinishedRun]) -> str:
-    columns = ["arm", "seed", "classes", "error %", "wrong", "of", "images seen", "training"]
+    columns = ["arm", "seed", "classes", "error %", "wrong", "of", "direct wrong", "transfer",
+               "images seen", "training"]  # fmt: skip
     cells = [
         [
             run.arm,
@@ -111,12 +112,14 @@ def _every_run(runs: Sequence[FinishedRun]) -> str:
             numbers.percent(run.row.error(), 2),
             f"{run.row.num_wrong:,}",
             f"{run.row.num_images:,}",
+            "" if run.row.direct_wrong is None else f"{run.row.direct_wrong:,}",
+            run.row.transfer,
             f"{run.row.images_seen:,}",
             numbers.duration(run.row.pretrain_seconds + run.row.transfer_seconds),
         ]
         for run in runs
     ]
-    return page.table(columns, cells, label="Every run")
+    return page.table(columns, cells, label="Every run", text_columns=(7,))
 
 
 def _recipes(merged: Merged) -> list[str]:

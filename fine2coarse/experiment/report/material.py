@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from fine2coarse.experiment import statistics
+from fine2coarse.experiment import sentences, statistics
+from fine2coarse.experiment.comparison import ArmComparison
 from fine2coarse.experiment.hardness import Hardness, hardness
-from fine2coarse.experiment.outcomes import Outcome, OutcomeError, load_outcomes
+from fine2coarse.experiment.outcomes import (
+    DIRECT,
+    TRANSFERRED,
+    Outcome,
+    OutcomeError,
+    load_outcomes,
+)
 from fine2coarse.experiment.report import counts_only, pictures
 from fine2coarse.experiment.report.merging import Merged
 from fine2coarse.experiment.report.thumbnails import ReadImages
@@ -26,7 +34,8 @@ class Material:
       outcomes: every run's answers; empty where some run did not keep them.
       comparisons: of the arms with the baseline, over all images.
       answer: in one sentence.
-      found: gains on easy and hard images; None where these cannot be told apart.
+      losses: arms whose transfer lost what pretraining had learnt, and what to try.
+      found: use → gains on easy and hard images; empty where these cannot be told apart.
       why_not: the reason.
       out: folder of the report.
       read_images: reads thumbnails that no study has yet; None where that cannot be.
@@ -34,9 +43,10 @@ class Material:
 
     merged: Merged
     outcomes: Sequence[Outcome]
-    comparisons: Sequence[statistics.Comparison]
+    comparisons: Sequence[ArmComparison]
     answer: str
-    found: Hardness | None
+    losses: Sequence[str]
+    found: Mapping[str, Hardness]
     why_not: str
     out: pathlib.Path
     read_images: ReadImages | None
@@ -48,15 +58,19 @@ def gather(merged: Merged, out: pathlib.Path, read_images: ReadImages | None) ->
         comparisons = counts_only.compare([run.row for run in merged.runs])
         merged = dataclasses.replace(merged, notes=[*merged.notes, counts_only.NOTE])
         answer = counts_only.headline(comparisons)
-        return Material(merged, [], comparisons, answer, None, "", out, None)
+        return Material(merged, [], comparisons, answer, [], {}, "", out, None)
     outcomes = _outcomes(merged)
     comparisons = statistics.compare(outcomes)
-    answer = statistics.headline(comparisons)
+    answer = sentences.headline(comparisons)
+    losses = sentences.transfer_losses(comparisons, merged.recipe)
+    found, why_not = {}, ""
     try:
-        found, why_not = hardness(outcomes), ""
+        found[TRANSFERRED] = hardness(outcomes)
     except OutcomeError as error:
-        found, why_not = None, f"Not shown: {error}."
-    return Material(merged, outcomes, comparisons, answer, found, why_not, out, read_images)
+        why_not = f"Not shown: {error}."
+    with contextlib.suppress(OutcomeError):  # where no arm has a direct use, or at one seed alone
+        found[DIRECT] = hardness(outcomes, use=DIRECT)
+    return Material(merged, outcomes, comparisons, answer, losses, found, why_not, out, read_images)
 
 
 def _outcomes(merged: Merged) -> list[Outcome]:

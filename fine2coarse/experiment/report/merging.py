@@ -9,9 +9,18 @@ from typing import Any
 
 import numpy as np
 
+from fine2coarse.experiment.finished import NEW
 from fine2coarse.experiment.report.studies import FinishedRun, MergeError, StudyFolder
 from fine2coarse.experiment.run_folder import BASELINE, PREDICTIONS
+from fine2coarse.experiment.sentences import tries_candidates
 
+_TRANSFER_SETTINGS = (
+    "transfer_candidates",
+    "transfer_head",
+    "transfer_mode",
+    "transfer_choices",
+    "transfer_validation_share",
+)
 # Settings that say where and how fast, not what is computed.
 _NOT_COMPARED = {
     f"{dataset}.{setting}"
@@ -132,12 +141,29 @@ def _check_same_question(first: StudyFolder, other: StudyFolder) -> None:
 def _common(study: StudyFolder) -> dict[str, Any]:
     """What all runs of a study share, by dotted key, and what its data were in the end."""
     flat: dict[str, Any] = {}
-    _flatten({k: v for k, v in study.recipe.items() if k not in ("arms", "seeds")}, "", flat)
+    told_apart = ("arms", "seeds", *_TRANSFER_SETTINGS)
+    settings = {k: v for k, v in study.recipe.items() if k not in told_apart}
+    _flatten(settings | _transfer_settings(study.recipe), "", flat)
     flat = {k: v for k, v in flat.items() if not any(_within(k, skip) for skip in _NOT_COMPARED)}
     recipe = study.runs[0].final_recipe
     flat["target label space"] = recipe["label_space"]["fingerprint"]
     flat["dataset fingerprint"] = recipe["dataset_fingerprint"]
     return flat
+
+
+def _transfer_settings(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """What says how arms are transferred, and no more: settings without effect are left out.
+
+    A recipe from before several transfers were tried always made one, from a new head.
+    """
+    choices = recipe.get("transfer_choices") or {}
+    if tries_candidates(recipe):
+        share = recipe.get("transfer_validation_share")
+        found = {"transfer_candidates": "auto", "transfer_validation_share": share}
+        return found | ({"transfer_choices": choices} if choices else {})
+    found = {"transfer_candidates": "off", "transfer_head": recipe.get("transfer_head", NEW)}
+    found["transfer_mode"] = recipe.get("transfer_mode")
+    return found | ({"transfer_choices": choices} if choices else {})
 
 
 def _within(key: str, prefix: str) -> bool:

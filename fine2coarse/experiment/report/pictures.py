@@ -16,6 +16,8 @@ from fine2coarse.reporting.points import BLACK, CROSS, Point, draw_points, name_
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from fine2coarse.experiment.comparison import Comparison
+
 LEVELS = "taxonomy level"
 WIDE, NARROW = 5.4, 3.9  # inches; the narrow one is for telephones, where letters stay as large
 _LEGEND_POINTS = 9
@@ -47,26 +49,39 @@ def kind_of(arm: str, spec: Mapping[str, Any]) -> str:
     return spec["source"].replace("_", " ") + suffix
 
 
+def point(found: Comparison, kind: str, x: float, is_light: bool = False) -> Point:
+    """An arm in one use, in percent."""
+    middle, low, high = (100 * v for v in (found.error.estimate, found.error.low, found.error.high))
+    return Point(found.arm, kind, x, middle, low, high, is_light)
+
+
 def draw_granularity(
     path: pathlib.Path,
     points: Sequence[Point],
     baseline: Band | None,
     width_inches: float = WIDE,
 ) -> None:
-    """Error (percent) against number of pretraining classes, with intervals."""
+    """Error (percent) against number of pretraining classes, with intervals.
+
+    Light points stand a little to the left, and have no names.
+    """
     style = _styles(points)
-    height_inches = 3.4 + legend_inches(len(style), width_inches)
+    num_entries = len(style) + any(p.is_light for p in points)
+    height_inches = 3.4 + legend_inches(num_entries, width_inches)
     with saved_figure(path, width_inches, height_inches) as axis:
         if baseline is not None:
             _draw_band(axis, baseline)
         draw_points(axis, points, style, joined=[LEVELS])
+        named = [p for p in points if not p.is_light]
+        if len(named) < len(points):
+            _explain_light(axis)
         axis.set_xscale("log")
-        _ticks_at(axis, [p.x for p in points], most=5 if width_inches < WIDE else 7)
+        _ticks_at(axis, [p.x for p in named], most=5 if width_inches < WIDE else 7)
         axis.set_xlabel("classes in pretraining (log axis)")
         axis.margins(x=0.14)
         _scale_error(axis, [p.low for p in points] + ([baseline.low] if baseline else []))
         add_legend(axis, width_inches)
-        name_points(axis, points, _lines(axis, points, baseline))
+        name_points(axis, named, _lines(axis, named, baseline), others=points)
 
 
 def _lines(
@@ -102,6 +117,21 @@ def legend_inches(entries: int, width_inches: float, columns: int = 2) -> float:
     """Height that `add_legend` takes."""
     rows = -(-entries // (columns - (width_inches < WIDE)))
     return rows * 1.5 * _LEGEND_POINTS / 72 + 0.15
+
+
+def _explain_light(axis: Axes) -> None:
+    """An entry of the legend for the light points."""
+    axis.plot(
+        [],
+        [],
+        color=BLACK,
+        marker="o",
+        markersize=7,
+        markerfacecolor="white",
+        alpha=0.55,
+        linestyle="none",
+        label="hollow: pretrained model used directly",
+    )
 
 
 def _draw_band(axis: Axes, band: Band) -> None:

@@ -7,6 +7,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fine2coarse.experiment.finished import RunResults
 from fine2coarse.experiment.results import Row
 from fine2coarse.experiment.run_folder import (
     BASELINE,
@@ -35,6 +36,7 @@ class FinishedRun:
       folder: of the run; its phases lie within.
       final: folder of the phase that was tested.
       row: its counts.
+      results: of its phases.
       final_recipe: `recipe.json` of that phase.
     """
 
@@ -43,6 +45,7 @@ class FinishedRun:
     folder: pathlib.Path
     final: pathlib.Path
     row: Row
+    results: RunResults
     final_recipe: Mapping[str, Any]
 
     @property
@@ -108,6 +111,6 @@ def _finished_run(workdir: pathlib.Path, arm: str, seed: int) -> FinishedRun | N
     final = folder / last_phase(arm)
     if not (final / RESULT).is_file():
         return None
-    pretrain = None if arm == BASELINE else read_json(folder / PRETRAIN / RESULT)
-    row = Row.from_results(arm, pretrain, read_json(final / RESULT))
-    return FinishedRun(arm, seed, folder, final, row, read_json(final / RECIPE))
+    results = RunResults.read(folder, arm)
+    recipe = read_json(final / RECIPE)
+    return FinishedRun(arm, seed, folder, final, Row.of(results), results, recipe)

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from fine2coarse.experiment.hardness import SuperclassGain
 from fine2coarse.experiment.report import numbers
 from fine2coarse.reporting import page
 from fine2coarse.reporting.tables import Table
 
+if TYPE_CHECKING:
+    from fine2coarse.experiment.comparison import Comparison
+
 _MOST_SHOWN = 14  # of more classes, the ends are shown and the rest is folded
 
 
-def section(arm: str, gains: Sequence[SuperclassGain]) -> list[str]:
-    """HTML of the gains of one arm, largest first."""
-    ordered = sorted((g for g in gains if g.arm == arm), key=lambda g: -g.gain.estimate)
+def section(best: Comparison, gains: Sequence[SuperclassGain]) -> list[str]:
+    """HTML of the gains of one arm in one use, largest first."""
+    ordered = [gain for gain in gains if (gain.arm, gain.use) == (best.arm, best.use)]
+    ordered.sort(key=lambda gain: -gain.gain.estimate)
     if not ordered:
         return []
     caption = (
-        f"Gain of {arm}: baseline's error minus its own, in percentage points, with 95 % "
+        f"Gain of {best.title}: baseline's error minus its own, in percentage points, with 95 % "
         "intervals that are not corrected for the number of classes. Hard: share of the images "
         "that the held-out baseline finds hard, by margin."
     )
@@ -49,6 +54,7 @@ def table(gains: Sequence[SuperclassGain], caption: str) -> Table:
         records=[
             {
                 "arm": gain.arm,
+                "use": gain.use,
                 "class": gain.class_name,
                 "num_images": gain.num_images,
                 "hard_share": gain.hard_share,

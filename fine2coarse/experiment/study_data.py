@@ -1,0 +1,174 @@
+"""What all runs of a study share: images, target, label spaces, and the maps between them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fine2coarse.data.examples import (
+    MAX_DECODED_BYTES,
+    Examples,
+    load_examples,
+    stored_examples,
+)
+from fine2coarse.data.splits import held_out
+from fine2coarse.experiment.label_sources import label_context, make_label_space
+from fine2coarse.experiment.recipe import BASELINE, DatasetSpec, Recipe
+from fine2coarse.experiment.units import Unit, plan_units
+from fine2coarse.labels.class_map import ClassMap, targets_of_leaves
+from fine2coarse.labels.space import LabelSpace
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class StudyData:
+    """What all runs of a study share.
+
+    Attributes:
+      name: of the prepared dataset.
+      dataset_fingerprint: of the prepared images; where they come from several datasets, of all.
+      train: images to pretrain on.
+      transfer_train: images to transfer and train the baseline on; mostly the same ones.
+      held_out: training images of the task that nothing is trained on, to choose transfers on;
+        None where one transfer is fixed.
+      evaluate: test images.
+      target: label space of the coarse task.
+      spaces: (arm, seed) → label space to pretrain on.
+      train_targets: int32 [N], the target of each image of `train`, -1 for none; None where the
+        images of `train` have no place among the target's classes.
+    """
+
+    name: str
+    dataset_fingerprint: str
+    train: Examples
+    transfer_train: Examples
+    held_out: Examples | None
+    evaluate: Examples
+    target: LabelSpace
+    spaces: dict[tuple[str, int], LabelSpace]
+    train_targets: np.ndarray | None = None
+
+    @property
+    def is_one_task(self) -> bool:
+        """Whether the target labels the images that are pretrained on."""
+        return self.transfer_train is self.train
+
+    def class_map(self, space: LabelSpace) -> ClassMap | None:
+        """Which targets the classes of a label space belong to, counted over the training images.
+
+        None where the images that are pretrained on have no targets, or none of the space's.
+        """
+        if self.train_targets is None:
+            return None
+        shape = (space.num_classes, self.target.num_classes)
+        found = ClassMap.from_labels(self.train.labelled(space), self.train_targets, shape)
+        return found if len(found.classes) else None
+
+
+def load_study_data(
+    recipe: Recipe,
+    dataset: Any,
+    evaluation: Any = None,
+    transfer_dataset: Any = None,
+    units: Sequence[Unit] | None = None,
+) -> StudyData:
+    """Reads the images and makes every label space, so that mistakes show before any training.
+
+    Args:
+      recipe: of the study.
+      dataset: a `PreparedDataset`.
+      evaluation: the one that `recipe.evaluation` names, if it names one.
+      transfer_dataset: the one that `recipe.transfer_dataset` names, if it names one.
+      units: those whose label spaces are wanted; all of them where None.
+
+    Raises:
+      ValueError: on an unknown split, level, label source or option, or images to test on whose
+        classes the dataset does not know.
+    """
+    train = _training_examples(dataset, recipe.dataset)
+    task, task_spec, task_train = dataset, recipe.dataset, train
+    if recipe.transfer_dataset is not None:
+        task, task_spec = transfer_dataset, recipe.transfer_dataset
+        task_train = _training_examples(task, task_spec)
+    if recipe.evaluation is None:
+        evaluate = open_examples(task, task_spec.eval_split, task_spec.storage)
+    else:
+        evaluate = open_examples(evaluation, recipe.evaluation.split, task_spec.storage)
+        evaluate = evaluate.with_leaves(evaluation.taxonomy.leaf_ids, task.taxonomy.label_of_leaf)
+    task_train, kept_back = _without_held_out(task_train, recipe.held_out_share)
+    if recipe.transfer_dataset is None:
+        train = task_train
+    base = label_context(task.taxonomy, task_train, evaluate, task.fingerprint)
+    target = make_label_space(recipe.target, base)
+    task_train.targets(target)
+    evaluate.targets(target)
+    if kept_back is not None:
+        kept_back.targets(target)
+    within = target
+    if recipe.transfer_dataset is not None or recipe.evaluation is not None:
+        # Arms are not tested on their own labels; nor need there be embeddings of those images.
+        base = label_context(dataset.taxonomy, train, None, dataset.fingerprint)
+        within = None if recipe.transfer_dataset is not None else target
+    spaces = {}
+    for unit in plan_units(recipe) if units is None else units:
+        if unit.arm != BASELINE:
+            context = dataclasses.replace(base, target=within, seed=unit.seed)
+            spaces[unit.arm, unit.seed] = make_label_space(recipe.arms[unit.arm], context)
+    others = [other for other in (transfer_dataset, evaluation) if other is not None]
+    fingerprint = "+".join(used.fingerprint for used in (dataset, *others))
+    name = "+".join(used.name for used in (dataset, *others))
+    return StudyData(
+        name=name,
+        dataset_fingerprint=fingerprint,
+        train=train,
+        transfer_train=task_train,
+        held_out=kept_back,
+        evaluate=evaluate,
+        target=target,
+        spaces=spaces,
+        train_targets=_train_targets(dataset, train, task_train, target),
+    )
+
+
+def _train_targets(
+    dataset: Any, train: Examples, task_train: Examples, target: LabelSpace
+) -> np.ndarray | None:
+    """Targets of the images to pretrain on; of another dataset's by the ids of the targets."""
+    if train is task_train:
+        return train.targets(target)
+    of_leaves = targets_of_leaves(dataset.taxonomy, target.class_ids)
+    return None if of_leaves is None else of_leaves[train.leaf_labels]
+
+
+def _without_held_out(train: Examples, share: float) -> tuple[Examples, Examples | None]:
+    """The images to train on, and those held out; None where none are."""
+    if not share:
+        return train, None
+    try:
+        members = held_out(train.image_ids, share, "transfer_validation_share")
+    except ValueError as error:
+        raise ValueError(
+            f"{error}; another share, or --config.transfer_candidates=off for one transfer, which "
+            "holds nothing out"
+        ) from error
+    return train.subset(~members), train.subset(members)
+
+
+def _training_examples(dataset: Any, spec: DatasetSpec) -> Examples:
+    train = open_examples(dataset, spec.train_split, spec.storage)
+    if spec.train_fraction == 1:
+        return train
+    return train.subset(held_out(train.image_ids, spec.train_fraction, "train_fraction"))
+
+
+def open_examples(dataset: Any, split: str, storage: str) -> Examples:
+    """A split of a `PreparedDataset`, in memory or left on disk: see `DatasetSpec.storage`."""
+    stored = dataset.builder.info.splits
+    is_large = split in stored and stored[split].num_bytes > MAX_DECODED_BYTES
+    if storage == "memory" or (storage == "auto" and not is_large):
+        return load_examples(dataset.read(split))
+    index = dataset.index(split)
+    paths = [str(path) for path in stored[split].filepaths]
+    return stored_examples(paths, index.image_ids, index.labels, index.hard)

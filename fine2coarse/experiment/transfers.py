@@ -1,0 +1,232 @@
+"""Ways to use a pretrained model for the coarse task, and which of them a study tries.
+
+An arm's *candidates* are tried on training images that are held out from all training, never on
+test images. The first is the model as it is (`direct`), then come transfers from the summed head
+and from a new one. The baseline, trained on the target alone, is given as many: the same training
+to its end (`straight`), and other last phases that branch off it where the arms' transfers begin.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from fine2coarse.experiment.run_folder import DIRECT, LINEAR_PROBE, NEW
+from fine2coarse.experiment.strict import RecipeError
+from fine2coarse.training.spec import OptimizerSpec, PhaseSpec
+
+AUTO, OFF = "auto", "off"
+SUMMED, AVERAGED, KEPT = "summed", "averaged", "kept"
+NONE, FINETUNE = "none", "finetune"
+PROBE_THEN_FINETUNE = "probe_then_finetune"
+HEADS = (NEW, SUMMED, AVERAGED)
+MODES = (NONE, LINEAR_PROBE, FINETUNE, PROBE_THEN_FINETUNE)
+PROBE = "probe"  # folder of the linear probe, within the transfer that it comes before
+# A tenth of the rate: where that is better, the recipe's own rate unlearns what was learnt.
+SLOW_FACTOR = 0.1
+# "More decay" of the baseline's last phase, as a multiple of the larger decay of both phases.
+DECAY_FACTOR = 10.0
+# Share of a transfer's steps that its linear probe takes; what is left is fine-tuning.
+PROBE_SHARE = 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class TransferSpec:
+    """One way to use a pretrained model for the target.
+
+    Attributes:
+      head: 'new' (random weights), 'summed' (the pretrained head stays, the probabilities of its
+        classes are summed into the target's) or 'averaged' (a head over the target's classes whose
+        weights are means of the pretrained ones').
+      mode: 'none' (nothing is trained), 'linear_probe' (the head alone, on features that each
+        image's central crop is encoded to once), 'finetune' (all weights) or
+        'probe_then_finetune': both, half of the steps each (LP-FT, Kumar et al., arXiv 2202.10054).
+      learning_rate_factor: of the transfer's own peak rate.
+      optimizer: instead of the transfer's own; None for that.
+    """
+
+    head: str = SUMMED
+    mode: str = FINETUNE
+    learning_rate_factor: float = 1.0
+    optimizer: OptimizerSpec | None = None
+
+    def __post_init__(self) -> None:
+        """Checks the choices and that they go together."""
+        check_transfer(self.head, self.mode)
+        if self.learning_rate_factor <= 0:
+            raise RecipeError(
+                f"learning_rate_factor must be positive, got {self.learning_rate_factor}"
+            )
+
+
+def check_transfer(head: str, mode: str) -> None:
+    """Checks the names of a head and a mode, of which either may be 'auto'.
+
+    Raises:
+      RecipeError: on an unknown one, or a new head that is never trained.
+    """
+    if head not in (AUTO, *HEADS):
+        raise RecipeError(f"transfer_head is one of {(AUTO, *HEADS)}, got {head!r}")
+    if mode not in (AUTO, *MODES):
+        raise RecipeError(f"transfer_mode is one of {(AUTO, *MODES)}, got {mode!r}")
+    if head == NEW and mode == NONE:
+        raise RecipeError(
+            "transfer_mode='none' trains nothing, and a new head knows nothing: expected "
+            "transfer_head='summed' or 'averaged'"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Transfer:
+    """A transfer with all that determines it but the run it starts from.
+
+    Attributes:
+      name: of the candidate.
+      head: one of `HEADS`, or 'kept': the head of the run it starts from, as it is.
+      mode: one of `MODES`.
+      phase: steps, optimizer and the rest.
+      from_branch: start at the step where the baseline's other last phases branch off.
+    """
+
+    name: str
+    head: str
+    mode: str
+    phase: PhaseSpec
+    from_branch: bool = False
+
+    def stages(self) -> list[Transfer]:
+        """The transfer itself; a linear probe before fine-tuning is a stage of its own."""
+        if self.mode != PROBE_THEN_FINETUNE:
+            return [self]
+        num_probe_steps = max(round(self.phase.total_steps * PROBE_SHARE), 1)
+        probe = _shortened(self.phase, num_probe_steps)
+        rest = _shortened(self.phase, max(self.phase.total_steps - num_probe_steps, 1))
+        return [
+            dataclasses.replace(self, mode=LINEAR_PROBE, phase=probe),
+            dataclasses.replace(self, head=KEPT, mode=FINETUNE, phase=rest, from_branch=False),
+        ]
+
+
+def _shortened(phase: PhaseSpec, total_steps: int) -> PhaseSpec:
+    """The phase in fewer steps, the warmup shortened with it."""
+    warmup_steps = phase.optimizer.warmup_steps * total_steps // phase.total_steps
+    optimizer = dataclasses.replace(phase.optimizer, warmup_steps=warmup_steps)
+    return dataclasses.replace(phase, total_steps=total_steps, optimizer=optimizer)
+
+
+# Tried in this order, of equals the first is taken: so nothing is trained in vain.
+_OF_SUMMABLE_ARMS = {
+    DIRECT: TransferSpec(SUMMED, NONE),
+    "summed_slow": TransferSpec(SUMMED, FINETUNE, SLOW_FACTOR),
+    "summed": TransferSpec(SUMMED, FINETUNE),
+    NEW: TransferSpec(NEW, FINETUNE),
+}
+# Where the pretraining's classes say nothing of the target's: arms of other images, or coarser.
+_OF_OTHER_ARMS = {
+    "probe_then_finetune_slow": TransferSpec(NEW, PROBE_THEN_FINETUNE, SLOW_FACTOR),
+    "probe_then_finetune": TransferSpec(NEW, PROBE_THEN_FINETUNE),
+    "new_slow": TransferSpec(NEW, FINETUNE, SLOW_FACTOR),
+    NEW: TransferSpec(NEW, FINETUNE),
+}
+
+
+def arm_candidates(
+    phase: PhaseSpec, choices: Mapping[str, TransferSpec], can_sum: bool
+) -> list[Transfer]:
+    """The transfers that an arm tries, in order.
+
+    Args:
+      phase: of the recipe's transfer.
+      choices: the recipe's own list; empty for the default one.
+      can_sum: whether the arm's classes can be summed into the target's and tell these apart.
+        Otherwise choices of a summed or averaged head are left out.
+
+    Raises:
+      RecipeError: where nothing is left of the choices.
+    """
+    chosen = dict(choices) or (_OF_SUMMABLE_ARMS if can_sum else _OF_OTHER_ARMS)
+    possible = {n: spec for n, spec in chosen.items() if can_sum or spec.head == NEW}
+    if not possible:
+        raise RecipeError(
+            f"transfer_choices {sorted(choices)} keep the pretrained head, but an arm's classes "
+            "cannot be summed into the target's: list one with head='new'"
+        )
+    return [_transfer(name, spec, phase) for name, spec in possible.items()]
+
+
+def _transfer(name: str, spec: TransferSpec, phase: PhaseSpec) -> Transfer:
+    return Transfer(name, spec.head, spec.mode, _with_optimizer(phase, spec))
+
+
+def _with_optimizer(phase: PhaseSpec, spec: TransferSpec) -> PhaseSpec:
+    optimizer = spec.optimizer or phase.optimizer
+    rate = optimizer.learning_rate * spec.learning_rate_factor
+    return dataclasses.replace(phase, optimizer=dataclasses.replace(optimizer, learning_rate=rate))
+
+
+def baseline_candidates(
+    phase: PhaseSpec, pretrain: PhaseSpec, choices: Mapping[str, TransferSpec]
+) -> list[Transfer]:
+    """Last phases that the baseline tries besides going straight on, as many as the arms have.
+
+    Args:
+      phase: of the recipe's transfer.
+      pretrain: of its pretraining.
+      choices: the recipe's own list, each of which the baseline gets a counterpart of (its own
+        head in place of a summed or averaged one); empty for the default: going on at the
+        transfer's rate, the same with more weight decay, and a new head.
+    """
+    if choices:
+        specs = {name: spec for name, spec in choices.items() if spec.mode != NONE}
+        return [
+            dataclasses.replace(
+                _transfer(name, spec, phase),
+                head=NEW if spec.head == NEW else KEPT,
+                from_branch=True,
+            )
+            for name, spec in specs.items()
+        ]
+    go_on = Transfer("continue", KEPT, FINETUNE, phase, from_branch=True)
+    decay = DECAY_FACTOR * max(phase.optimizer.weight_decay, pretrain.optimizer.weight_decay)
+    if decay:
+        optimizer = dataclasses.replace(phase.optimizer, weight_decay=decay)
+        other = dataclasses.replace(
+            go_on, name="more_decay", phase=dataclasses.replace(phase, optimizer=optimizer)
+        )
+    else:
+        slow = TransferSpec(learning_rate_factor=SLOW_FACTOR)
+        other = dataclasses.replace(go_on, name="continue_slow", phase=_with_optimizer(phase, slow))
+    return [go_on, other, dataclasses.replace(go_on, name=NEW, head=NEW)]
+
+
+def fixed_transfer(phase: PhaseSpec, head: str, mode: str, can_sum: bool) -> Transfer:
+    """The one transfer of a recipe that tries none, named after its head and mode.
+
+    'auto' stands for fine-tuning from the summed head, or where classes cannot be summed for a new
+    head, probed and then fine-tuned.
+
+    Raises:
+      RecipeError: where a head is to be summed or averaged that cannot be, or mode 'none' is left
+        with a new head.
+    """
+    if head in (SUMMED, AVERAGED) and not can_sum:
+        raise RecipeError(
+            f"transfer_head={head!r}: the pretraining's classes cannot be summed into the target's "
+            "(targets are no nodes of the pretraining's taxonomy, some target has the largest "
+            "share of no class, or the start is no run with its label space); use "
+            "transfer_head='new' with transfer_mode='probe_then_finetune'"
+        )
+    if head == AUTO:
+        # A named mode other than 'none' can train a new head too, but the summed one knows more.
+        head = SUMMED if can_sum else NEW
+    if mode == AUTO:
+        mode = FINETUNE if head != NEW else PROBE_THEN_FINETUNE
+    check_transfer(head, mode)
+    named = {(SUMMED, NONE): DIRECT, (SUMMED, FINETUNE): "summed", (NEW, FINETUNE): NEW}
+    name = named.get((head, mode)) or (mode if head == NEW else f"{head}_{mode}")
+    return Transfer(name, head, mode, phase)
+
+
+def best(num_wrong: Mapping[str, int], order: Sequence[str]) -> str:
+    """The candidate with the fewest errors on held-out training images, of equals the first."""
+    return min(order, key=lambda name: num_wrong[name])
