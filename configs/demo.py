@@ -33,20 +33,20 @@ def get_config(size: str = "full") -> ConfigDict:
     augment = {"crop": "none", "flip": False}
     config.pretrain = ConfigDict(
         {
-            "total_steps": 250,
+            "total_steps": 200,
             "batch_size": 64,
             "optimizer": {"learning_rate": 0.2, "weight_decay": 5e-4, "warmup_steps": 20},
             "augment": augment,
-            "checkpoint_every_steps": 125,
+            "checkpoint_every_steps": 100,
         }
     )
     config.transfer = ConfigDict(
         {
-            "total_steps": 50,
+            "total_steps": 40,
             "batch_size": 64,
             "optimizer": {"learning_rate": 0.01, "warmup_steps": 5},
             "augment": augment,
-            "checkpoint_every_steps": 50,
+            "checkpoint_every_steps": 40,
         }
     )
     config.transfer_candidates = "auto"  # or "off": one transfer, of this head and mode

@@ -29,6 +29,7 @@ from fine2coarse.experiment.intervals import Interval, TwoWayMean, holm, moderat
 from fine2coarse.experiment.outcomes import (
     DIRECT,
     TRANSFERRED,
+    USES,
     Outcome,
     OutcomeError,
     by_arm,
@@ -39,7 +40,6 @@ from fine2coarse.experiment.run_folder import BASELINE
 from fine2coarse.experiment.sentences import words
 
 CONFIDENCE = 0.95
-USES = (TRANSFERRED, DIRECT)
 Use = tuple[str, str]  # an arm, and 'transferred' or 'direct'
 
 

@@ -105,8 +105,8 @@ def test_baseline_counts_images_where_batches_differ():
     changed = demo()
     changed["transfer"]["batch_size"] = 32
     recipe = Recipe.from_config(changed)
-    assert recipe.baseline_phase.total_steps == 250 + 50 // 2
-    changed["transfer"]["total_steps"] = 49
+    assert recipe.baseline_phase.total_steps == 200 + 40 // 2
+    changed["transfer"]["total_steps"] = 39
     with pytest.raises(RecipeError, match="no multiple"):
         Recipe.from_config(changed)
 
@@ -152,7 +152,7 @@ def test_stream_seeds_differ_by_purpose_and_seed():
 
 
 def test_an_arm_may_have_steps_of_its_own():
-    arms = {"long": {"source": "per_image", "transfer_steps": 250}}
+    arms = {"long": {"source": "per_image", "transfer_steps": 100}}
     recipe = Recipe.from_config(demo(arms=arms))
-    assert [phase.total_steps for phase in recipe.phases_of("long")] == [400, 250]
-    assert recipe.baseline_phase.total_steps == 400 + 100
+    assert [phase.total_steps for phase in recipe.phases_of("long")] == [200, 100]
+    assert recipe.baseline_phase.total_steps == 200 + 40

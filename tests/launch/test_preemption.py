@@ -46,13 +46,13 @@ def _has_begun(status: pathlib.Path) -> bool:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("program", "runs"),
-    [("pretrain", [""]), ("study", ["runs/fine-seed0/pretrain", "runs/fine-seed0/trials/summed"])],
+    [("pretrain", [""]), ("study", ["runs/fine-seed0/pretrain", "runs/fine-seed0/transfer"])],
 )
 def test_goes_on_to_the_same_bytes(tmp_path, program, runs):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     arguments = [
         "--config=configs/demo.py:smoke", f"--data_dir={tmp_path / 'data'}", "--arm=fine",
-        "--config.pretrain.total_steps=200",
+        "--config.pretrain.total_steps=200", "--transfer_candidates=off",
     ]  # fmt: skip
     shown = launch(program, *arguments, f"--workdir={whole}")
     assert shown.returncode == 0, shown.stderr
