@@ -189,7 +189,8 @@ def _scale_error(axis: Axes, lows: Sequence[float]) -> None:
         axis.set_ylabel("top-1 error, % (not from 0)")
     else:
         axis.set_ylabel("top-1 error on the target (%)")
-        axis.set_ylim(bottom=0)
+        # A little below zero, so that a point there and its name stand clear of the axis.
+        axis.set_ylim(bottom=-0.03 * axis.dataLim.ymax)
 
 
 def _scale_cost(axis: Axes, values: Sequence[float]) -> None:
