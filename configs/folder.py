@@ -41,23 +41,24 @@ def get_config(levels: str = "fine,coarse,macro@coarse") -> ConfigDict:
     augment = {"crop": "inception", "flip": True, "min_area": 0.25}
     config.pretrain = ConfigDict(
         {
-            "total_steps": 600,
-            "batch_size": 64,
-            "optimizer": {"learning_rate": 0.1, "weight_decay": 5e-4, "warmup_steps": 50},
-            "augment": augment,
-            "checkpoint_every_steps": 200,
-        }
-    )
-    config.transfer = ConfigDict(
-        {
             "total_steps": 400,
             "batch_size": 64,
             "optimizer": {"learning_rate": 0.1, "weight_decay": 5e-4, "warmup_steps": 50},
             "augment": augment,
-            "checkpoint_every_steps": 200,
+            "checkpoint_every_steps": 100,
+        }
+    )
+    config.transfer = ConfigDict(
+        {
+            "total_steps": 100,
+            "batch_size": 64,
+            "optimizer": {"learning_rate": 0.1, "weight_decay": 5e-4, "warmup_steps": 10},
+            "augment": augment,
+            "checkpoint_every_steps": 100,
         }
     )
     config.transfer_candidates = "auto"  # or "off": one transfer, of this head and mode
     config.transfer_head = config.transfer_mode = "auto"
+    config.transfer_validation_share = 0.1
     config.start = ConfigDict({"kind": "scratch", "source": ""})
     return config.lock()

@@ -78,6 +78,7 @@ def get_config(arguments: str) -> ConfigDict:
     config.transfer = _phase(total_steps=transfer_steps, warmup_steps=20)
     config.transfer_candidates = "auto"  # or "off": one transfer, of this head and mode
     config.transfer_head = config.transfer_mode = "auto"
+    config.transfer_validation_share = 0.1
     config.start = ConfigDict({"kind": "scratch", "source": ""})
     return config.lock()
 

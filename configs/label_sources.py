@@ -43,6 +43,7 @@ def get_config(images: str = "photographs") -> ConfigDict:
     config.backbone = ConfigDict({"name": "resnet_tiny", "image_size_px": 32})
     config.transfer_candidates = "auto"  # or "off": one transfer, of this head and mode
     config.transfer_head = config.transfer_mode = "auto"
+    config.transfer_validation_share = 0.1
     config.start = ConfigDict({"kind": "scratch", "source": ""})
     if images == "smoke":
         config.dataset.options.update({"num_train": 192, "num_test_easy": 64, "num_test_hard": 64})

@@ -89,6 +89,7 @@ def get_config(form: str = "full") -> ConfigDict:
     )
     config.transfer_candidates = "auto"  # or "off": one transfer, of this head and mode
     config.transfer_head = config.transfer_mode = "auto"
+    config.transfer_validation_share = 0.1
     config.start = ConfigDict({"kind": "scratch", "source": ""})
     if form == "smoke":
         _shrink(config)

@@ -77,6 +77,7 @@ def get_config(form: str = "B_12-Wi_1024") -> ConfigDict:
     )
     config.transfer_candidates = "auto"  # or "off": one transfer, of this head and mode
     config.transfer_head = config.transfer_mode = "auto"
+    config.transfer_validation_share = 0.1
     config.start = ConfigDict({"kind": "scratch", "source": ""})
     config.test_crops = 100  # †
     if form == "smoke":

@@ -93,8 +93,7 @@ def _classes_from_data(data: StudyData):
 
 def _can_sum(data: StudyData):
     def can_sum(unit: Unit) -> bool:
-        class_map = data.class_map(data.spaces[unit.arm, unit.seed])
-        return class_map is not None and class_map.tells_targets_apart
+        return data.can_sum(data.class_map(data.spaces[unit.arm, unit.seed]))
 
     return can_sum
 

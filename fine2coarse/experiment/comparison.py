@@ -62,15 +62,17 @@ class ArmComparison:
       transferred: after the transfer, or after the best of those that were tried.
       direct: the pretrained model as it is; None for the baseline, and where that was not tested.
       transfer_change: transferred minus direct error over the seeds that have both; None without
-        the direct use, and where both are the same in every seed.
+        the direct use, and where both make the same errors in every seed.
       argmax_error: mean over seeds of the direct error where the largest pretraining class alone
         decides; None where it was not counted.
+      is_always_direct: whether the direct use was chosen in every seed, so that both uses are one.
     """
 
     transferred: Comparison
     direct: Comparison | None = None
     transfer_change: Interval | None = None
     argmax_error: float | None = None
+    is_always_direct: bool = False
 
     @property
     def arm(self) -> str:
@@ -83,15 +85,10 @@ class ArmComparison:
         return self.transferred.num_classes
 
     @property
-    def is_always_direct(self) -> bool:
-        """Whether the direct use was chosen in every seed, so that both uses are one."""
-        return self.direct is not None and self.transfer_change is None
-
-    @property
     def uses(self) -> tuple[Comparison, ...]:
         """The uses that differ: one or two."""
-        if self.direct is None or self.is_always_direct:
-            return (self.direct or self.transferred,)
+        if self.direct is None or self.transfer_change is None:
+            return (self.direct if self.is_always_direct and self.direct else self.transferred,)
         return (self.transferred, self.direct)
 
     @property

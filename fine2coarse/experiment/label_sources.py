@@ -16,15 +16,21 @@ from fine2coarse.taxonomy.taxonomy import Taxonomy
 
 
 def label_context(
-    taxonomy: Taxonomy, train: Examples, evaluate: Examples | None, dataset_fingerprint: str
+    taxonomy: Taxonomy,
+    train: Examples,
+    evaluate: Examples | None,
+    dataset_fingerprint: str,
+    held_out: Examples | None = None,
 ) -> Context:
     """What label spaces are made for; they are made from the training images.
 
-    The images evaluated on, if given, are labelled by the same functions.
+    The images evaluated on and held out, if given, are labelled by the same functions.
     """
     splits = {"train": (train.image_ids, train.leaf_labels)}
     if evaluate is not None:
         splits["evaluate"] = (evaluate.image_ids, evaluate.leaf_labels)
+    if held_out is not None:
+        splits["held_out"] = (held_out.image_ids, held_out.leaf_labels)
     images = ImageIndex.of_splits(
         splits,
         "train",

@@ -38,7 +38,7 @@ from fine2coarse.training.losses import HEAD_BIAS
 from fine2coarse.training.metrics import count_errors
 from fine2coarse.training.preemption import Preempted, on_termination
 from fine2coarse.training.spec import PhaseSpec
-from fine2coarse.training.strategy import choose_jit_compile, is_chief
+from fine2coarse.training.strategy import choose_jit_compile, is_chief, wait_for_all
 
 __all__ = ["Run", "count_errors", "execute", "load_classifier"]
 
@@ -107,6 +107,7 @@ def execute(
         _save_weights(folder, trainer, classifier)
         folder.write_status("finished", num_steps, num_steps, elapsed_seconds)
         folder.write_result(result)
+    wait_for_all(strategy)  # whoever goes on may read what was written
     return result
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from fine2coarse.experiment.run_folder import BASELINE, LINEAR_PROBE, STRAIGHT
 from fine2coarse.experiment.start import StartSpec
 from fine2coarse.experiment.strict import RecipeError, parse
-from fine2coarse.experiment.transfers import AUTO, OFF, TransferSpec, check_transfer
+from fine2coarse.experiment.transfers import AUTO, KNOWN, OFF, TransferSpec, check_transfer
 from fine2coarse.models.backbones import BackboneSpec
 from fine2coarse.nearest import unknown
 from fine2coarse.training.spec import PRECISIONS, PhaseSpec
@@ -179,16 +180,22 @@ class Recipe:
             raise RecipeError(
                 f"transfer_candidates is one of {CANDIDATES}, got {self.transfer_candidates!r}"
             )
-        if not 0 < self.transfer_validation_share < 1:
+        if self.tries_candidates and not 0 < self.transfer_validation_share < 1:
             raise RecipeError(
                 "transfer_validation_share is above 0 and below 1, got "
                 f"{self.transfer_validation_share}; transfer_candidates='off' holds nothing out"
             )
-        for name in self.transfer_choices:
-            if not name or "/" in name or name.startswith(".") or name == STRAIGHT:
+        for name, spec in self.transfer_choices.items():
+            if not re.fullmatch(r"\w[\w.-]*", name) or name == STRAIGHT:
                 raise RecipeError(
-                    f"transfer_choices: {name!r} is no name; it may not be empty or "
-                    f"{STRAIGHT!r}, start with . or hold /"
+                    f"transfer_choices: {name!r} is no name; use letters, digits, _, . and -, and "
+                    f"not {STRAIGHT!r}"
+                )
+            if name in KNOWN and KNOWN[name] != (spec.head, spec.mode):
+                head, mode = KNOWN[name]
+                raise RecipeError(
+                    f"transfer_choices: {name!r} stands for head={head!r} with mode={mode!r}; give "
+                    f"head={spec.head!r} with mode={spec.mode!r} another name"
                 )
         if self.transfer_choices and not self.tries_candidates:
             raise RecipeError(
@@ -270,6 +277,8 @@ class Recipe:
         """What must not change between two calls on one study folder; arms and seeds may grow."""
         content = self.to_dict()
         del content["seeds"], content["arms"]
+        if not self.tries_candidates:
+            del content["transfer_validation_share"]  # nothing is held out
         return content
 
 

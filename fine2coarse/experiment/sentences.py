@@ -154,8 +154,8 @@ def _remedies(recipe: Mapping[str, Any]) -> str:
             "leave transfer_candidates on 'auto' and name no transfer_head or transfer_mode, so "
             "that held-out training images choose among several transfers and the direct use"
         )
-    if recipe.get("transfer_head") != "summed":
-        tried.append("keep the pretrained head with --config.transfer_head=summed")
+        if recipe.get("transfer_head") != "summed":
+            tried.append("keep the pretrained head with --config.transfer_head=summed")
     tried.append("lower --config.transfer.optimizer.learning_rate")
     return f"What to try: {'; '.join(tried)}."
 

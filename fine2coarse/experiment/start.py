@@ -87,6 +87,8 @@ def start_from_run(
             copy_weights(model.head, source.head, f"the head of {path}")
         elif head == SUMMED:
             copy_weights(fine_head(model), fine_head(source), f"the head of {path}")
+        elif head != NEW and head != AVERAGED:
+            raise ValueError(f"head is new, kept, summed or averaged, got {head!r}")
         elif head == AVERAGED:
             kernel, bias = map(keras.ops.convert_to_numpy, fine_head(source).weights)
             model.head.set_weights(averaged_head(kernel, bias, class_map))

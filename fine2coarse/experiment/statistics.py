@@ -75,10 +75,11 @@ def compare(
     arms = []
     for arm in (arm for arm, use in measured.runs if use == TRANSFERRED):
         transferred, direct = found[arm, TRANSFERRED], found.get((arm, DIRECT))
+        chose_direct = _chose_direct(measured, arm)
         if (arm, DIRECT) in measured.same:
-            direct = dataclasses.replace(transferred, use=DIRECT)
+            direct = dataclasses.replace(transferred, use=DIRECT, title=f"{arm} ({DIRECT})")
         argmax = _argmax_error(measured.runs[arm, TRANSFERRED])
-        arms.append(ArmComparison(transferred, direct, changes.get(arm), argmax))
+        arms.append(ArmComparison(transferred, direct, changes.get(arm), argmax, chose_direct))
     return sorted(arms, key=lambda c: (c.arm != baseline, c.num_classes, c.arm))
 
 
@@ -150,7 +151,12 @@ def _title(use: Use, measured: _Measured) -> str:
     arm, name = use
     if (arm, DIRECT) not in measured.runs:
         return arm
-    return f"{arm} ({DIRECT if (arm, DIRECT) in measured.same else name})"
+    return f"{arm} ({DIRECT if _chose_direct(measured, arm) else name})"
+
+
+def _chose_direct(measured: _Measured, arm: str) -> bool:
+    """Whether the direct use was the transfer of every run of the arm."""
+    return all(run.results.transfer == DIRECT for run in measured.runs[arm, TRANSFERRED].values())
 
 
 def _argmax_error(of_seed: Mapping[int, Outcome]) -> float | None:

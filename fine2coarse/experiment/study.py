@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import pathlib
 from collections.abc import Callable, Sequence
 
@@ -17,9 +18,10 @@ from fine2coarse.experiment.recipe import Recipe
 from fine2coarse.experiment.run_folder import (
     RUNS,
     RunFolder,
-    check_or_write,
+    check_same,
     last_phase,
     make_writable_folder,
+    read_json,
     write_json,
 )
 from fine2coarse.experiment.share import share_units
@@ -35,14 +37,30 @@ class StudyError(RuntimeError):
     """Some of a study's runs failed."""
 
 
+def _check_or_begin(recipe: Recipe, workdir: pathlib.Path, *, writes: bool) -> None:
+    """Makes sure that a folder holds no study or this one; begins it where it may write.
+
+    Raises:
+      RunError: where it belongs to another recipe.
+    """
+    path, content = workdir / STUDY, recipe.without_arms_and_seeds()
+    if path.is_file():
+        before = read_json(path)
+        if "transfer_head" not in before:  # made before transfers were tried: a new head, one mode
+            before = {"transfer_candidates": "off", "transfer_head": "new", **before}
+            before.setdefault("transfer_choices", {})
+        check_same(before, json.loads(json.dumps(content)), f"study {workdir}")
+    elif writes:
+        write_json(path, content)
+
+
 def check_study(recipe: Recipe, workdir: pathlib.Path) -> None:
     """Makes sure that a folder holds no study or this one, and writes nothing.
 
     Raises:
       RunError: where it belongs to another recipe.
     """
-    if (workdir / STUDY).is_file():
-        check_or_write(workdir / STUDY, recipe.without_arms_and_seeds(), f"study {workdir}")
+    _check_or_begin(recipe, workdir, writes=False)
 
 
 class Study:
@@ -69,7 +87,7 @@ class Study:
         make_writable_folder(workdir)
         if mirror:
             mirror.pull()
-        check_or_write(workdir / STUDY, recipe.without_arms_and_seeds(), f"study {workdir}")
+        _check_or_begin(recipe, workdir, writes=True)
         write_json(workdir / RESOLVED, recipe.to_dict())
         self.units = plan_units(recipe)
         self.claims = Claims(workdir / CLAIMS, claim_timeout_s)

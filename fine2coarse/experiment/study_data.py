@@ -17,6 +17,8 @@ from fine2coarse.data.examples import (
 from fine2coarse.data.splits import held_out
 from fine2coarse.experiment.label_sources import label_context, make_label_space
 from fine2coarse.experiment.recipe import BASELINE, DatasetSpec, Recipe
+from fine2coarse.experiment.strict import RecipeError
+from fine2coarse.experiment.transfers import arm_candidates, fixed_transfer
 from fine2coarse.experiment.units import Unit, plan_units
 from fine2coarse.labels.class_map import ClassMap, targets_of_leaves
 from fine2coarse.labels.space import LabelSpace
@@ -32,7 +34,8 @@ class StudyData:
       train: images to pretrain on.
       transfer_train: images to transfer and train the baseline on; mostly the same ones.
       held_out: training images of the task that nothing is trained on, to choose transfers on;
-        None where one transfer is fixed.
+        None where one transfer is fixed. Another dataset to pretrain on is without them too, as
+        far as their image ids are the same there.
       evaluate: test images.
       target: label space of the coarse task.
       spaces: (arm, seed) → label space to pretrain on.
@@ -54,6 +57,15 @@ class StudyData:
     def is_one_task(self) -> bool:
         """Whether the target labels the images that are pretrained on."""
         return self.transfer_train is self.train
+
+    def can_sum(self, class_map: ClassMap | None) -> bool:
+        """Whether classes can be summed into the target's and tell these apart.
+
+        Asked of the targets that have training images.
+        """
+        if class_map is None:
+            return False
+        return class_map.tells_apart(self.transfer_train.targets(self.target))
 
     def class_map(self, space: LabelSpace) -> ClassMap | None:
         """Which targets the classes of a label space belong to, counted over the training images.
@@ -100,8 +112,12 @@ def load_study_data(
     task_train, kept_back = _without_held_out(task_train, recipe.held_out_share)
     if recipe.transfer_dataset is None:
         train = task_train
+    elif kept_back is not None:
+        # The same images may lie in both, as those of ImageNet-1k do in ImageNet-21k.
+        train = train.subset(~np.isin(train.image_ids, kept_back.image_ids))
     base = label_context(task.taxonomy, task_train, evaluate, task.fingerprint)
-    target = make_label_space(recipe.target, base)
+    of_target = label_context(task.taxonomy, task_train, evaluate, task.fingerprint, kept_back)
+    target = make_label_space(recipe.target, of_target)
     task_train.targets(target)
     evaluate.targets(target)
     if kept_back is not None:
@@ -119,7 +135,7 @@ def load_study_data(
     others = [other for other in (transfer_dataset, evaluation) if other is not None]
     fingerprint = "+".join(used.fingerprint for used in (dataset, *others))
     name = "+".join(used.name for used in (dataset, *others))
-    return StudyData(
+    data = StudyData(
         name=name,
         dataset_fingerprint=fingerprint,
         train=train,
@@ -130,6 +146,22 @@ def load_study_data(
         spaces=spaces,
         train_targets=_train_targets(dataset, train, task_train, target),
     )
+    _check_transfers(recipe, data)
+    return data
+
+
+def _check_transfers(recipe: Recipe, data: StudyData) -> None:
+    """Raises RecipeError where an arm's transfers cannot be made, before anything is trained."""
+    for (arm, _), space in data.spaces.items():
+        can_sum = data.can_sum(data.class_map(space))
+        _, phase = recipe.phases_of(arm)
+        try:
+            if recipe.tries_candidates:
+                arm_candidates(phase, recipe.transfer_choices, can_sum)
+            else:
+                fixed_transfer(phase, recipe.transfer_head, recipe.transfer_mode, can_sum)
+        except RecipeError as error:
+            raise RecipeError(f"arm {arm!r}: {error}") from error
 
 
 def _train_targets(

@@ -1,6 +1,6 @@
 """Ways to use a pretrained model for the coarse task, and which of them a study tries.
 
-An arm's *candidates* are tried on training images that are held out from all training, never on
+An arm's *candidates* are tried on training images that are held out from its training, never on
 test images. The first is the model as it is (`direct`), then come transfers from the summed head
 and from a new one. The baseline, trained on the target alone, is given as many: the same training
 to its end (`straight`), and other last phases that branch off it where the arms' transfers begin.
@@ -53,7 +53,12 @@ class TransferSpec:
     def __post_init__(self) -> None:
         """Checks the choices and that they go together."""
         check_transfer(self.head, self.mode)
-        if self.learning_rate_factor <= 0:
+        if AUTO in (self.head, self.mode):
+            raise RecipeError(
+                f"a transfer that is listed names its head and mode, got {self.head!r} and "
+                f"{self.mode!r}; expected one of {HEADS} and one of {MODES}"
+            )
+        if not self.learning_rate_factor > 0:
             raise RecipeError(
                 f"learning_rate_factor must be positive, got {self.learning_rate_factor}"
             )
@@ -95,12 +100,17 @@ class Transfer:
     from_branch: bool = False
 
     def stages(self) -> list[Transfer]:
-        """The transfer itself; a linear probe before fine-tuning is a stage of its own."""
+        """The transfer itself; a linear probe before fine-tuning is a stage of its own.
+
+        A single step is all fine-tuning.
+        """
         if self.mode != PROBE_THEN_FINETUNE:
             return [self]
+        if self.phase.total_steps < 2:
+            return [dataclasses.replace(self, mode=FINETUNE)]
         num_probe_steps = max(round(self.phase.total_steps * PROBE_SHARE), 1)
         probe = _shortened(self.phase, num_probe_steps)
-        rest = _shortened(self.phase, max(self.phase.total_steps - num_probe_steps, 1))
+        rest = _shortened(self.phase, self.phase.total_steps - num_probe_steps)
         return [
             dataclasses.replace(self, mode=LINEAR_PROBE, phase=probe),
             dataclasses.replace(self, head=KEPT, mode=FINETUNE, phase=rest, from_branch=False),
@@ -114,7 +124,14 @@ def _shortened(phase: PhaseSpec, total_steps: int) -> PhaseSpec:
     return dataclasses.replace(phase, total_steps=total_steps, optimizer=optimizer)
 
 
-# Tried in this order, of equals the first is taken: so nothing is trained in vain.
+# What names that analysis knows stand for; a recipe may not give them to others.
+KNOWN = {
+    DIRECT: (SUMMED, NONE),
+    "summed": (SUMMED, FINETUNE),
+    NEW: (NEW, FINETUNE),
+    LINEAR_PROBE: (NEW, LINEAR_PROBE),
+}
+# In this order: of equals the first is taken, the one that departs least from the pretraining.
 _OF_SUMMABLE_ARMS = {
     DIRECT: TransferSpec(SUMMED, NONE),
     "summed_slow": TransferSpec(SUMMED, FINETUNE, SLOW_FACTOR),
@@ -128,6 +145,13 @@ _OF_OTHER_ARMS = {
     "new_slow": TransferSpec(NEW, FINETUNE, SLOW_FACTOR),
     NEW: TransferSpec(NEW, FINETUNE),
 }
+
+
+_CANNOT_SUM = (
+    "the pretraining's classes cannot be summed into the target's (some target has the largest "
+    "share of no class, targets are no nodes of the pretraining's taxonomy, or the start is no run "
+    "with its label space)"
+)
 
 
 def arm_candidates(
@@ -146,10 +170,12 @@ def arm_candidates(
     """
     chosen = dict(choices) or (_OF_SUMMABLE_ARMS if can_sum else _OF_OTHER_ARMS)
     possible = {n: spec for n, spec in chosen.items() if can_sum or spec.head == NEW}
+    # A tie goes to what trains nothing. (A recipe card's names come in alphabetical order.)
+    possible = dict(sorted(possible.items(), key=lambda item: item[1].mode != NONE))
     if not possible:
         raise RecipeError(
-            f"transfer_choices {sorted(choices)} keep the pretrained head, but an arm's classes "
-            "cannot be summed into the target's: list one with head='new'"
+            f"transfer_choices {sorted(choices)} keep the pretrained head, but {_CANNOT_SUM}: list "
+            "one with head='new'"
         )
     return [_transfer(name, spec, phase) for name, spec in possible.items()]
 
@@ -209,11 +235,9 @@ def fixed_transfer(phase: PhaseSpec, head: str, mode: str, can_sum: bool) -> Tra
       RecipeError: where a head is to be summed or averaged that cannot be, or mode 'none' is left
         with a new head.
     """
-    if head in (SUMMED, AVERAGED) and not can_sum:
+    if not can_sum and (head in (SUMMED, AVERAGED) or mode == NONE):
         raise RecipeError(
-            f"transfer_head={head!r}: the pretraining's classes cannot be summed into the target's "
-            "(targets are no nodes of the pretraining's taxonomy, some target has the largest "
-            "share of no class, or the start is no run with its label space); use "
+            f"transfer_head={head!r} with transfer_mode={mode!r}: {_CANNOT_SUM}; use "
             "transfer_head='new' with transfer_mode='probe_then_finetune'"
         )
     if head == AUTO:
@@ -222,7 +246,7 @@ def fixed_transfer(phase: PhaseSpec, head: str, mode: str, can_sum: bool) -> Tra
     if mode == AUTO:
         mode = FINETUNE if head != NEW else PROBE_THEN_FINETUNE
     check_transfer(head, mode)
-    named = {(SUMMED, NONE): DIRECT, (SUMMED, FINETUNE): "summed", (NEW, FINETUNE): NEW}
+    named = {transfer: name for name, transfer in KNOWN.items()}
     name = named.get((head, mode)) or (mode if head == NEW else f"{head}_{mode}")
     return Transfer(name, head, mode, phase)
 

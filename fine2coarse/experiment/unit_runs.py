@@ -14,7 +14,7 @@ from fine2coarse.experiment.claimed import ClaimedFolder, ClaimedObserver
 from fine2coarse.experiment.claims import Claim
 from fine2coarse.experiment.classifiers import read_summation
 from fine2coarse.experiment.phases import execute
-from fine2coarse.experiment.pretrained import Pretrained, is_export
+from fine2coarse.experiment.pretrained import Pretrained, is_export, start_recipe
 from fine2coarse.experiment.progress import ProgressBar
 from fine2coarse.experiment.recipe import BASELINE, Recipe
 from fine2coarse.experiment.run import Run
@@ -33,6 +33,7 @@ from fine2coarse.experiment.share import UnitFailed
 from fine2coarse.experiment.study_data import StudyData
 from fine2coarse.experiment.transfers import (
     AVERAGED,
+    KNOWN,
     PROBE,
     SUMMED,
     Transfer,
@@ -48,6 +49,7 @@ from fine2coarse.labels.space import LabelSpace
 from fine2coarse.models import Summation
 from fine2coarse.training.loop import NonFiniteLossError
 from fine2coarse.training.spec import PhaseSpec
+from fine2coarse.training.strategy import is_chief, wait_for_all
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -59,12 +61,14 @@ class Source:
       class_map: from the classes of the run's head to the target's; None where there is none.
       fine_loss: that the head was pretrained with.
       backbone: a SavedModel in place of the recipe's backbone.
+      can_sum: whether summed classes tell all targets apart.
     """
 
     start_from: pathlib.Path | None
     class_map: ClassMap | None = None
     fine_loss: str = "softmax"
     backbone: SavedModelBackbone | None = None
+    can_sum: bool = False
 
     @classmethod
     def of_run(cls, path: pathlib.Path, data: StudyData, space: LabelSpace) -> Source:
@@ -72,15 +76,11 @@ class Source:
         folder = RunFolder(path)
         class_map, summation = data.class_map(space), read_summation(folder)
         if summation is None:
-            return cls(path, class_map, folder.recipe()["phase"]["loss"])
+            loss = folder.recipe()["phase"]["loss"]
+            return cls(path, class_map, loss, can_sum=data.can_sum(class_map))
         # Its head sums already: sums of its sums.
         further = class_map and summation.class_map.then(class_map)
-        return cls(path, further, summation.fine_loss)
-
-    @property
-    def can_sum(self) -> bool:
-        """Whether summed classes tell all targets apart."""
-        return self.class_map is not None and self.class_map.tells_targets_apart
+        return cls(path, further, summation.fine_loss, can_sum=data.can_sum(further))
 
 
 def find_source(recipe: Recipe, data: StudyData, pretrained: Pretrained) -> Source:
@@ -152,6 +152,15 @@ class Executor:
         except NonFiniteLossError as error:
             raise UnitFailed(str(error)) from error
 
+    def adopt(
+        self, chosen: RunFolder, final: pathlib.Path, notes: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Makes a finished trial the run that counts; one process writes, all get the result."""
+        if is_chief(self._strategy):
+            self.folder(final).adopt(chosen, notes)
+        wait_for_all(self._strategy)
+        return RunFolder(final).result()
+
     def folder(self, path: pathlib.Path) -> RunFolder:
         """A run's folder, to be written under the claim."""
         if self._claim is None:
@@ -195,15 +204,13 @@ def do_baseline(
     source = Source(trials / STRAIGHT)
     candidates = baseline_candidates(recipe.transfer, recipe.pretrain, recipe.transfer_choices)
     if RunFolder(final).is_finished:
-        last_runs = _last_runs(recipe, seed, data, source, candidates)
-        _check_finished(final, {STRAIGHT: straight, **last_runs})
+        possible = _last_runs(recipe, seed, data, source, candidates)
+        possible[STRAIGHT] = (straight, 0)
+        _check_finished(final, possible, {"recipe": straight.recipe()})
         return
     results = {STRAIGHT: executor.do(straight, trials / STRAIGHT)}
-    for transfer in candidates:
-        results[transfer.name] = _do_stages(
-            recipe, seed, data, source, transfer, trials / transfer.name, executor
-        )
-    _take_best(results, trials, final, executor)
+    failed = _try(recipe, seed, data, source, candidates, trials, executor, results)
+    _take_best(results, failed, trials, final, executor)
 
 
 def do_transfer(
@@ -240,22 +247,54 @@ def do_transfer(
     trials = trials or final.parent / TRIALS
     candidates = arm_candidates(phase, recipe.transfer_choices, source.can_sum)
     if RunFolder(final).is_finished:
-        return _check_finished(final, _last_runs(recipe, seed, data, source, candidates))
+        possible = _last_runs(recipe, seed, data, source, candidates)
+        return _check_finished(final, possible, start_recipe(source.start_from))
     results: dict[str, Mapping[str, Any]] = {}
-    for transfer in candidates:
-        if transfer.name == DIRECT and pretrained and "held_out" in pretrained:
-            # The pretraining was judged so already.
-            results[DIRECT] = {**pretrained, "elapsed_seconds": 0.0, "images_seen": 0, "cost": {}}
-            continue
-        results[transfer.name] = _do_stages(
-            recipe, seed, data, source, transfer, trials / transfer.name, executor
-        )
-    chosen = next(t for t in candidates if t.name == _best_of(results))
-    if (trials / chosen.name).is_dir():
-        return _take_best(results, trials, final, executor)
-    notes = _told(results)
+    # The pretraining was judged on the same images already, but for averages over crops.
+    is_judged = pretrained and "held_out" in pretrained and not recipe.test_crops
+    direct = next((t for t in candidates if (t.head, t.mode) == KNOWN[DIRECT]), None)
+    if direct and is_judged:
+        results[direct.name] = {**pretrained, "elapsed_seconds": 0.0, "images_seen": 0, "cost": {}}
+    failed = _try(recipe, seed, data, source, candidates, trials, executor, results)
+    if direct is None or not is_judged or _best_of(results) != direct.name:
+        return _take_best(results, failed, trials, final, executor)
     executor.announce(_choice_line(results))
-    return _do_stages(recipe, seed, data, source, chosen, final, executor, notes)
+    notes = _told(results, failed)
+    return _do_stages(recipe, seed, data, source, direct, final, executor, notes)
+
+
+def _try(
+    recipe: Recipe,
+    seed: int,
+    data: StudyData,
+    source: Source,
+    candidates: Sequence[Transfer],
+    trials: pathlib.Path,
+    executor: Executor,
+    results: dict[str, Mapping[str, Any]],
+) -> dict[str, str]:
+    """Does every candidate that has no result yet, and adds its result, in their order.
+
+    Returns:
+      Why candidates failed; the others are there to choose from.
+
+    Raises:
+      UnitFailed: where all of them did.
+    """
+    known, failed = dict(results), {}
+    results.clear()
+    results.update({name: result for name, result in known.items() if name == STRAIGHT})
+    for transfer in candidates:
+        try:
+            results[transfer.name] = known.get(transfer.name) or _do_stages(
+                recipe, seed, data, source, transfer, trials / transfer.name, executor
+            )
+        except UnitFailed as error:
+            failed[transfer.name] = str(error)
+            executor.announce(f"transfer {transfer.name} failed and is left out: {error}")
+    if not results:
+        raise UnitFailed("; ".join(f"transfer {name}: {why}" for name, why in failed.items()))
+    return failed
 
 
 def _do_stages(
@@ -284,38 +323,46 @@ def _do_stages(
 
 def _last_runs(
     recipe: Recipe, seed: int, data: StudyData, source: Source, candidates: Sequence[Transfer]
-) -> dict[str, Run]:
-    """The run that ends each transfer, by the transfer's name."""
+) -> dict[str, tuple[Run, int]]:
+    """The run that ends each transfer, and how many probes come before, by the transfer's name."""
     found = {}
     for transfer in candidates:
-        last = transfer.stages()[-1]
+        *probes, last = transfer.stages()
         run = transfer_run(recipe, seed, data, source, transfer)
-        found[transfer.name] = dataclasses.replace(
-            run, head=last.head, mode=last.mode, phase=last.phase
-        )
+        run = dataclasses.replace(run, head=last.head, mode=last.mode, phase=last.phase)
+        found[transfer.name] = run, len(probes)
     return found
 
 
-def _check_finished(final: pathlib.Path, possible: Mapping[str, Run]) -> dict[str, Any]:
+def _check_finished(
+    final: pathlib.Path, possible: Mapping[str, tuple[Run, int]], start: Any
+) -> dict[str, Any]:
     """The result of a finished transfer, whose trials need not be there any more.
 
+    Args:
+      final: its folder.
+      possible: transfer → its last run, and how many probes come before it.
+      start: recipe of what transfers start from.
+
     Raises:
-      RunError: where this recipe does not try it, or not in this way.
+      RunError: where this recipe does not try it, or not in this way, or from another start.
     """
     folder = RunFolder(final)
-    result = folder.result()
+    result, found = folder.result(), folder.recipe()
     name = result.get("transfer", "")
     if name not in possible:
         raise RunError(
             f"{final} was finished by transfer {name!r}, which this recipe does not try: it tries "
             f"{', '.join(possible)}. Use another folder, or go back to that recipe"
         )
-    started = ("start_from", "from_branch")  # of folders that need not be there any more
-    found, wanted = (
-        {key: value for key, value in recipe.items() if key not in started}
-        for recipe in (folder.recipe(), json.loads(json.dumps(possible[name].own_recipe())))
-    )
-    check_same(found, wanted, f"run folder {final}")
+    run, num_probes = possible[name]
+    for _ in range(num_probes):  # the probe's start is the transfer's
+        found["start_from"] = found["start_from"]["recipe"]["start_from"]
+        found.pop("from_branch", None)
+    wanted = run.own_recipe() | {"start_from": run.start.recipe() if name == STRAIGHT else start}
+    if num_probes:
+        wanted.pop("from_branch", None)
+    check_same(found, json.loads(json.dumps(wanted)), f"run folder {final}")
     return result
 
 
@@ -326,24 +373,26 @@ def _best_of(results: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _take_best(
     results: Mapping[str, Mapping[str, Any]],
+    failed: Mapping[str, str],
     trials: pathlib.Path,
     final: pathlib.Path,
     executor: Executor,
 ) -> dict[str, Any]:
     executor.announce(_choice_line(results))
     chosen = RunFolder(trials / _best_of(results))
-    return executor.folder(final).adopt(chosen, _told(results))
+    return executor.adopt(chosen, final, _told(results, failed))
 
 
-def _told(results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _told(results: Mapping[str, Mapping[str, Any]], failed: Mapping[str, str]) -> dict[str, Any]:
     """What the final result says of all that was tried."""
     kept = ("held_out", "evaluation", "elapsed_seconds", "images_seen", "cost")
-    return {
+    told = {
         "transfer": _best_of(results),
         "candidates": {
             name: {key: result[key] for key in kept} for name, result in results.items()
         },
     }
+    return told | ({"failed_candidates": dict(failed)} if failed else {})
 
 
 def _choice_line(results: Mapping[str, Mapping[str, Any]]) -> str:

@@ -105,13 +105,12 @@ class ClassMap:
         found[self.classes[order]] = self.targets[order]
         return found
 
-    @property
-    def tells_targets_apart(self) -> bool:
-        """Whether each target has the largest share of some class.
+    def tells_apart(self, targets: np.ndarray) -> bool:
+        """Whether each of these targets has the largest share of some class.
 
         One that has none, as where classes are coarser than targets, is hardly ever predicted.
         """
-        return len(np.unique(self.largest[self.largest >= 0])) == self.num_targets
+        return bool(np.isin(np.unique(targets), self.largest).all())
 
     def dense(self) -> np.ndarray:
         """Float32 [C, K]."""

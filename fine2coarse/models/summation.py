@@ -11,7 +11,7 @@ from keras import ops
 from fine2coarse.labels.class_map import ClassMap
 
 # Log-probability of a target that no class belongs to.
-_NOTHING = -100.0
+_NOTHING = -1e4
 # Smallest probability whose logarithm is taken, where classes are shared among targets.
 _SMALLEST = 1e-37
 
@@ -73,7 +73,7 @@ def log_of_sums(log_fine: keras.KerasTensor, class_map: ClassMap) -> keras.Keras
       class_map: M [C, K].
 
     Returns:
-      float32 [B, K]; -100 for a target without classes.
+      float32 [B, K]; -10,000 for a target without classes.
     """
     if class_map.is_nested:
         summed = _log_sum_exp_within(log_fine, class_map)

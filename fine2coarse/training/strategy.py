@@ -75,6 +75,13 @@ def distribute(
     return strategy.distribute_datasets_from_function(make)
 
 
+def wait_for_all(strategy: tf.distribute.Strategy) -> None:
+    """Waits until every process of the strategy has come here, e.g. to read what one writes."""
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        ones = strategy.run(lambda: tf.constant(1.0))
+        strategy.reduce(tf.distribute.ReduceOp.SUM, ones, axis=None)
+
+
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
     """Whether this process is the one that writes files."""
     resolver = strategy.cluster_resolver

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from fine2coarse.experiment.finished import RunResults
-from fine2coarse.experiment.outcomes import Answers, Outcome
+from fine2coarse.experiment.outcomes import DIRECT, Answers, Outcome
 
 NUM_CLASSES = 4
 
@@ -24,9 +24,11 @@ def outcome(
 ) -> Outcome:
     """A run that gets the images wrong where `wrong` is true; margins say the same if left out.
 
-    Its direct use is wrong where `direct` is true; there is none where that is left out.
+    Its direct use is wrong where `direct` is true; there is none where that is left out. Where it
+    is wrong on the same images it is the transfer that was chosen.
     """
     wrong = np.asarray(wrong, bool)
+    is_direct = direct is not None and np.array_equal(wrong, np.asarray(direct, bool))
     targets = (np.arange(len(wrong)) % NUM_CLASSES).astype(np.int32)
     return Outcome(
         arm=arm,
@@ -37,7 +39,9 @@ def outcome(
         targets=targets,
         predicted=(targets + wrong).astype(np.int32) % NUM_CLASSES,
         margins=np.where(wrong, -1.0, 1.0) if margins is None else margins,
-        results=RunResults.of(arm, None, {"seed": seed}),
+        results=RunResults.of(
+            arm, None, {"seed": seed, "transfer": DIRECT if is_direct else "summed"}
+        ),
         direct=None if direct is None else _answers(targets, np.asarray(direct, bool)),
     )
 

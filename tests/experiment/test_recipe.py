@@ -60,6 +60,9 @@ def test_the_papers_recipes_parse(name, forms):
     [
         ({"transfer_choices": {"a": {"head": "old"}}}, "transfer_head is one of"),
         ({"transfer_choices": {"a/b": {}}}, "'a/b' is no name"),
+        ({"transfer_choices": {"direct": {"head": "new"}}}, "'direct' stands for head='summed'"),
+        ({"transfer_choices": {"a": {"head": "auto"}}}, "names its head and mode"),
+        ({"transfer_choices": {"a": {"learning_rate_factor": float("nan")}}}, "must be positive"),
         ({"transfer_choices": {"a": {"learning_rate_factor": 0}}}, "must be positive"),
         ({"transfer_choices": {"a": {}}, "transfer_mode": "none"}, "leave out one or the other"),
         ({"transfer_head": "new", "transfer_mode": "none"}, "a new head knows nothing"),
@@ -99,6 +102,7 @@ def test_a_named_transfer_is_the_only_one(changes, tries):
     recipe = Recipe.from_config(demo(**changes))
     assert recipe.tries_candidates == tries
     assert recipe.held_out_share == (0.1 if tries else 0.0)
+    assert ("transfer_validation_share" in recipe.without_arms_and_seeds()) == tries
 
 
 def test_baseline_counts_images_where_batches_differ():

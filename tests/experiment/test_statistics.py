@@ -241,6 +241,13 @@ def test_uses_that_are_one_are_counted_and_said_once():
     assert [line.split(":")[0] for line in sentences(found)] == [
         "baseline", "fine (direct)", "other (transferred)", "other (direct)"
     ]  # fmt: skip
+    # Another model with the same errors counts once too, but is not called direct.
+    named = [
+        dataclasses.replace(run, results=dataclasses.replace(run.results, transfer="summed"))
+        for run in both_uses(BASE, fine=(chosen, chosen))
+    ]
+    alike = compare(named)[1]
+    assert not alike.is_always_direct and alike.better.title == "fine (transferred)"
     # Three tests, not four: the smallest p-value is multiplied by 3.
     assert fine.direct.adjusted_p_value == pytest.approx(3 * fine.direct.p_value)
     assert other.transferred.verdict == other.direct.verdict == "unclear"

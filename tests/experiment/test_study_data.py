@@ -10,7 +10,8 @@ import pytest
 import tensorflow as tf
 
 from fine2coarse.datasets.open import open_dataset
-from fine2coarse.experiment.recipe import Recipe
+from fine2coarse.experiment.recipe import LabelSpec, Recipe
+from fine2coarse.experiment.strict import RecipeError
 from fine2coarse.experiment.study import Study
 from fine2coarse.experiment.study_data import StudyData, load_study_data
 from fine2coarse.training.strategy import make_strategy
@@ -93,6 +94,32 @@ def test_images_to_choose_on_are_taken_from_all_training(photos):
     assert not set(data.held_out.image_ids) & set(data.train.image_ids)
     with pytest.raises(ValueError, match=r"training images is 0.*transfer_candidates=off"):
         study_data(photos, dataclasses.replace(recipe, transfer_validation_share=0.01))
+
+
+def test_a_target_made_of_images_labels_those_held_out_too(photos):
+    target = {"source": "random", "options": {"num_classes": 2, "aligned": False}}
+    recipe = study_recipe(photos, transfer_candidates="auto", transfer_validation_share=0.25)
+    data = study_data(
+        photos, dataclasses.replace(recipe, target=LabelSpec(**target), arms=recipe.arms)
+    )
+    assert set(data.held_out.targets(data.target)) <= {0, 1}
+
+
+def test_another_dataset_is_without_the_images_held_out(photos):
+    own = {"name": "folder", "options": {"source": str(photos / "own")}}
+    recipe = study_recipe(
+        photos, transfer_dataset=own, transfer_candidates="auto", transfer_validation_share=0.25
+    )
+    data = study_data(photos, recipe)
+    assert len(data.train) == 9 and not set(data.train.image_ids) & set(data.held_out.image_ids)
+
+
+def test_a_transfer_that_cannot_be_made_is_told_before_any_training(photos):
+    arms = {"coarse": {"source": "level", "options": {"level": "coarse"}}}
+    target = {"source": "level", "options": {"level": "fine"}}
+    for changes in ({"transfer_head": "summed"}, {"transfer_mode": "none"}):
+        with pytest.raises(RecipeError, match=r"arm 'coarse': .*cannot be summed"):
+            study_data(photos, study_recipe(photos, target=target, arms=arms, **changes))
 
 
 def test_classes_of_other_images_are_summed_where_targets_are_nodes_of_their_taxonomy(

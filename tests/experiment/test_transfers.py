@@ -18,6 +18,7 @@ from fine2coarse.experiment.progress import Silent
 from fine2coarse.experiment.recipe import Recipe
 from fine2coarse.experiment.run import Run
 from fine2coarse.experiment.run_folder import DIRECT, PREDICTIONS, RunError, RunFolder
+from fine2coarse.experiment.share import UnitFailed
 from fine2coarse.experiment.strict import RecipeError
 from fine2coarse.experiment.study_data import StudyData
 from fine2coarse.experiment.transfers import (
@@ -155,11 +156,7 @@ class _Summable(Source):
     """A source whose sums are taken even where they do not tell all targets apart."""
 
     def __init__(self, source: Source) -> None:
-        super().__init__(source.start_from, source.class_map, source.fine_loss)
-
-    @property
-    def can_sum(self) -> bool:
-        return True
+        super().__init__(source.start_from, source.class_map, source.fine_loss, can_sum=True)
 
 
 def test_the_direct_error_is_that_of_summed_probabilities_and_of_the_largest_class(
@@ -393,6 +390,38 @@ def test_the_branch_is_the_state_of_its_step(tmp_path, strategy):
         assert json.loads(str(state["meta"]))["step"] == 8
     with pytest.raises(RunError, match="not made to branch off from"):
         load_classifier(run("c", 8, 0).path, weights="branch")
+
+
+def test_another_pretraining_is_refused_in_a_finished_folder(tmp_path, strategy):
+    recipe = make_recipe()
+    executor = Executor(strategy, "t", lambda line: None)
+    for number in (0, 1):
+        run = pretraining_run(recipe, SPACES["leaves"], number, make_data())
+        execute(run, RunFolder(tmp_path / str(number)), strategy)
+    sources = [
+        Source.of_run(tmp_path / str(number), make_data(), SPACES["leaves"]) for number in (0, 1)
+    ]
+    own = make_recipe(transfer_choices={"a": {"head": "new", "mode": "probe_then_finetune"}})
+    for name, made in (("tried", recipe), ("probed", own)):
+        arguments = (made, made.transfer, 0, make_data())
+        first = do_transfer(*arguments, sources[0], tmp_path / name / "t", executor)
+        assert do_transfer(*arguments, sources[0], tmp_path / name / "t", executor) == first
+        with pytest.raises(RunError, match=r"start_from.*seed was 0, now 1"):
+            do_transfer(*arguments, sources[1], tmp_path / name / "t", executor)
+
+
+def test_a_transfer_that_diverges_is_left_out(tmp_path, strategy):
+    told: list[str] = []
+    wild = {"learning_rate_factor": 1e30}
+    recipe = make_recipe(transfer_choices={"wild": wild, "as_it_is": {"mode": "none"}})
+    do_unit(recipe, Unit("leaves", 0), make_data(), tmp_path, Executor(strategy, "t", told.append))
+    result = RunFolder(tmp_path / "transfer").result()
+    assert result["transfer"] == "as_it_is" and list(result["candidates"]) == ["as_it_is"]
+    assert "not finite" in result["failed_candidates"]["wild"]
+    assert any("transfer wild failed and is left out" in line for line in told)
+    with pytest.raises(UnitFailed, match="transfer wild: the loss"):
+        only = make_recipe(transfer_choices={"wild": wild})
+        do_unit(only, Unit("leaves", 0), make_data(), tmp_path / "no", Executor(strategy, "t"))
 
 
 def test_a_changed_class_map_is_refused(tmp_path, strategy):

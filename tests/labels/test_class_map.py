@@ -16,7 +16,7 @@ def test_shares_are_counted_over_images_of_several_classes():
     found = ClassMap.from_labels(labels, np.array([0, 0, 1, 1]), (4, 2))
     assert found.dense().tolist() == [[1, 0], [0.5, 0.5], [0, 1], [0, 0]]
     assert found.largest.tolist() == [0, 0, 1, -1]  # of equal shares the first target
-    assert not found.is_nested and found.tells_targets_apart
+    assert not found.is_nested and found.tells_apart(np.array([0, 1]))
 
 
 def test_images_without_a_target_are_missing_from_their_class():
@@ -33,7 +33,9 @@ def test_classes_within_targets_are_nested():
 def test_coarser_classes_do_not_tell_targets_apart():
     # One class holds two images of target 0 and one of target 1.
     found = ClassMap.from_labels(np.zeros((3, 1), int), np.array([0, 0, 1]), (1, 2))
-    assert found.largest.tolist() == [0] and not found.tells_targets_apart
+    assert found.largest.tolist() == [0] and not found.tells_apart(np.array([0, 0, 1]))
+    # A target without training images is predicted by nobody, and does not count.
+    assert found.tells_apart(np.array([0, 0]))
 
 
 def test_maps_follow_each_other():

@@ -22,6 +22,7 @@ LEVELS = "taxonomy level"
 WIDE, NARROW = 5.4, 3.9  # inches; the narrow one is for telephones, where letters stay as large
 _LEGEND_POINTS = 9
 _ZOOM_SHARE = 0.4
+_NARROW_SPAN = 2.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,9 +80,16 @@ def draw_granularity(
         _ticks_at(axis, [p.x for p in named], most=5 if width_inches < WIDE else 7)
         axis.set_xlabel("classes in pretraining (log axis)")
         axis.margins(x=0.14)
+        _widen(axis, [p.x for p in named])
         _scale_error(axis, [p.low for p in points] + ([baseline.low] if baseline else []))
         add_legend(axis, width_inches)
         name_points(axis, named, _lines(axis, named, baseline), others=points)
+
+
+def _widen(axis: Axes, values: Sequence[float]) -> None:
+    """Gives a log axis some room where all points have about as many classes."""
+    if values and max(values) / min(values) < _NARROW_SPAN:
+        axis.set_xlim(min(values) / _NARROW_SPAN, max(values) * _NARROW_SPAN)
 
 
 def _lines(
