@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import pathlib
 
 import numpy as np
@@ -11,8 +12,9 @@ import tensorflow as tf
 
 from fine2coarse.datasets.open import open_dataset
 from fine2coarse.experiment.recipe import LabelSpec, Recipe
+from fine2coarse.experiment.run_folder import RunError
 from fine2coarse.experiment.strict import RecipeError
-from fine2coarse.experiment.study import Study
+from fine2coarse.experiment.study import Study, check_study
 from fine2coarse.experiment.study_data import StudyData, load_study_data
 from fine2coarse.training.strategy import make_strategy
 
@@ -179,3 +181,14 @@ def test_labels_within_the_target_need_the_targets_images(photos):
     )
     with pytest.raises(ValueError, match="needs a target to be aligned with"):
         study_data(photos, recipe)
+
+
+def test_a_study_from_before_transfers_were_tried_goes_on_as_it_was(photos, tmp_path):
+    as_it_was = {"transfer_head": "new", "transfer_mode": "finetune"}
+    content = study_recipe(photos, **as_it_was).without_arms_and_seeds()
+    for key in ("transfer_candidates", "transfer_head"):
+        del content[key]
+    (tmp_path / "study.json").write_text(json.dumps(content))
+    check_study(study_recipe(photos, **as_it_was), tmp_path)
+    with pytest.raises(RunError, match="transfer_head was 'new', now 'auto'"):
+        check_study(study_recipe(photos), tmp_path)
