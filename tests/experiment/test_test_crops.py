@@ -58,7 +58,7 @@ def mean_softmax(run: Run, model: Classifier) -> np.ndarray:
 
 def test_the_mean_softmax_of_random_crops_decides(parts):
     run, trainer = parts
-    found = judge._evaluate(run, trainer)
+    found = judge._evaluator(run, trainer)(run.evaluate)
     expected = mean_softmax(run, trainer.model)
     right = expected[np.arange(6), found.targets]
     others = expected.copy()
@@ -70,7 +70,7 @@ def test_the_mean_softmax_of_random_crops_decides(parts):
 def test_more_crops_are_other_answers(parts):
     run, trainer = parts
     margins = [
-        judge._evaluate(dataclasses.replace(run, test_crops=crops), trainer).margins
+        judge._evaluator(dataclasses.replace(run, test_crops=crops), trainer)(run.evaluate).margins
         for crops in (1, 5)
     ]
     assert np.abs(margins[0] - margins[1]).max() > 1e-3
