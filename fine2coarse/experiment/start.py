@@ -79,7 +79,8 @@ def start_from_run(
                 f"{path}: transfer_head={head!r} needs the label space that the head was trained "
                 "on; give the run's own folder, or use transfer_head='new'"
             )
-        return start_weights(model.backbone, StartSpec("run", str(path)))
+        start_weights(model.backbone, StartSpec("run", str(path)))
+        return
     source = load_classifier(path, weights="branch" if from_branch else "auto")
     try:
         copy_weights(model.backbone, source.backbone, str(path))
@@ -87,14 +88,13 @@ def start_from_run(
             copy_weights(model.head, source.head, f"the head of {path}")
         elif head == SUMMED:
             copy_weights(fine_head(model), fine_head(source), f"the head of {path}")
-        elif head != NEW and head != AVERAGED:
-            raise ValueError(f"head is new, kept, summed or averaged, got {head!r}")
         elif head == AVERAGED:
             kernel, bias = map(keras.ops.convert_to_numpy, fine_head(source).weights)
             model.head.set_weights(averaged_head(kernel, bias, class_map))
+        elif head != NEW:
+            raise ValueError(f"head is new, kept, summed or averaged, got {head!r}")
     except WeightsError as error:
         raise RunError(str(error)) from error
-    return None
 
 
 def fine_head(model: Classifier) -> keras.layers.Dense:

@@ -53,11 +53,6 @@ class StudyData:
     spaces: dict[tuple[str, int], LabelSpace]
     train_targets: np.ndarray | None = None
 
-    @property
-    def is_one_task(self) -> bool:
-        """Whether the target labels the images that are pretrained on."""
-        return self.transfer_train is self.train
-
     def can_sum(self, class_map: ClassMap | None) -> bool:
         """Whether classes can be summed into the target's and tell these apart.
 

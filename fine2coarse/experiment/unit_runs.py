@@ -312,12 +312,10 @@ def _do_stages(
     *probes, last = transfer.stages()
     earlier = None
     for stage in probes:
-        probe = dataclasses.replace(
-            run, head=stage.head, mode=stage.mode, phase=stage.phase, evaluate=None, held_out=None
-        )
+        probe = dataclasses.replace(_as_stage(run, stage), evaluate=None, held_out=None)
         earlier = executor.do(probe, path / PROBE)
         run = dataclasses.replace(run, start_from=path / PROBE, from_branch=False)
-    run = dataclasses.replace(run, head=last.head, mode=last.mode, phase=last.phase)
+    run = _as_stage(run, last)
     return executor.do(run, path, earlier=earlier, notes=notes)
 
 
@@ -329,9 +327,12 @@ def _last_runs(
     for transfer in candidates:
         *probes, last = transfer.stages()
         run = transfer_run(recipe, seed, data, source, transfer)
-        run = dataclasses.replace(run, head=last.head, mode=last.mode, phase=last.phase)
-        found[transfer.name] = run, len(probes)
+        found[transfer.name] = _as_stage(run, last), len(probes)
     return found
+
+
+def _as_stage(run: Run, stage: Transfer) -> Run:
+    return dataclasses.replace(run, head=stage.head, mode=stage.mode, phase=stage.phase)
 
 
 def _check_finished(
