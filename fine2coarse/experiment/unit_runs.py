@@ -312,7 +312,8 @@ def _do_stages(
     *probes, last = transfer.stages()
     earlier = None
     for stage in probes:
-        probe = dataclasses.replace(_as_stage(run, stage), evaluate=None, held_out=None)
+        # Not evaluated, and said first: a probe that is evaluated takes no test crops.
+        probe = _as_stage(dataclasses.replace(run, evaluate=None, held_out=None), stage)
         earlier = executor.do(probe, path / PROBE)
         run = dataclasses.replace(run, start_from=path / PROBE, from_branch=False)
     run = _as_stage(run, last)
