@@ -20,6 +20,7 @@ _REQUIRED = [
     "matplotlib>=3.9,<4",
     "ml-collections>=1.1,<1.2",
     "numpy>=2.1,<3",
+    "pillow>=11.3,<13",  # 11.3 reads AVIF
     "scipy>=1.14,<2",
     "tensorflow-datasets>=4.9.10,<4.9.11",
     "tqdm>=4.66,<5",
@@ -46,7 +47,7 @@ _BESIDE_TPU = [
     "sentencepiece>=0.2,<0.3",
     "tokenizers>=0.20,<1",
 ]
-_TEST = ["pytest>=8,<10", "dill>=0.3.8,<0.5", "scikit-learn>=1.5,<2", "pillow>=10,<13"]
+_TEST = ["pytest>=8,<10", "dill>=0.3.8,<0.5", "scikit-learn>=1.5,<2"]
 _CLUSTERS = ["faiss-cpu>=1.15,<2"]
 _DATA_FILES = ("npz", "txt", "csv", "tsv", "gz", "css")
 

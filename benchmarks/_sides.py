@@ -52,7 +52,9 @@ class Measured:
 
 def run_side(command: Sequence[str]) -> Measured:
     """Runs a side, whose last line of output is JSON: num_images, seconds, cpu_seconds."""
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", errors="replace"
+    )
     peak = [0]
     watcher = threading.Thread(target=_watch, args=(process.pid, peak))
     watcher.start()

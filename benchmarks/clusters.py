@@ -103,7 +103,9 @@ def trace(side: str, path: pathlib.Path, num_clusters: int, seed: int) -> tuple[
     command = [sys.executable, __file__, f"--side={side}", f"--vectors={path}"]
     command += [f"--num_clusters={num_clusters}", f"--seed={seed}"]
     points, started, peak_gb = [], time.perf_counter(), 0.0
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, encoding="utf-8", errors="replace"
+    ) as child:
         for line in child.stdout:
             if line.startswith("start"):
                 started = time.perf_counter()

@@ -158,7 +158,7 @@ def side(arguments: argparse.Namespace) -> None:
 def start(command: list[str]) -> subprocess.Popen:
     """Starts a side and waits until it has its data."""
     pipe = subprocess.PIPE
-    process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+    process = subprocess.Popen(command, stdin=pipe, stdout=pipe, encoding="utf-8", errors="replace")
     next_answer(process)
     return process
 

@@ -72,6 +72,9 @@ def tensorflow_side(model: str, size: int, batch: int, precision: str) -> Callab
 
 def jax_side(model: str, size: int, batch: int, precision: str) -> Callable[[int], None]:
     """Our models and losses on Keras's JAX backend."""
+    from fine2coarse import keras_settings
+
+    keras_settings.allow_backend("jax")
     import jax
     import keras
     import numpy as np
@@ -197,7 +200,8 @@ class Side:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
         )
         if self._process.stdout.readline().strip() != "ready":
             raise SystemExit(f"{side} did not start: run {python} {__file__} --serve {side} ...")

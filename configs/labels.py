@@ -36,17 +36,6 @@ def _nested() -> dict:
     return {"source": placeholder(str), "options": options}
 
 
-def _dataset_options() -> dict:
-    """What the datasets take; what stays None is not passed on."""
-    texts = ("source", "manual_dir", "leaves", "name")
-    numbers = ("num_validation", "num_train", "num_test_easy", "num_test_hard", "seed")
-    return {
-        **{key: placeholder(str) for key in texts},
-        **{key: placeholder(int) for key in numbers},
-        "label_features": placeholder(tuple),
-    }
-
-
 def _options(source: str) -> dict:
     seed = {"seed": 0}
     aligned = {"aligned": True}
@@ -98,7 +87,7 @@ def get_config(source: str = "level") -> ConfigDict:
     config.dataset = ConfigDict(
         {
             "name": "demo",
-            "options": _dataset_options(),
+            "options": {},  # set what the dataset takes: --config.dataset.options.source=FOLDER
             "train_split": "train",
             "eval_splits": (),  # empty: every other split; labelled by the same functions
         }

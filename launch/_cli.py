@@ -2,33 +2,29 @@
 
 import contextlib
 import errno
-import hashlib
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from _card import define_config
+from _flags import EXIT_USAGE, define_path, fail, parse_flags
 from _start import start_tensorflow
 from absl import app, flags, logging
-from ml_collections import config_flags
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
     from fine2coarse.datasets.prepared import PreparedDataset
+    from fine2coarse.experiment.claims import Claim
     from fine2coarse.experiment.recipe import Recipe
     from fine2coarse.experiment.study_data import StudyData
     from fine2coarse.experiment.units import Unit
 
-CONFIG = config_flags.DEFINE_config_file(
-    "config",
-    None,
-    "Recipe card, e.g. configs/demo.py; override a field with --config.pretrain.total_steps=500.",
-    lock_config=True,
-)
-WORKDIR = flags.DEFINE_string("workdir", None, "Folder of this study or run.")
-DATA_DIR = flags.DEFINE_string(
+CONFIG = define_config()
+WORKDIR = define_path("workdir", None, "Folder of this study or run.")
+DATA_DIR = define_path(
     "data_dir", None, "Folder of prepared data; default: TFDS_DATA_DIR, or `data` in --workdir."
 )
 STRATEGY = flags.DEFINE_enum(
@@ -51,7 +47,6 @@ TRANSFER_CANDIDATES = flags.DEFINE_enum(
 )
 
 _KNOWN_ERRORS = (ValueError, RuntimeError, ArithmeticError, FileNotFoundError, KeyError)
-EXIT_USAGE = 2
 
 
 def data_folder() -> str:
@@ -87,33 +82,62 @@ def open_study(
     from fine2coarse.training.strategy import make_strategy
 
     strategy = make_strategy(STRATEGY.value, NUM_LOGICAL_CPUS.value, TPU.value)
-    dataset = _open(recipe.dataset.name, recipe.dataset.options)
+    dataset = open_prepared(recipe.dataset.name, recipe.dataset.options)
     others = [
-        spec and _open(spec.name, spec.options)
+        spec and open_prepared(spec.name, spec.options)
         for spec in (recipe.evaluation, recipe.transfer_dataset)
     ]
     return strategy, load_study_data(recipe, dataset, *others, units=units)
 
 
-def _open(name: str, options: Mapping[str, Any]) -> "PreparedDataset":
+def open_prepared(name: str, options: Mapping[str, Any]) -> "PreparedDataset":
     """A dataset; where several processes want it, the first prepares it and the others wait."""
     from fine2coarse.datasets.open import open_dataset
+    from fine2coarse.experiment.claims import first_to_prepare
 
-    with _first_of_all(data_folder(), f"{name} {sorted(options.items())}"):
+    with first_to_prepare(data_folder(), name, options, _note):
         return open_dataset(name, options, data_folder())
 
 
-def _first_of_all(folder: str, what: str) -> contextlib.AbstractContextManager[None]:
-    """Keeps several processes from preparing the same data at once."""
-    from fine2coarse.experiment.claims import Claims
+def _note(line: str) -> None:
+    print(f"note: {line}", file=sys.stderr)
 
-    if "://" in folder:  # no file system to claim on
-        return contextlib.nullcontext()
-    try:
-        claims = Claims(pathlib.Path(folder) / "claims")
-    except OSError:  # a folder that only others write
-        return contextlib.nullcontext()
-    return claims.first(f"prepare-{hashlib.sha256(what.encode()).hexdigest()[:16]}")
+
+@contextlib.contextmanager
+def hold_workdir() -> Iterator["Claim"]:
+    """Refuses a second process on --workdir, but for the other workers of the same run.
+
+    Raises:
+      AlreadyHeld: where a living process works in it.
+      RunError: where it cannot be written.
+      ValueError: where TF_CONFIG is wrong.
+    """
+    from fine2coarse.experiment.claims import hold
+    from fine2coarse.experiment.run_folder import make_writable_folder
+    from fine2coarse.training.strategy import is_multi_worker, read_task
+
+    name, folder = "run", pathlib.Path(WORKDIR.value)
+    if is_multi_worker(STRATEGY.value):
+        task = read_task()
+        name = name if task.is_chief else f"{name}-{task.kind}{task.index}"
+    make_writable_folder(folder)
+    with hold(folder / "claims", name, f"--workdir={folder}") as claim:
+        yield claim
+
+
+def refuse_workers(instead: str) -> None:
+    """Refuses to be one of several workers, for programs that train no run.
+
+    Args:
+      instead: what to do, for the error.
+
+    Raises:
+      ValueError: where TF_CONFIG or --strategy says that this is a worker.
+    """
+    from fine2coarse.training.strategy import is_multi_worker
+
+    if is_multi_worker(STRATEGY.value):
+        raise ValueError(f"TF_CONFIG or --strategy makes this process one of several: {instead}")
 
 
 def run_main(
@@ -133,7 +157,7 @@ def run_main(
     def guarded(argv: list[str]) -> None:
         logging.set_verbosity(logging.ERROR)
         if len(argv) > 1:
-            sys.exit(f"error: unexpected arguments {argv[1:]}; flags begin with --")
+            fail(f"unexpected arguments {argv[1:]}; flags begin with --")
         try:
             if "://" in (WORKDIR.value or "") and not takes_remote_workdir:
                 raise ValueError(
@@ -153,20 +177,15 @@ def run_main(
 
 
 def _parse_flags(argv: list[str]) -> list[str]:
-    """As absl does; a mistake in a config is told in one line too."""
+    """As `parse_flags`; a mistake in a config is told in one line too."""
     try:
-        remaining = app.parse_flags_with_usage(argv)
+        remaining = parse_flags(argv)
         CONFIG.value  # noqa: B018 - a file that could not be read is told of here
         return remaining
-    except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError, OSError) as error:
         if os.environ.get("FINE2COARSE_TRACEBACK"):
             raise
-        text = " ".join(str(error).replace("\\n", " ").replace("\\'", "'").split()).strip("\"'")
-        if isinstance(error, AttributeError | KeyError):
-            name, _, hint = text.partition("' ")
-            text = f"there is no field {name!r}{'. ' if hint else ''}{hint}"
-        print(f"error: --config: {text}", file=sys.stderr)
-        sys.exit(EXIT_USAGE)
+        fail(f"--config: {str(error).replace(chr(92) + 'n', ' ')}")
 
 
 def _is_known(error: Exception) -> bool:

@@ -48,10 +48,14 @@ def run_jobs(command: Sequence[str], num_jobs: int, gpus: Sequence[str] = ()) ->
     processes = [
         subprocess.Popen(
             command,
-            env={**os.environ, **share_of_machine(index, num_jobs, gpus)},
+            env={
+                **os.environ,
+                **share_of_machine(index, num_jobs, gpus),
+                "PYTHONIOENCODING": "utf-8",  # as its lines are read
+            },
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
+            encoding="utf-8",
             errors="replace",
             start_new_session=True,  # a terminal's Ctrl-C reaches them through us alone
         )

@@ -17,6 +17,7 @@ NOT_FOUND = "NOT_FOUND"
 _GONE = ("PREEMPTED", "TERMINATED", "SUSPENDED", "SUSPENDING", "FAILED", "DELETING", NOT_FOUND)
 # What gcloud says where there is no machine to be had just now; all else is a mistake.
 _NO_CAPACITY = ("RESOURCE_EXHAUSTED", "no more capacity", "stockout", "not enough resources")
+_TAKEN = "ALREADY_EXISTS"
 _NUM_DELETIONS = 3
 _MAX_LOST_CONNECTIONS = 10
 
@@ -90,8 +91,16 @@ class Driver:
 
     def _create(self, node: Node) -> None:
         self._tell(f"$ {shlex.join(node.create())}")
-        shown = subprocess.run(node.create(), stderr=subprocess.PIPE, text=True)
+        shown = subprocess.run(
+            node.create(), stderr=subprocess.PIPE, encoding="utf-8", errors="replace"
+        )
         print(shown.stderr, end="", file=sys.stderr)
+        if _TAKEN in shown.stderr and not self._restarts[node]:
+            self._begun.remove(node)  # not ours to delete
+            raise CloudError(
+                f"{node.name} is there already, of another job or left by one: choose another "
+                f"--name, or delete it with {shlex.join(node.delete())}"
+            )
         if shown.returncode:
             missing = any(word.lower() in shown.stderr.lower() for word in _NO_CAPACITY)
             raise (NodeLost if missing else CloudError)(
@@ -151,7 +160,9 @@ class Driver:
 
     def _look(self, node: Node) -> str | None:
         """Shows what is new in the log; the exit code, or empty while there is none."""
-        shown = subprocess.run(node.look(self._lines[node]), capture_output=True, text=True)
+        shown = subprocess.run(
+            node.look(self._lines[node]), capture_output=True, encoding="utf-8", errors="replace"
+        )
         if shown.returncode:
             self._lost_connections[node] += 1
             if self._is_gone(node):
@@ -171,7 +182,9 @@ class Driver:
 
     def _state(self, node: Node) -> str:
         """Its state; NOT_FOUND where there is no such machine, empty where gcloud cannot tell."""
-        shown = subprocess.run(node.state(), capture_output=True, text=True)
+        shown = subprocess.run(
+            node.state(), capture_output=True, encoding="utf-8", errors="replace"
+        )
         if shown.returncode == 0:
             return shown.stdout.strip()
         return NOT_FOUND if NOT_FOUND in shown.stderr else ""

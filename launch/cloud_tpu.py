@@ -17,6 +17,8 @@ import subprocess
 import sys
 import tempfile
 
+import _start  # noqa: F401 (output must not fail in any locale)
+from _flags import define_path, fail, parse_flags
 from _tpu import CloudJob, archive_command, describe
 from _tpu_driver import CloudError, Driver
 from absl import app, flags
@@ -42,7 +44,7 @@ _QUEUED = flags.DEFINE_boolean("queued", False, "Queue for machines (queued reso
 _MAX_RESTARTS = flags.DEFINE_integer(
     "max_restarts", 10, "Of a machine that is taken away or cannot be had.", lower_bound=0
 )
-_RESULTS = flags.DEFINE_string("results", "", "Local folder to fetch the results into.")
+_RESULTS = define_path("results", "", "Local folder to fetch the results into.")
 _PYTHON = flags.DEFINE_string("python", "3.11", "Version of Python on the machines.")
 _POLL_S = flags.DEFINE_float("poll_s", 15.0, "Seconds between two looks.", lower_bound=0.0)
 _MAX_WAIT_S = flags.DEFINE_float("max_wait_s", 86_400.0, "Longest wait for a machine.")
@@ -53,8 +55,7 @@ def main(argv: list[str]) -> None:
     try:
         job = _job(argv[1:])
     except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        fail(str(error))
     if not _EXECUTE.value:
         print("\n".join(describe(job, "fine2coarse.tar.gz")))
         print("# nothing was run; run it with --execute")
@@ -103,7 +104,11 @@ def _execute(job: CloudJob) -> int:
     with tempfile.TemporaryDirectory() as folder:
         archive = str(pathlib.Path(folder) / "fine2coarse.tar.gz")
         changed = subprocess.run(
-            ["git", "status", "--porcelain"], cwd=_ROOT, capture_output=True, text=True
+            ["git", "status", "--porcelain"],
+            cwd=_ROOT,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
         )
         if changed.returncode == 0 and changed.stdout:
             print("note: what is not committed is not copied", file=sys.stderr)
@@ -121,4 +126,4 @@ def _execute(job: CloudJob) -> int:
 
 if __name__ == "__main__":
     flags.mark_flags_as_required(["name", "zone"])
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)

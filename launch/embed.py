@@ -13,19 +13,21 @@ import pathlib
 import time
 from typing import TYPE_CHECKING
 
-from _cli import NUM_LOGICAL_CPUS, STRATEGY, run_main
+from _cli import NUM_LOGICAL_CPUS, STRATEGY, refuse_workers, run_main
 from _dataset import open_named_dataset
+from _flags import define_path
 from absl import flags
 
 if TYPE_CHECKING:
+    from fine2coarse.datasets.prepared import PreparedDataset
     from fine2coarse.experiment.encoders import Encoder
 
-_OUT = flags.DEFINE_string("out", None, "File to write, .npy.")
-_RUN = flags.DEFINE_string("run", None, "Embed with the backbone of this finished run's folder.")
-_PRESET = flags.DEFINE_string("preset", None, "Embed with this KerasHub preset (name or folder).")
-_HUB = flags.DEFINE_string("hub", None, "Embed with this TF Hub handle or SavedModel folder.")
-_NPY = flags.DEFINE_string("npy", None, "Take these vectors, joined by image id.")
-_IDS = flags.DEFINE_string("ids", "", "With --npy: its image ids, one a line.")
+_OUT = define_path("out", None, "File to write, .npy.")
+_RUN = define_path("run", None, "Embed with the backbone of this finished run's folder.")
+_PRESET = define_path("preset", None, "Embed with this KerasHub preset (name or folder).")
+_HUB = define_path("hub", None, "Embed with this TF Hub handle or SavedModel folder.")
+_NPY = define_path("npy", None, "Take these vectors, joined by image id.")
+_IDS = define_path("ids", "", "With --npy: its image ids, one a line.")
 _SPLITS = flags.DEFINE_list("splits", [], "Splits, the training split first; default: all.")
 _SIZE = flags.DEFINE_integer("image_size_px", 0, "Side of the images, where the model has none.")
 _BATCH = flags.DEFINE_integer("batch_size", 128, "Images a step.", lower_bound=1)
@@ -40,9 +42,17 @@ def main() -> None:
         raise ValueError(f"choose one of --run, --preset, --hub and --npy; got {chosen or 'none'}")
     if not _OUT.value.endswith(".npy"):
         raise ValueError(f"--out is the file to write and ends in .npy; got {_OUT.value!r}")
+    refuse_workers("start embed once, without TF_CONFIG, with --strategy=one_device or mirrored")
     if _RUN.value:
         _check_run(pathlib.Path(_RUN.value))
     dataset = open_named_dataset()
+    from fine2coarse.experiment.claims import hold_file
+
+    with hold_file(pathlib.Path(_OUT.value)):
+        _embed(dataset)
+
+
+def _embed(dataset: "PreparedDataset") -> None:
     from fine2coarse.experiment import embed
     from fine2coarse.labels.embeddings import Embeddings
     from fine2coarse.training.strategy import make_strategy

@@ -7,10 +7,11 @@ python launch/export.py --run=runs/coarse --out=exported/coarse --head --tar
 import pathlib
 
 from _cli import run_main
+from _flags import define_path
 from absl import flags
 
-_RUN = flags.DEFINE_string("run", None, "Folder of a finished run.")
-_OUT = flags.DEFINE_string("out", None, "Folder to make.")
+_RUN = define_path("run", None, "Folder of a finished run.")
+_OUT = define_path("out", None, "Folder to make.")
 _HEAD = flags.DEFINE_bool("head", False, "Logits and class names, not feature vectors.")
 _EMA = flags.DEFINE_bool(
     "ema", None, "The moving average of the weights; where not given: if the run has one."
@@ -26,6 +27,7 @@ _KAGGLE_LICENSE = flags.DEFINE_string(
 
 
 def main() -> None:
+    from fine2coarse.experiment.claims import hold_file
     from fine2coarse.experiment.export import ExportOptions, export_run
 
     options = ExportOptions(
@@ -36,7 +38,9 @@ def main() -> None:
         kaggle_owner=_KAGGLE_OWNER.value,
         kaggle_license=_KAGGLE_LICENSE.value,
     )
-    done = export_run(pathlib.Path(_RUN.value), pathlib.Path(_OUT.value), options)
+    out = pathlib.Path(_OUT.value)
+    with hold_file(out):
+        done = export_run(pathlib.Path(_RUN.value), out, options)
     weights = "moving average" if done.facts.averaged else "last weights"
     print(
         f"exported {done.facts.backbone_name} ({done.facts.output}, {weights}) to {done.folder}: "

@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 from _cli import CONFIG, run_main
 from _dataset import DATASET, open_named_dataset
+from _flags import define_path, define_paths
 from absl import flags
 
 if TYPE_CHECKING:
+    from fine2coarse.experiment.label_card import LabelCard
     from fine2coarse.labels.space import LabelSpace
     from fine2coarse.labels.spec import Clusters, Context
 
-_OUT = flags.DEFINE_string("out", None, "File to write, .npz; its JSON goes beside it.")
-_DESCRIBE = flags.DEFINE_string("describe", None, "Label space (.npz) to describe.")
-_AGAINST = flags.DEFINE_list("against", [], "Label spaces (.npz) to compare with.")
+_OUT = define_path("out", None, "File to write, .npz; its JSON goes beside it.")
+_DESCRIBE = define_path("describe", None, "Label space (.npz) to describe.")
+_AGAINST = define_paths("against", [], "Label spaces (.npz) to compare with.")
 _ADVISE = flags.DEFINE_boolean("advise", False, "Rank numbers of clusters (source: clusters).")
 _DROP = flags.DEFINE_boolean("drop_uncovered", False, "Leave out leaves that no class covers.")
 
@@ -36,27 +38,42 @@ def main() -> None:
         raise ValueError("--config=configs/labels.py:SOURCE is needed, or --describe=FILE")
     if not _ADVISE.value:
         _check_out()
-    record = _record(CONFIG.value.label.to_dict())
-    context = _context()
+    card = _card()
+    record = _record(card)
     if _ADVISE.value:
-        _advise(record, context)
+        _advise(record, _context(card), card)
         return
-    for size in _sizes() or (None,):
-        _make(record, size, context)
+    from fine2coarse.experiment.claims import hold_file
+
+    context = _context(card)
+    with hold_file(pathlib.Path(_OUT.value)):
+        for size in card.sizes or (None,):
+            _make(record, size, context)
 
 
-def _record(content: dict[str, Any]) -> Any:
+def _card() -> "LabelCard":
+    """What --config says, for the images of --dataset where that is given."""
+    from fine2coarse.experiment.label_card import LabelCard
+    from fine2coarse.experiment.strict import parse
+
+    content = CONFIG.value.to_dict()
+    if DATASET.value and isinstance(content.get("dataset"), dict):
+        content["dataset"]["name"] = DATASET.value
+    return parse(LabelCard, content)
+
+
+def _record(card: "LabelCard") -> Any:
     """The source's record. Before any data is read, so that mistakes show at once."""
     from fine2coarse.labels.spec_mapping import from_mapping
 
-    sizes = _sizes()
-    if sizes or _ADVISE.value:
-        if content["source"] != "clusters":
+    options = dict(card.label.options)
+    if card.sizes or _ADVISE.value:
+        if card.label.source != "clusters":
             raise ValueError("--advise and config.sizes go with source `clusters`")
-        content["options"]["num_clusters"] = max(sizes, default=2)
+        options["num_clusters"] = max(card.sizes, default=2)
     if _DROP.value:
-        content["options"]["drop_uncovered"] = True
-    return from_mapping(content)
+        options["drop_uncovered"] = True
+    return from_mapping({"source": card.label.source, "options": options})
 
 
 def _check_out() -> None:
@@ -64,24 +81,16 @@ def _check_out() -> None:
         raise ValueError(f"--out is the file to write and ends in .npz; got {_OUT.value!r}")
 
 
-def _sizes() -> tuple[int, ...]:
-    return tuple(CONFIG.value.get("sizes", ()))
-
-
-def _context() -> "Context":
+def _context(card: "LabelCard | None") -> "Context":
     dataset = open_named_dataset()
-    from fine2coarse.experiment.label_sources import indexed_context
-    from fine2coarse.labels.spec_mapping import from_mapping
+    from fine2coarse.experiment.label_sources import indexed_context, make_label_space
 
-    if CONFIG.value is None:
+    if card is None:
         return indexed_context(dataset, "train")
-    config = CONFIG.value.to_dict()
-    splits = config["dataset"]["train_split"], config["dataset"]["eval_splits"]
-    context = indexed_context(dataset, *splits)
-    if all(value is None for value in config["target"]["options"].values()):
+    context = indexed_context(dataset, card.dataset.train_split, card.dataset.eval_splits)
+    if not card.has_target:
         return context
-    target = from_mapping(config["target"]).build(context)
-    return dataclasses.replace(context, target=target)
+    return dataclasses.replace(context, target=make_label_space(card.target, context))
 
 
 def _make(record: Any, size: int | None, context: "Context") -> None:
@@ -116,7 +125,7 @@ def _describe_file(path: pathlib.Path) -> None:
         print(summary(space))
         print("  (class sizes and agreement: give --dataset and --data_dir)")
         return
-    context = _context()
+    context = _context(None if CONFIG.value is None else _card())
     context.images.check(space)
     _describe(space, context)
 
@@ -134,23 +143,22 @@ def _describe(space: "LabelSpace", context: "Context") -> None:
         print(agreement_table(space, others, context.images))
 
 
-def _advise(record: "Clusters", context: "Context") -> None:
-    from fine2coarse.labels.advise import AdviseSpec, advise
+def _advise(record: "Clusters", context: "Context", card: "LabelCard") -> None:
+    from fine2coarse.labels.advise import advise
     from fine2coarse.labels.describe import advice_table
     from fine2coarse.labels.embeddings import Embeddings
 
     if context.target is None:
         raise ValueError("--advise needs a target: --config.target.options.level=… or another")
-    spec = AdviseSpec(**CONFIG.value.advise.to_dict())
     started = time.monotonic()
     ranking = advise(
         context.images,
         Embeddings.load(record.embeddings, record.ids),
         context.target,
-        _sizes(),
+        card.sizes,
         aligned=record.aligned,
         kmeans_spec=record.kmeans,
-        spec=spec,
+        spec=card.advise,
         seed=context.seed_of(record),
     )
     print(advice_table(ranking))

@@ -10,22 +10,23 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 from collections.abc import Sequence
 
+import _start  # noqa: F401 (output must not fail in any locale)
+from _flags import define_path, fail, parse_flags
 from absl import app, flags
 
 from fine2coarse.taxonomy import Taxonomy, TaxonomyError, read_csv, read_inat2021, read_wordnet
 from fine2coarse.taxonomy.summary import LevelSummary, summarize_level
 from fine2coarse.taxonomy.wordnet import read_synset_list
 
-_TAXONOMY = flags.DEFINE_string(
+_TAXONOMY = define_path(
     "taxonomy", None, "imagenet21k, inat2021, or a CSV whose columns are levels, finest first."
 )
-_SYNSETS = flags.DEFINE_string(
+_SYNSETS = define_path(
     "synsets", None, "With imagenet21k: file of the leaves' synset ids; all 21,843 where absent."
 )
-_CATEGORIES = flags.DEFINE_string(
+_CATEGORIES = define_path(
     "categories", None, "With inat2021: one of its annotation files (.json), or a CSV of them."
 )
 _FORMAT = flags.DEFINE_enum("format", "table", ["table", "json"], "What to print.")
@@ -135,8 +136,7 @@ def main(argv: list[str]) -> None:
             return
         summaries = [summarize_level(taxonomy, level) for level in taxonomy.levels]
     except (TaxonomyError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        fail(str(error))
     if as_json:
         print(json.dumps([dataclasses.asdict(summary) for summary in summaries], indent=1))
         return
@@ -146,7 +146,7 @@ def main(argv: list[str]) -> None:
 
 def run() -> None:
     """Runs the program."""
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)
 
 
 if __name__ == "__main__":

@@ -10,14 +10,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import pathlib
-import sys
 import time
+import uuid
 from collections.abc import Mapping, Sequence
 
+from _flags import define_path, fail, parse_flags
 from _start import start_tensorflow
 from absl import app, flags, logging
 
@@ -34,8 +36,8 @@ CONFIGS: Mapping[str, Sequence[str]] = {
 _DATASET = flags.DEFINE_string(
     "dataset", None, f"One of {', '.join(CONFIGS)}; or with a config, as in imagenet21k/level0."
 )
-_MANUAL_DIR = flags.DEFINE_string("manual_dir", None, "Folder of archives that you have.")
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of all TFDS datasets.")
+_MANUAL_DIR = define_path("manual_dir", None, "Folder of archives that you have.")
+_DATA_DIR = define_path("data_dir", None, "Folder of all TFDS datasets.")
 _SPLITS = flags.DEFINE_list("splits", None, "Splits to prepare; all where absent (inat2021).")
 _NUM_VALIDATION = flags.DEFINE_integer(
     "num_validation", None, "Images to hold out (imagenet21k); 102,400 at full scale where absent."
@@ -44,7 +46,7 @@ _NUM_WORKERS = flags.DEFINE_integer("num_workers", 1, "Processes.", lower_bound=
 _FILE_FORMAT = flags.DEFINE_enum(
     "file_format", "tfrecord", ["tfrecord", "array_record"], "Format of the records."
 )
-_SUMMARY = flags.DEFINE_string("summary", None, "File for the summary, as JSON.")
+_SUMMARY = define_path("summary", None, "File for the summary, as JSON.")
 _RUNNER = flags.DEFINE_enum(
     "runner", "local", ["local", "beam"], "Processes of this machine, or Beam; its options after --"
 )
@@ -75,8 +77,7 @@ def _beam_options(argv: list[str]):
     try:
         from apache_beam.options import pipeline_options
     except ImportError:
-        print("error: --runner=beam needs Beam: pip install apache-beam", file=sys.stderr)
-        sys.exit(2)
+        fail("--runner=beam needs Beam: pip install apache-beam")
     return pipeline_options.PipelineOptions(argv[1:])
 
 
@@ -99,6 +100,17 @@ def _format_summary(summary: dict) -> str:
     )
 
 
+def _hold(name: str, level: str) -> contextlib.AbstractContextManager[object]:
+    """Refuses a second process that prepares the same; studies that want it wait."""
+    from fine2coarse.experiment.claims import hold, preparation
+
+    if "://" in _DATA_DIR.value:  # no file system to claim on
+        return contextlib.nullcontext()
+    claim = preparation(name, {"leaves": "present" if level.startswith("present") else "all"})
+    folder = pathlib.Path(_DATA_DIR.value)
+    return hold(folder / "claims", claim, f"{name} in {folder}")
+
+
 def main(argv: list[str]) -> None:
     _check_flags(argv)
     beam_options = _beam_options(argv)
@@ -109,6 +121,7 @@ def main(argv: list[str]) -> None:
     from fine2coarse.datasets import imagenet21k, inat2021
     from fine2coarse.datasets.archives import SourceError
     from fine2coarse.datasets.leveled import PreparationError, PrepareConfig
+    from fine2coarse.experiment.claims import AlreadyHeld
 
     began = time.monotonic()
     config = PrepareConfig(
@@ -124,11 +137,11 @@ def main(argv: list[str]) -> None:
     builders = {"imagenet21k": imagenet21k.Imagenet21k, "inat2021": inat2021.Inat2021}
     name, _, level = _DATASET.value.partition("/")
     try:
-        builder = builders[name](config=level or None, data_dir=_DATA_DIR.value)
-        builder.download_and_prepare(download_config=config, file_format=_FILE_FORMAT.value)
-    except (SourceError, PreparationError, ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        with _hold(name, level):
+            builder = builders[name](config=level or None, data_dir=_DATA_DIR.value)
+            builder.download_and_prepare(download_config=config, file_format=_FILE_FORMAT.value)
+    except (SourceError, PreparationError, AlreadyHeld, ValueError, OSError) as error:
+        fail(str(error))
     summary = {
         "dataset": builder.info.full_name,
         "folder": builder.data_dir,
@@ -138,14 +151,14 @@ def main(argv: list[str]) -> None:
     print(_format_summary(summary))
     if _SUMMARY.value:
         path = pathlib.Path(_SUMMARY.value)
-        partial = path.with_name(path.name + ".tmp")
+        partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
         partial.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
         partial.replace(path)
 
 
 def run() -> None:
     """Runs the program."""
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ python launch/pretrain.py --config=configs/demo.py --arm=fine --workdir=runs/fin
 
 import pathlib
 
-from _cli import WORKDIR, open_study, read_recipe, run_main
+from _cli import WORKDIR, hold_workdir, open_study, read_recipe, run_main
 from absl import flags
 
 _ARM = flags.DEFINE_string(
@@ -15,17 +15,18 @@ _SEED = flags.DEFINE_integer("seed", 0, "Of weights, order and augmentation.", l
 
 
 def main() -> None:
+    from fine2coarse.experiment.claimed import ClaimedFolder, ClaimedObserver
     from fine2coarse.experiment.phases import execute
     from fine2coarse.experiment.progress import ProgressBar
-    from fine2coarse.experiment.run_folder import RunFolder
     from fine2coarse.experiment.unit_runs import pretraining_run
 
     recipe = read_recipe().only(arm=_ARM.value, seed=_SEED.value)
-    strategy, data = open_study(recipe)
-    space = data.target if _ARM.value == "target" else data.spaces[_ARM.value, _SEED.value]
-    run = pretraining_run(recipe, space, _SEED.value, data, _ARM.value)
-    bar = ProgressBar(f"pretrain on {space.name}")
-    result = execute(run, RunFolder(pathlib.Path(WORKDIR.value)), strategy, bar)
+    with hold_workdir() as claim:
+        strategy, data = open_study(recipe)
+        space = data.target if _ARM.value == "target" else data.spaces[_ARM.value, _SEED.value]
+        run = pretraining_run(recipe, space, _SEED.value, data, _ARM.value)
+        bar = ClaimedObserver(ProgressBar(f"pretrain on {space.name}"), claim)
+        result = execute(run, ClaimedFolder(pathlib.Path(WORKDIR.value), claim), strategy, bar)
     print(
         f"pretrained on {space.name} ({space.num_classes} classes), seed {_SEED.value}: loss "
         f"{result['last_loss']:.4f}, {result['images_seen']} images in "

@@ -7,12 +7,15 @@ Studies that are merged ask the same question: the same target, test images and 
 seeds are pooled; arms of one name but different label specs are told apart by the study's name.
 """
 
+import contextlib
 import pathlib
 
 from _cli import WORKDIR, run_main
-from absl import flags
+from _flags import define_path
 
-_OUT = flags.DEFINE_string(
+from fine2coarse.paths import expand
+
+_OUT = define_path(
     "out", None, "Folder for the report; default: the study's own, where there is one study."
 )
 
@@ -22,12 +25,28 @@ def main() -> None:
 
     from fine2coarse.experiment.report import write_report
 
-    workdirs = [pathlib.Path(name) for name in WORKDIR.value.split(",")]
+    workdirs = [pathlib.Path(expand(name)) for name in WORKDIR.value.split(",")]
     if len(workdirs) > 1 and not _OUT.value:
         raise ValueError("several studies are merged into a folder of their own: give --out=FOLDER")
     out = pathlib.Path(_OUT.value) if _OUT.value else workdirs[0]
-    page = write_report(*workdirs, out=out, read_images=image_reader(workdirs))
+    with _hold(out, workdirs):
+        page = write_report(*workdirs, out=out, read_images=image_reader(workdirs))
     print(f"report: {page}")
+
+
+def _hold(
+    out: pathlib.Path, workdirs: list[pathlib.Path]
+) -> contextlib.AbstractContextManager[object]:
+    """Refuses a second process that writes the report; a study's own processes count too."""
+    from fine2coarse.experiment.claims import hold, hold_file
+    from fine2coarse.experiment.run_folder import RECIPE, RunError
+
+    for workdir in workdirs:
+        if not (workdir / RECIPE).is_file():
+            raise RunError(f"{workdir}: no {RECIPE}; expected the folder of a study")
+    if out in workdirs:
+        return hold(out / "claims", "report", f"the report of {out}")
+    return hold_file(out / "report.html")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ import pathlib
 import shlex
 import sys
 
-from _cli import STRATEGY, WORKDIR, open_study, read_recipe, run_main
+from _cli import WORKDIR, open_study, read_recipe, refuse_workers, run_main
+from _flags import define_path
 from _images import image_reader
 from _jobs import command_without, run_jobs, without_flags
 from _plan import default_throughputs, print_plan
@@ -29,7 +30,7 @@ _LIST = flags.DEFINE_boolean("list", False, "Print one command a run, and do not
 _DRY_RUN = flags.DEFINE_boolean(
     "dry_run", False, "Print every run with its classes, steps, time and disk, and do nothing."
 )
-_THROUGHPUTS = flags.DEFINE_string(
+_THROUGHPUTS = define_path(
     "throughputs", None, "Table for --dry_run's GPU and TPU hours; default: configs/throughput.csv."
 )
 _JOBS = flags.DEFINE_integer(
@@ -67,7 +68,11 @@ def main() -> None:
         for unit in units:
             print(shlex.join([*command, f"--arm={unit.arm}", f"--seed={unit.seed}"]))
         return
-    _refuse_workers()
+    refuse_workers(
+        "a study spreads whole runs, not single ones, over hosts. Start one process a host with "
+        "the same --workdir and --strategy=one_device or mirrored (without TF_CONFIG). To train "
+        "one run on several hosts use launch/pretrain.py and launch/transfer.py"
+    )
     if _DRY_RUN.value:
         table = pathlib.Path(_THROUGHPUTS.value or default_throughputs())
         with open_workdir(WORKDIR.value) as (workdir, mirror):
@@ -100,16 +105,6 @@ def _seeds() -> list[int]:
         return [int(seed) for seed in _SEED.value]
     except ValueError:
         raise ValueError(f"--seed expects whole numbers, got {_SEED.value}") from None
-
-
-def _refuse_workers() -> None:
-    in_cluster = STRATEGY.value == "auto" and "TF_CONFIG" in os.environ
-    if in_cluster or STRATEGY.value == "multi_worker":
-        raise ValueError(
-            "a study spreads whole runs, not single ones, over hosts: start one process a host "
-            "with the same --workdir and --strategy=one_device or mirrored (without TF_CONFIG). To "
-            "train one run on several hosts use launch/pretrain.py and launch/transfer.py"
-        )
 
 
 def _gpus() -> list[str]:

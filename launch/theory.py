@@ -14,9 +14,9 @@ import functools
 import math
 import os
 import pathlib
-import sys
-from typing import NoReturn
 
+from _flags import define_path, fail, parse_flags
+from _start import start_tensorflow
 from absl import app, flags, logging
 
 KERAS_PATCHES = "keras_patches"
@@ -38,9 +38,8 @@ EXPERIMENTS = (
     KERAS_PATCHES,
 )
 _MAX_KERAS_SEEDS = 5
-_EXIT_USAGE = 2
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of results; made where it is missing.")
+_WORKDIR = define_path("workdir", None, "Folder of results; made where it is missing.")
 _EXPERIMENT = flags.DEFINE_list(
     "experiment", ["all"], f"Comma-separated; all, or some of {', '.join(EXPERIMENTS)}."
 )
@@ -51,7 +50,7 @@ _NUM_WORKERS = flags.DEFINE_integer(
     "num_workers", os.cpu_count(), "Processes of the simulation.", lower_bound=1
 )
 _SMOKE = flags.DEFINE_bool("smoke", False, "A small size: fewer seeds, dimensions and images.")
-_DATA_DIR = flags.DEFINE_string(
+_DATA_DIR = define_path(
     "data_dir", None, f"Folder of prepared data for {KERAS_PATCHES}; default: `data` in --workdir."
 )
 flags.mark_flag_as_required("workdir")
@@ -59,19 +58,24 @@ flags.mark_flag_as_required("workdir")
 
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
-        _fail(f"unexpected argument {argv[1]!r}; flags begin with --")
+        fail(f"unexpected argument {argv[1]!r}; flags begin with --")
     logging.set_verbosity(logging.WARNING)
     names = _chosen(_EXPERIMENT.value)
-    # One thread for each product where everything runs in this process: see laboratory.py.
+    # One thread for each product where everything runs in this process, whatever the user set: rows
+    # would differ in their last digits from those of several processes. See laboratory.py.
     for variable in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(variable, "1")
+        os.environ[variable] = "1"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from fine2coarse.experiment.claims import AlreadyHeld, hold
+
     try:
-        page = _run(pathlib.Path(_WORKDIR.value), names)
-    except (ValueError, OSError) as error:
+        workdir = pathlib.Path(_WORKDIR.value)
+        with hold(workdir / "claims", "theory", f"--workdir={workdir}"):
+            page = _run(workdir, names)
+    except (ValueError, OSError, AlreadyHeld) as error:
         if os.environ.get("FINE2COARSE_TRACEBACK"):
             raise
-        _fail(str(error))
+        fail(str(error))
     print(f"report: {page}")
 
 
@@ -81,9 +85,9 @@ def _chosen(words: list[str]) -> list[str]:
 
     for word in words:
         if word not in (*EXPERIMENTS, "all"):
-            _fail(unknown("experiment", word, ("all", *EXPERIMENTS)))
+            fail(unknown("experiment", word, ("all", *EXPERIMENTS)))
     if not words:
-        _fail("--experiment is empty: expected all, or names with commas between")
+        fail("--experiment is empty: expected all, or names with commas between")
     return [name for name in EXPERIMENTS if name in words or "all" in words]
 
 
@@ -109,8 +113,6 @@ def _run(workdir: pathlib.Path, names: list[str]) -> pathlib.Path:
 
 def _keras_patches(workdir):
     """The default question, asked of the same network in Keras on the demo's pictures."""
-    from _start import start_tensorflow
-
     start_tensorflow()
     from fine2coarse.experiment import keras_patches
     from fine2coarse.theory.experiments import Experiment
@@ -120,8 +122,11 @@ def _keras_patches(workdir):
     def load():
         from fine2coarse.data.examples import load_examples
         from fine2coarse.datasets.open import open_dataset
+        from fine2coarse.experiment.claims import first_to_prepare
 
-        demo = open_dataset("demo", {"seed": 0}, _DATA_DIR.value or str(workdir / "data"))
+        data_dir, options = _DATA_DIR.value or str(workdir / "data"), {"seed": 0}
+        with first_to_prepare(data_dir, "demo", options, logging.warning):
+            demo = open_dataset("demo", options, data_dir)
         train, test = (load_examples(demo.read(split)) for split in ("train", "test"))
         return keras_patches.PatchData(train, test, demo.taxonomy)
 
@@ -218,11 +223,5 @@ def _answer(sections):
     return text + (f" Not: {'; '.join(failed)}." if failed else "")
 
 
-def _fail(message: str) -> NoReturn:
-    """Tells a mistake in one line."""
-    print(f"error: {message}", file=sys.stderr)
-    sys.exit(_EXIT_USAGE)
-
-
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)

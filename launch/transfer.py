@@ -14,10 +14,11 @@ summed into the target's; of all else the backbone alone is used.
 
 import pathlib
 
-from _cli import WORKDIR, open_study, read_recipe, run_main
+from _cli import WORKDIR, hold_workdir, open_study, read_recipe, run_main
+from _flags import define_path
 from absl import flags
 
-_PRETRAINED = flags.DEFINE_string(
+_PRETRAINED = define_path(
     "pretrained", None, "A finished run, an exported folder, a TF Hub or Kaggle handle."
 )
 _SEED = flags.DEFINE_integer("seed", 0, "Of head, order and augmentation.", lower_bound=0)
@@ -29,18 +30,19 @@ def main() -> None:
 
     recipe = read_recipe().only(arm="target", seed=_SEED.value)
     pretrained = find_pretrained(_PRETRAINED.value, recipe.backbone.image_size_px)
-    strategy, data = open_study(recipe)
-    source = find_source(recipe, data, pretrained)
-    result = do_transfer(
-        recipe,
-        recipe.transfer,
-        _SEED.value,
-        data,
-        source,
-        pathlib.Path(WORKDIR.value),
-        Executor(strategy, f"transfer to {data.target.name}"),
-        trials=pathlib.Path(WORKDIR.value) / "trials",
-    )
+    with hold_workdir() as claim:
+        strategy, data = open_study(recipe)
+        source = find_source(recipe, data, pretrained)
+        result = do_transfer(
+            recipe,
+            recipe.transfer,
+            _SEED.value,
+            data,
+            source,
+            pathlib.Path(WORKDIR.value),
+            Executor(strategy, f"transfer to {data.target.name}", claim=claim),
+            trials=pathlib.Path(WORKDIR.value) / "trials",
+        )
     counts = result["evaluation"]
     print(
         f"{result['transfer']} to {data.target.name} ({data.target.num_classes} classes), seed "

@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import pathlib
 import sys
+import uuid
 
+import _start  # noqa: F401 (output must not fail in any locale)
+from _flags import define_path, parse_flags
 from absl import app, flags
 
 from fine2coarse.taxonomy import wordnet
 
-_DATA_NOUN = flags.DEFINE_string(
+_DATA_NOUN = define_path(
     "data_noun", "/usr/share/wordnet/data.noun", "WordNet 3.0's file of noun synsets."
 )
-_SYNSETS = flags.DEFINE_string(
+_SYNSETS = define_path(
     "synsets", None, "File of synset ids, one a line; those of the shipped table where absent."
 )
 _WRITE = flags.DEFINE_bool("write", False, "Write the table instead of comparing with it.")
@@ -38,7 +41,7 @@ def main(argv: list[str]) -> None:
     text = wordnet.format_table(synsets, wordnet.read_data_noun(path))
     num_synsets = len(text.splitlines()) - 2
     if _WRITE.value:
-        partial = wordnet.TABLE_PATH.with_suffix(".tmp")
+        partial = wordnet.TABLE_PATH.with_suffix(f".{uuid.uuid4().hex}.tmp")
         partial.write_text(text, encoding="utf-8")
         partial.replace(wordnet.TABLE_PATH)
         print(f"wrote {num_synsets} synsets to {wordnet.TABLE_PATH}")
@@ -50,7 +53,7 @@ def main(argv: list[str]) -> None:
 
 def run() -> None:
     """Runs the program."""
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)
 
 
 if __name__ == "__main__":

@@ -19,9 +19,18 @@ ALLOWED = {
     "labels": {"taxonomy"},
     "datasets": {"taxonomy", "labels"},
     "data": {"taxonomy", "labels"},
-    "hub": {"models"},
+    "hub": {"models", "data"},
     "training": {"taxonomy", "labels", "data", "models"},
-    "experiment": {"taxonomy", "labels", "data", "models", "training", "reporting", "hub"},
+    "experiment": {
+        "taxonomy",
+        "labels",
+        "datasets",
+        "data",
+        "models",
+        "training",
+        "reporting",
+        "hub",
+    },
 }
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
+from fine2coarse.data.decoding import decode_upright
 from fine2coarse.data.stored import StoredImages
 from fine2coarse.labels.space import LabelSpace, LabelSpaceError
 
@@ -143,14 +143,13 @@ def stored_examples(
 
 def _decoded_if_even(encoded: list[bytes]) -> tf.Tensor:
     """All images decoded where they are equally large and fit; else as they are."""
-    decode = functools.partial(tf.io.decode_image, channels=3, expand_animations=False)
-    first = decode(encoded[0])
+    first = decode_upright(tf.constant(encoded[0]))
     strings = tf.constant(encoded)
     if len(encoded) * int(tf.size(first)) > MAX_DECODED_BYTES:
         return strings
     stack = np.empty((len(encoded), *first.shape), np.uint8)
     decoded = tf.data.Dataset.from_tensor_slices(strings).map(
-        decode, num_parallel_calls=tf.data.AUTOTUNE
+        decode_upright, num_parallel_calls=tf.data.AUTOTUNE
     )
     for position, pixels in enumerate(decoded.as_numpy_iterator()):
         if pixels.shape != stack.shape[1:]:

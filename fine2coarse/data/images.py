@@ -7,6 +7,7 @@ import functools
 
 import tensorflow as tf
 
+from fine2coarse.data.decoding import decode_upright, decode_upright_apart, is_plain_jpeg
 from fine2coarse.data.rand_augment import rand_augment
 
 CROPS = ("none", "shift", "inception")
@@ -95,7 +96,7 @@ def eval_image(image: tf.Tensor, size_px: int) -> tf.Tensor:
 def _decode(image: tf.Tensor) -> tf.Tensor:
     if image.dtype == tf.uint8:
         return image
-    return tf.io.decode_image(image, channels=3, expand_animations=False)
+    return decode_upright(image)
 
 
 def _resize(pixels: tf.Tensor, size_px: int) -> tf.Tensor:
@@ -122,8 +123,11 @@ def _inception_crop(image: tf.Tensor, seed: tf.Tensor, size_px: int, min_area: f
 
     if image.dtype == tf.uint8:
         return from_pixels(image)
-    # JPEG alone can be cropped while it is decoded, which saves most of the decoding.
-    return tf.cond(tf.io.is_jpeg(image), from_jpeg, lambda: from_pixels(_decode(image)))
+    # JPEG alone can be cropped while it is decoded, which saves most of the decoding. Where it is
+    # to be turned first, or its colours are converted, it is decoded whole.
+    return tf.cond(
+        is_plain_jpeg(image), from_jpeg, lambda: from_pixels(decode_upright_apart(image))
+    )
 
 
 def _decode_window(image: tf.Tensor, window: tf.Tensor, size_px: int) -> tf.Tensor:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from fine2coarse.data.decoding import decode_upright
 from fine2coarse.data.examples import Examples
 
 _QUALITY = 90
@@ -29,7 +30,7 @@ def jpeg_thumbnails(
 
 def _thumbnail(image: tf.Tensor, side_px: int) -> bytes:
     if image.dtype == tf.string:
-        image = tf.io.decode_image(image, channels=3, expand_animations=False)
+        image = decode_upright(image)
     height, width = int(image.shape[0]), int(image.shape[1])
     if max(height, width) > side_px:
         shrunk = tf.image.resize(

@@ -1,166 +1,278 @@
-"""Reads tar archives as streams, member by member, without unpacking anything to disk."""
+"""The one reader of archives: tar (plain, gzip, bzip2, xz) and zip, without unpacking to disk.
+
+It is strict. An archive that is cut off, damaged or goes on after its end is a `SourceError` that
+says how many files would be lost; a member that cannot be a file is a `Skip` with its reason.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import gzip
 import pathlib
-import tarfile
-from collections.abc import Callable, Iterator
-from typing import BinaryIO
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NoReturn
+
+from fine2coarse.datasets import magic, tars, zips
+from fine2coarse.datasets.entries import (
+    BROKEN_LINK,
+    MAX_FILE_BYTES,
+    NOT_A_FILE,
+    REPEATED_MEMBER,
+    TOO_LARGE,
+    UNSAFE_PATH,
+    Entry,
+    Header,
+    Listing,
+    Skip,
+    SourceError,
+    clean_name,
+    is_unsafe,
+    listing,
+    printable,
+    unreadable,
+)
+from fine2coarse.datasets.tars import SPARSE_FILE
+from fine2coarse.datasets.zips import ENCRYPTED, UNSUPPORTED_COMPRESSION
 
 CUT_OFF = "archive cut off or damaged"
-UNSAFE_PATH = "unsafe path"
-NOT_A_FILE = "not a regular file"
+SUFFIXES = (
+    *(".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz", ".zip"),
+    *(".7z", ".rar", ".tar.zst"),
+)
+"""Endings of the names of archives, those that cannot be read included."""
 
-_GZIP_MAGIC = b"\x1f\x8b"
-_BLOCK_BYTES = 1 << 20
 
+class ArchiveDamage(SourceError):
+    """An archive that is cut off, damaged or goes on after its end.
 
-class SourceError(ValueError):
-    """A source that is missing, ambiguous, cut off or not as its layout says."""
+    Attributes:
+      num_lost: files that can be made out behind the damage; None where none can be read.
+    """
+
+    def __init__(self, message: str, num_lost: int | None = None) -> None:
+        super().__init__(message)
+        self.num_lost = num_lost
 
 
 @dataclasses.dataclass(frozen=True)
-class Skip:
-    """Something in a source that gives no example.
+class Archive:
+    """An archive; holds no open file and travels by pickle.
 
     Attributes:
-      name: where it stands in the source.
-      reason: one of few fixed phrases, to count by.
-      detail: what else there is to say.
-      num_files: files that it stands for; 0 where it tells of a whole archive.
+      path: where it lies.
+      kind: 'tar', 'tar.gz', 'tar.bz2', 'tar.xz' or 'zip'.
     """
 
-    name: str
-    reason: str
-    detail: str = ""
-    num_files: int = 1
+    path: pathlib.Path
+    kind: str
 
+    @property
+    def has_random_access(self) -> bool:
+        """Whether a file can be read without reading all before it."""
+        return self.kind in ("tar", "zip")
 
-@dataclasses.dataclass(frozen=True)
-class Member:
-    """A regular file in a tar.
+    def identity(self) -> Mapping[str, object]:
+        """Name, size and modification time; JSON-able. Another identity, another content."""
+        status = self.path.stat()
+        return {
+            "name": self.path.name,
+            "num_bytes": status.st_size,
+            "modified_ns": status.st_mtime_ns,
+        }
 
-    Attributes:
-      name: its path in the archive.
-      data: its bytes; None where only the position was asked for.
-      offset: where its bytes begin in the tar.
-      size: how many they are.
-    """
+    def scan(self, max_file_bytes: int = MAX_FILE_BYTES) -> tuple[list[Entry], list[Skip]]:
+        """Lists all regular files by reading headers alone.
 
-    name: str
-    data: bytes | None
-    offset: int
-    size: int
+        A compressed tar is decompressed once, to its end. Links to files in the archive are files
+        under their own names. Of members with the same name the last counts.
 
+        Args:
+          max_file_bytes: larger files are skipped.
 
-class _StrictTarInfo(tarfile.TarInfo):
-    """Remembers whether the archive came to its end mark; tarfile takes any end for one."""
+        Returns:
+          The files in the archive's order, and what is not one.
 
-    @classmethod
-    def fromtarfile(cls, archive: tarfile.TarFile) -> tarfile.TarInfo:
-        try:
-            return super().fromtarfile(archive)
-        except tarfile.EOFHeaderError:
-            archive.has_end_mark = True
-            raise
-        except tarfile.HeaderError as error:
-            raise tarfile.ReadError(f"at byte {archive.offset}: {error}") from error
+        Raises:
+          ArchiveDamage: where the archive is not whole.
+          OSError: where it cannot be read.
+        """
+        if self.kind == "zip":
+            with self._zip_errors():
+                return zips.open_directory(self.path).listing(max_file_bytes)
+        with self._walker() as walker:
+            return listing(walker, max_file_bytes)
 
+    def read(self, entries: Iterable[Entry]) -> Iterator[tuple[Entry, bytes]]:
+        """Reads files that `scan` listed.
 
-def iterate_tar(
-    file: BinaryIO,
-    where: str,
-    *,
-    wants_data: Callable[[str], bool] = lambda name: True,
-    seekable: bool = False,
-) -> Iterator[Member | Skip]:
-    """Yields a tar's regular files in their order, and a `Skip` for what is not one.
+        Args:
+          entries: some of them, in any order.
 
-    Args:
-      file: the tar, uncompressed.
-      where: what a skip's name begins with.
-      wants_data: tells of a member's name whether to read its bytes.
-      seekable: whether to seek over the bytes that are not read.
+        Yields:
+          Each with its bytes: in the order given where `has_random_access`, else in the archive's,
+          which is decompressed once, to its end.
 
-    Yields:
-      Members and skips. A cut-off archive ends with a skip of reason `CUT_OFF`; what
-      stood whole before is there. Folders are passed over.
-    """
-    num_members = 0
-    try:
-        with tarfile.open(
-            fileobj=file, mode="r:" if seekable else "r|", tarinfo=_StrictTarInfo
-        ) as archive:
-            while (info := archive.next()) is not None:
-                archive.members.clear()  # or a million headers stay in memory
-                if info.isdir():
+        Raises:
+          SourceError: where the bytes are not whole; it names the member.
+        """
+        if self.kind == "zip":
+            yield from self._read_zip(entries)
+        elif self.kind == "tar":
+            yield from self._read_tar(entries)
+        else:
+            yield from self._read_stream(entries)
+
+    def stream(
+        self, wants_data: Callable[[str], bool], max_file_bytes: int = MAX_FILE_BYTES
+    ) -> Iterator[tuple[Entry, bytes | None] | Skip]:
+        """Goes through a compressed tar once, for those that are too large to go through twice.
+
+        What only a second pass could read is a `Skip`: links. Members with the same name are all
+        yielded.
+
+        Args:
+          wants_data: tells of a file's name whether to read its bytes.
+          max_file_bytes: larger files are skipped.
+
+        Yields:
+          The files in the archive's order with their bytes, or None where they are not wanted; and
+          what is not one. What came before an error was whole.
+
+        Raises:
+          ArchiveDamage: where the archive is not whole.
+        """
+        with self._walker() as walker:
+            for header in walker:
+                if header.kind == "folder":
                     continue
-                name = f"{where}/{info.name}" if where else info.name
-                if is_unsafe(info.name):
-                    yield Skip(name, UNSAFE_PATH, "would leave its folder when unpacked")
-                elif not info.isreg():
-                    yield Skip(name, NOT_A_FILE, "a link or a device")
+                problem = unreadable(header, max_file_bytes)
+                if problem is not None:
+                    yield problem
+                elif header.kind != "file":
+                    detail = f"{header.kind} to {printable(header.target)}, in a compressed tar "
+                    detail += f"that is read once; decompress {self.path.name}, and it is followed"
+                    yield Skip(printable(header.name), BROKEN_LINK, detail)
                 else:
-                    data = archive.extractfile(info).read() if wants_data(info.name) else None
-                    num_members += 1
-                    yield Member(info.name, data, info.offset_data, info.size)
-            if not getattr(archive, "has_end_mark", False):
-                raise tarfile.ReadError("no end mark")
-    except (tarfile.TarError, EOFError, gzip.BadGzipFile) as error:
-        yield Skip(where, CUT_OFF, f"after {num_members} whole files: {error}", num_files=0)
+                    entry = Entry(clean_name(header.name), header.size, header.position)
+                    yield entry, walker.data() if wants_data(entry.name) else None
+
+    def names(self) -> Iterator[str]:
+        """Names of the files in the archive's order, links left out; reads as far as is asked for.
+
+        Raises:
+          ArchiveDamage: where the archive is not whole, once that is reached.
+        """
+        if self.kind == "zip":
+            yield from (entry.name for entry in self.scan()[0])
+            return
+        for item in self.stream(lambda name: False):
+            if not isinstance(item, Skip):
+                yield item[0].name
+
+    @contextlib.contextmanager
+    def _walker(self) -> Iterator[tars.TarWalker]:
+        """Walks the tar; what is wrong with it is said with the archive's path."""
+        with tars.open_tar(self.path, self.kind) as source:
+            try:
+                yield tars.TarWalker(source)
+            except tars.TarDamage as damage:
+                self._fail(damage, damage.num_lost)
+
+    def _fail(self, problem: object, num_lost: int | None) -> NoReturn:
+        raise ArchiveDamage(
+            f"{self.path} is cut off or damaged ({problem}); get it again, or pack it again",
+            num_lost,
+        )
+
+    def _read_tar(self, entries: Iterable[Entry]) -> Iterator[tuple[Entry, bytes]]:
+        with self.path.open("rb", buffering=0) as file:
+            for entry in entries:
+                file.seek(entry.position)
+                data = file.read(entry.size)
+                if len(data) < entry.size:
+                    self._fail(f"it ends inside of {printable(entry.name)}", None)
+                yield entry, data
+
+    def _read_stream(self, entries: Iterable[Entry]) -> Iterator[tuple[Entry, bytes]]:
+        wanted: dict[int, list[Entry]] = {}
+        for entry in entries:
+            wanted.setdefault(entry.position, []).append(entry)
+        if not wanted:
+            return
+        with self._walker() as walker:
+            for header in walker:
+                if header.kind == "file" and header.position in wanted:
+                    data = walker.data()
+                    for entry in wanted.pop(header.position):
+                        yield entry, data
+        if wanted:
+            name = printable(next(iter(wanted.values()))[0].name)
+            raise SourceError(f"{self.path}: no {name} any more; it changed while it was read")
+
+    def _read_zip(self, entries: Iterable[Entry]) -> Iterator[tuple[Entry, bytes]]:
+        with self._zip_errors():
+            directory = zips.open_directory(self.path)
+            for entry in entries:
+                yield entry, directory.read(entry)
+
+    @contextlib.contextmanager
+    def _zip_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except zips.ZipDamage as damage:
+            self._fail(damage, damage.num_lost)
 
 
-def is_unsafe(name: str) -> bool:
-    """Whether unpacking a member of this name could write outside of its folder."""
-    path = name.replace("\\", "/")
-    has_drive = name[1:2] == ":"
-    return path.startswith("/") or has_drive or ".." in path.split("/") or "\0" in name
+def open_archive(path: pathlib.Path) -> Archive:
+    """Tells by its content what kind of archive a file is.
+
+    Raises:
+      SourceError: where it is none; it says what the file is instead, and what to try.
+      OSError: where it cannot be read.
+    """
+    path = pathlib.Path(path)
+    return Archive(path, magic.archive_kind(path))
 
 
-def is_gzip(path: pathlib.Path) -> bool:
-    """Whether a file begins as gzip does."""
-    with path.open("rb") as file:
-        return file.read(2) == _GZIP_MAGIC
-
-
-def is_tar(path: pathlib.Path) -> bool:
-    """Whether a file is a tar, gzipped or not, by its first header."""
+def is_archive(path: pathlib.Path) -> bool:
+    """Whether a file is an archive that `open_archive` opens, damaged further on or not."""
     try:
-        with open_tar(path) as file, tarfile.open(fileobj=file, mode="r|"):
-            return True
-    except (tarfile.TarError, EOFError, OSError):
+        open_archive(path)
+    except (SourceError, OSError):
         return False
+    return True
 
 
-def first_file(path: pathlib.Path) -> str:
-    """Name of the first regular file in a tar that unpacking could safely write; or empty."""
-    with open_tar(path) as file:
-        for member in iterate_tar(file, "", wants_data=lambda name: False):
-            if isinstance(member, Member):
-                return member.name
-    return ""
+def is_archive_name(name: str) -> bool:
+    """Whether a file's name says that it is an archive, whatever it holds."""
+    return name.lower().endswith(SUFFIXES)
 
 
-def open_tar(path: pathlib.Path) -> BinaryIO:
-    """Opens a tar for reading, gunzipping where it is gzipped."""
-    if is_gzip(path):
-        return gzip.open(path, "rb")
-    return path.open("rb", buffering=_BLOCK_BYTES)
-
-
-class FileSlice:
-    """A part of a file as a stream of its own: a tar within a tar, without copying it out."""
-
-    def __init__(self, file: BinaryIO, offset: int, size: int) -> None:
-        self._file = file
-        self._left = size
-        file.seek(offset)
-
-    def read(self, size: int = -1) -> bytes:
-        """Reads at most `size` bytes; fewer only at the slice's end."""
-        wanted = self._left if size < 0 else min(size, self._left)
-        data = self._file.read(wanted)
-        self._left -= len(data)
-        return data
+__all__ = [
+    "BROKEN_LINK",
+    "CUT_OFF",
+    "ENCRYPTED",
+    "MAX_FILE_BYTES",
+    "NOT_A_FILE",
+    "REPEATED_MEMBER",
+    "SPARSE_FILE",
+    "SUFFIXES",
+    "TOO_LARGE",
+    "UNSAFE_PATH",
+    "UNSUPPORTED_COMPRESSION",
+    "Archive",
+    "ArchiveDamage",
+    "Entry",
+    "Header",
+    "Listing",
+    "Skip",
+    "SourceError",
+    "clean_name",
+    "is_archive",
+    "is_archive_name",
+    "is_unsafe",
+    "listing",
+    "open_archive",
+    "printable",
+    "unreadable",
+]

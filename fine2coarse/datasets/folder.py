@@ -1,245 +1,376 @@
-"""One's own photographs: a folder (or tar) of class folders, and a `taxonomy.csv`.
+"""One's own photographs: a folder (or archive) of class folders, and a `taxonomy.csv`.
 
 ```
-photos/                        or photos.tar, with or without a folder around it all
+photos/                        or photos.tar, .tar.gz, .zip, with or without a folder around it all
   taxonomy.csv                 fine,coarse,macro    (levels, finest first)
-  train/Royal-Gala/001.jpg     {train,val,test}/<fine class>/<file>.{jpg,jpeg,png}
+  train/Royal-Gala/001.jpg     {train,val,test}/<fine class>/<file>
 ```
+
+Without train/, val/ and test/ a share of each class is held out to test on (`test_share`). Files
+are told by content, not by name, and each is accounted for: used, or named in `skipped.csv`.
 """
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
+import functools
+import glob
 import pathlib
-import tarfile
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import tensorflow_datasets as tfds
+from etils import epath
 
-from fine2coarse.datasets import stored_taxonomy
-from fine2coarse.datasets.images import check_image
-from fine2coarse.taxonomy.csv_reader import from_rows
+from fine2coarse.datasets.archives import Skip
+from fine2coarse.datasets.file_tree import FileTree, ListedFile, open_tree
+from fine2coarse.datasets.folder_layout import (
+    SPLITS,
+    TEST,
+    TRAIN,
+    UNSPLIT,
+    FolderError,
+    FolderLayout,
+    LabelledFile,
+    empty_classes,
+    read_layout,
+)
+from fine2coarse.datasets.leveled import LevelConfig, LeveledBuilder, PrepareConfig
+from fine2coarse.datasets.shards import Plan, SplitPlan, SplitRule
+from fine2coarse.datasets.source_state import (
+    STATE_NAME,
+    SourceState,
+    changes_since,
+    listing_digest,
+)
+from fine2coarse.datasets.spill import SpillIndex, stored_name
+from fine2coarse.datasets.units import SourceImage
 from fine2coarse.taxonomy.taxonomy import Taxonomy
 
-SPLITS = ("train", "val", "test")
-SKIPPED_FILE = "skipped.csv"
-TAXONOMY_FILE = "taxonomy.csv"
-_SUFFIXES = (".jpg", ".jpeg", ".png")
+DEFAULT_TEST_SHARE = 0.2
+_MAX_BATCH_BYTES = 64 << 20
+_MAX_BATCH_FILES = 2048
 
 
-class FolderError(ValueError):
-    """An image folder that is not laid out as expected."""
-
-
-@dataclasses.dataclass(kw_only=True)
-class FolderConfig(tfds.core.BuilderConfig):
-    """Where the photographs lie.
+@dataclasses.dataclass(kw_only=True, eq=False)
+class FolderConfig(LevelConfig):
+    """Where the photographs lie; `name` names the folder of the prepared data.
 
     Attributes:
-      source: the folder or the tar file; needed to prepare, not to read.
-      max_skipped_share: preparing stops where more than this share of a split is unreadable.
+      source: the folder or the archive; needed to prepare, not to read.
+      max_skipped_share: preparing stops where more than this share of a split's images cannot be
+        used.
       flat: there is no taxonomy.csv: the class folders are the leaves, with nothing above them.
         Enough for images to test on, whose taxonomy is another dataset's.
+      test_share: share of each class that becomes the split `test`, where there is none; None for
+        a fifth of a folder without splits. The same files whoever prepares them.
     """
 
+    level: str = "leaf"
+    stored_as: str = ""
     source: str = ""
     max_skipped_share: float = 0.01
     flat: bool = False
+    test_share: float | None = None
+
+    def __post_init__(self) -> None:
+        """Checks the shares."""
+        self.stored_as = self.name
+        if not 0 <= self.max_skipped_share <= 1:
+            raise FolderError(
+                f"max_skipped_share is from 0 to 1, got {self.max_skipped_share}: the share of "
+                "images that may be unusable"
+            )
+        if self.test_share is not None and not 0 < self.test_share < 1:
+            raise FolderError(f"test_share is above 0 and below 1, got {self.test_share}")
 
 
-class LabelledFolder(tfds.core.GeneratorBasedBuilder):
+class LabelledFolder(LeveledBuilder):
     """Photographs in class folders with a taxonomy of one's own."""
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("2.0.0")
+    RELEASE_NOTES = {
+        "2.0.0": "Upright, lossless where the source is; in the order of the ids' hashes."
+    }
     BUILDER_CONFIG_CLASS = FolderConfig
 
-    @property
-    def taxonomy(self) -> Taxonomy:
-        """The hierarchy whose leaves are the labels."""
-        return stored_taxonomy.read(self.info)
-
     def _info(self) -> tfds.core.DatasetInfo:
-        source = pathlib.Path(self.builder_config.source)
-        taxonomy = (flat_taxonomy if self.builder_config.flat else read_taxonomy)(source)
-        return self.dataset_info_from_configs(
+        return tfds.core.DatasetInfo(
+            builder=self,
             description=__doc__,
-            features=tfds.features.FeaturesDict(
-                {
-                    "image": tfds.features.Image(encoding_format="jpeg"),
-                    "image_id": tfds.features.Text(),
-                    "label": tfds.features.ClassLabel(names=taxonomy.leaf_ids),
-                }
-            ),
+            features=self._features(),
             supervised_keys=("image", "label"),
-            metadata=stored_taxonomy.metadata(taxonomy),
-            disable_shuffling=True,
+            metadata=tfds.core.MetadataDict(),
         )
 
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
-        del dl_manager
-        source = pathlib.Path(self.builder_config.source)
-        needed = () if self.builder_config.flat else ("train",)
-        found = _found_splits(source, self.taxonomy, needed)
-        return {split: self._generate_examples(source, split) for split in found}
+    def _known_taxonomy(self) -> Taxonomy | None:
+        return None  # it comes with the folder
 
-    def _generate_examples(self, source: pathlib.Path, split: str) -> Iterator[tuple[int, dict]]:
-        label_of = {
-            self.taxonomy.names[node]: label for label, node in enumerate(self.taxonomy.leaf_nodes)
+    @property
+    def _folder_config(self) -> FolderConfig:
+        return self.builder_config
+
+    def _find_source(
+        self, dl_manager: tfds.download.DownloadManager, config: PrepareConfig
+    ) -> tuple[FolderSource, Taxonomy]:
+        del dl_manager, config
+        own = self._folder_config
+        source = FolderSource.find(pathlib.Path(own.source), own.flat, own.test_share)
+        return source, source.layout.taxonomy
+
+    def _split_rule(self, source: FolderSource, config: PrepareConfig) -> SplitRule:
+        del config
+        return functools.partial(hold_out_of_each_class, test_share=source.test_share)
+
+    def _settings(self, source: FolderSource, config: PrepareConfig) -> Mapping[str, Any]:
+        del config
+        return {"test_share": source.test_share}
+
+    @property
+    def _max_skipped_share(self) -> float:
+        return self._folder_config.max_skipped_share
+
+    def _write_state(
+        self, source: FolderSource, folder: epath.Path, indices: Sequence[SpillIndex]
+    ) -> None:
+        listed = {stored_name(file.name): file.name for file in source.layout.files}
+        digests = {
+            listed[name]: tuple(digest)
+            for index in indices
+            for name, digest in zip(index.names.tolist(), index.digests.tolist())
         }
-        skipped: list[tuple[str, str]] = []
-        num_kept = 0
-        for name, data in _files(source, split):
-            image = check_image(data)
-            if image.problem:
-                skipped.append((name, image.problem))
-                continue
-            label = label_of[pathlib.PurePosixPath(name).parent.name]
-            yield num_kept, {"image": io.BytesIO(image.data), "image_id": name, "label": label}
-            num_kept += 1
-        self._report_skipped(split, skipped, num_kept)
+        digests |= source.layout.table_digest
+        SourceState.of(source.layout.files, digests).save(folder)
 
-    def _report_skipped(self, split: str, skipped: list[tuple[str, str]], num_kept: int) -> None:
-        if not skipped:
+    def _check_plan(self, plan: Plan, taxonomy: Taxonomy) -> None:
+        """Raises FolderError where a class is left without an image to train on."""
+        if self._folder_config.flat or TRAIN not in plan.splits:
             return
-        path = pathlib.Path(self.data_path) / SKIPPED_FILE
-        with path.open("a", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows(skipped)
-        names = ", ".join(f"{name} ({problem})" for name, problem in skipped[:5])
-        message = f"{len(skipped)} of {len(skipped) + num_kept} images of {split} skipped: {names}"
-        share = len(skipped) / (len(skipped) + num_kept)
-        if share > self.builder_config.max_skipped_share:
+        seen = np.unique(plan.splits[TRAIN].labels)
+        missing = np.setdiff1d(np.arange(taxonomy.num_leaves), seen)
+        if len(missing):
+            names = [taxonomy.names[taxonomy.leaf_nodes[label]] for label in missing]
+            raise empty_classes(self._folder_config.source, [f"{TRAIN}/{name}" for name in names])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FolderSource:
+    """A folder or archive of photographs.
+
+    Attributes:
+      tree: its files.
+      layout: what they are.
+      test_share: share of each class to test on; 0 where a folder names the test images.
+    """
+
+    tree: FileTree
+    layout: FolderLayout
+    test_share: float
+
+    @classmethod
+    def find(cls, path: pathlib.Path, is_flat: bool, test_share: float | None) -> FolderSource:
+        """Lists a folder or archive.
+
+        Raises:
+          FolderError: where it is not laid out as expected, or a share is to be held out to test
+            on though there are images for that.
+          SourceError: where an archive is damaged.
+          TaxonomyError: where the rows of taxonomy.csv contradict each other.
+        """
+        tree = open_tree(path)
+        layout = read_layout(tree, str(path), is_flat=is_flat)
+        if TEST in layout.splits and test_share is not None:
             raise FolderError(
-                f"{self.builder_config.source}: {message}; more than "
-                f"max_skipped_share={self.builder_config.max_skipped_share:g}: mend or remove "
-                "them, or allow more"
+                f"{path}: test_share={test_share:g} was given, but there is a folder of test "
+                "images; leave test_share out"
             )
-        print(f"{message}; all are listed in {SKIPPED_FILE} beside the prepared data")
+        if UNSPLIT in layout.splits:
+            return cls(tree, layout, DEFAULT_TEST_SHARE if test_share is None else test_share)
+        if test_share is None:
+            return cls(tree, layout, 0.0)
+        splits = dict(layout.splits)
+        splits[UNSPLIT] = splits.pop(TRAIN, ())
+        skips = dict(layout.skips)
+        skips[UNSPLIT] = [*skips.get(UNSPLIT, ()), *skips.pop(TRAIN, ())]
+        layout = dataclasses.replace(layout, splits=splits, skips=skips)
+        return cls(tree, layout, test_share)
+
+    @property
+    def kind(self) -> str:
+        """In words."""
+        told = f"{self.tree.kind} of class folders"
+        if UNSPLIT not in self.layout.splits:
+            return told
+        return f"{told} without a test split; {100 * self.test_share:g}% of each class held out"
+
+    @property
+    def num_bytes(self) -> int:
+        """Size of the images."""
+        return sum(image.file.size for images in self.layout.splits.values() for image in images)
+
+    @property
+    def can_be_shared(self) -> bool:
+        """Whether workers can read parts of it on their own."""
+        return self.tree.has_random_access
+
+    def identity(self) -> Mapping[str, object]:
+        """Kind, and number and size of the files."""
+        files = self.layout.files
+        return {"kind": self.kind, "files": len(files), "num_bytes": sum(f.size for f in files)}
+
+    def units(self, finished: Container[str]) -> Iterator[FolderBatch]:
+        """Yields batches of images; of an archive that is a stream, with their bytes."""
+        batches = list(self._batches())
+        if self.tree.has_random_access:
+            yield from batches
+            return
+        # A stream is read once, from its beginning: a batch is given on once it is complete.
+        batch_of = {image.file: batch for batch in batches for image in batch.images}
+        wanted = [file for file, batch in batch_of.items() if batch.key not in finished]
+        left = {batch.key: len(batch.images) for batch in batches}
+        bytes_of: dict[str, dict[ListedFile, bytes]] = {batch.key: {} for batch in batches}
+        for batch in batches:
+            if batch.key in finished or not batch.images:
+                yield batch
+        for file, data in self.tree.read(wanted):
+            batch = batch_of[file]
+            bytes_of[batch.key][file] = data
+            left[batch.key] -= 1
+            if not left[batch.key]:
+                yield dataclasses.replace(batch, data=bytes_of.pop(batch.key))
+
+    def _batches(self) -> Iterator[FolderBatch]:
+        """Batches whose limits depend on the source alone; the first of a split has its skips."""
+        present = [*SPLITS, UNSPLIT]
+        for split in present:
+            images = self.layout.splits.get(split, ())
+            skips = tuple(self.layout.skips.get(split, ()))
+            if not images and not skips:
+                continue
+            ordered = sorted(images, key=_in_archive)
+            for number, part in enumerate(_parts(ordered) or [()]):
+                key = f"{split or 'all'}/{number:06d}"
+                tree = self.tree if self.tree.has_random_access else None
+                yield FolderBatch(key, split, tree, tuple(part), skips if number == 0 else ())
 
 
-def read_taxonomy(source: pathlib.Path) -> Taxonomy:
-    """The `taxonomy.csv` of a folder or tar.
+def _in_archive(image: LabelledFile) -> tuple[int, str]:
+    """Orders images as they lie in their archive, so that a batch of a stream fills up early."""
+    entry = image.file.entry
+    return (0 if entry is None else entry.position, image.file.name)
 
-    Raises:
-      FolderError: where there is no folder, tar or taxonomy.csv.
-      TaxonomyError: where its rows contradict each other.
+
+def _parts(images: Sequence[LabelledFile]) -> list[list[LabelledFile]]:
+    parts: list[list[LabelledFile]] = []
+    num_bytes = 0
+    for image in images:
+        if not parts or num_bytes >= _MAX_BATCH_BYTES or len(parts[-1]) >= _MAX_BATCH_FILES:
+            parts.append([])
+            num_bytes = 0
+        parts[-1].append(image)
+        num_bytes += image.file.size
+    return parts
+
+
+@dataclasses.dataclass(frozen=True)
+class FolderBatch:
+    """Some files of a folder or archive.
+
+    Attributes:
+      key: split and number.
+      split: of the images; empty where a rule divides them.
+      tree: where to read them; None where `data` has them.
+      images: them.
+      skips: what gives no example.
+      data: bytes of each file, where they come from a stream.
     """
-    if source.is_dir():
-        path = source / TAXONOMY_FILE
-        if not path.is_file():
-            raise FolderError(f"{source}: no {TAXONOMY_FILE} (columns: the levels, finest first)")
-        text = path.read_text(encoding="utf-8-sig")
-    elif source.is_file():
-        text = next(
-            (data.decode("utf-8-sig") for name, data in _members(source) if name == TAXONOMY_FILE),
-            "",
-        )
-        if not text:
-            raise FolderError(f"{source}: no {TAXONOMY_FILE} in the archive")
-    else:
-        raise FolderError(f"{str(source)!r}: no such folder or tar file")
-    return from_rows(list(csv.reader(io.StringIO(text))), where=f"{source}: {TAXONOMY_FILE}")
+
+    key: str
+    split: str
+    tree: FileTree | None
+    images: tuple[LabelledFile, ...]
+    skips: tuple[Skip, ...]
+    data: Mapping[ListedFile, bytes] | None = None
+
+    @property
+    def num_source_bytes(self) -> int:
+        """Size of the files."""
+        return sum(image.file.size for image in self.images)
+
+    def read(self) -> Iterator[SourceImage | Skip]:
+        """Yields the skips, then the images."""
+        yield from self.skips
+        image_of = {image.file: image for image in self.images}
+        files = self.data.items() if self.data is not None else self.tree.read(image_of)
+        for file, data in files:
+            image = image_of[file]
+            yield SourceImage(file.name, image.image_id, image.label, data)
 
 
-def flat_taxonomy(source: pathlib.Path) -> Taxonomy:
-    """One level, `class`, of the class folders of a folder or tar in alphabetical order.
+def hold_out_of_each_class(images: SplitPlan, test_share: float) -> Mapping[str, SplitPlan]:
+    """Divides images, which come in the order of their ids' hashes: the first of each class test.
 
-    Raises:
-      FolderError: where there are no images in class folders.
+    Args:
+      images: all, in shuffled order.
+      test_share: of each class, rounded; at least one image of every class that has two.
     """
-    if not source.exists():
-        raise FolderError(f"{str(source)!r}: no such folder or tar file")
-    classes = sorted({parts[1] for parts in _image_parts(source)})
-    if not classes:
-        raise FolderError(f"{source}: no images as {{train,val,test}}/<class>/<file>.jpg")
-    return from_rows([["class"], *([name] for name in classes)], where=str(source))
-
-
-def _found_splits(
-    source: pathlib.Path, taxonomy: Taxonomy, complete: Sequence[str] = ("train",)
-) -> list[str]:
-    """Splits that hold images, after checking every class folder against the taxonomy.
-
-    Every class must have images in each split of `complete`.
-    """
-    images = {(parts[0], parts[1]) for parts in _image_parts(source)}
-    known = {taxonomy.names[node] for node in taxonomy.leaf_nodes}
-    folders = _class_folders(source) | images
-    unknown = sorted("/".join(folder) for folder in folders if folder[1] not in known)
-    if unknown:
-        raise FolderError(
-            f"{source}: {len(unknown)} class folders are missing from {TAXONOMY_FILE}, "
-            f"such as {unknown[:3]}"
-        )
-    empty = sorted("/".join(folder) for folder in folders - images)
-    for split in complete:
-        with_images = {name for found, name in images if found == split}
-        empty += sorted(f"{split}/{name}" for name in known - with_images)
-    if empty:
-        raise FolderError(
-            f"{source}: classes without images: {empty[:5]}; remove the folder, or the row in "
-            f"{TAXONOMY_FILE}, or add images"
-        )
-    return [split for split in SPLITS if any(split == found for found, _ in images)]
-
-
-def _image_parts(source: pathlib.Path) -> Iterator[tuple[str, ...]]:
-    for name in _names(source):
-        parts = pathlib.PurePosixPath(name).parts
-        if _is_image(parts):
-            yield parts
-
-
-def _class_folders(source: pathlib.Path) -> set[tuple[str, str]]:
-    if not source.is_dir():
-        return set()
+    is_test = np.zeros(images.num_examples, bool)
+    for label in np.unique(images.labels):
+        rows = np.flatnonzero(images.labels == label)
+        count = min(max(1, round(test_share * len(rows))), len(rows) - 1)
+        is_test[rows[:count]] = True
     return {
-        (split, folder.name)
-        for split in SPLITS
-        if (source / split).is_dir()
-        for folder in (source / split).iterdir()
-        if folder.is_dir()
+        TRAIN: images.take(np.flatnonzero(~is_test)),
+        TEST: images.take(np.flatnonzero(is_test)),
     }
 
 
-def _is_image(parts: tuple[str, ...]) -> bool:
-    return len(parts) == 3 and parts[0] in SPLITS and parts[2].lower().endswith(_SUFFIXES)
+def find_prepared(
+    source: pathlib.Path,
+    name: str,
+    builder_named: Callable[[str], LabelledFolder],
+    data_dir: str,
+) -> LabelledFolder:
+    """The builder of the data prepared from a source as it is now, prepared already or not.
+
+    Data is never prepared over other data: each state of the source has a folder of its own, and
+    a source that went back to an earlier state finds that one's again.
+
+    Args:
+      source: the folder or archive. Where it is gone, what was prepared last is taken.
+      name: that the names of the prepared folders begin with.
+      builder_named: makes the builder whose data lies in a folder of this name.
+      data_dir: of all prepared data.
+
+    Raises:
+      FolderError: where the source is gone and nothing was prepared from it.
+      SourceError: where the source is a damaged archive.
+    """
+    earlier = _prepared_folders(pathlib.Path(data_dir) / LabelledFolder.name, name)
+    if not source.exists():
+        if not earlier:
+            raise FolderError(f"{str(source)!r}: no such folder or archive")
+        print(f"{source} is not there; taken: what was prepared from it, {earlier[0]}")
+        return builder_named(earlier[0].parent.name)
+    tree = open_tree(source)
+    told = ""
+    for folder in earlier:
+        state = SourceState.load(folder)
+        changes = changes_since(state, tree) if state else None
+        if changes is not None and not changes:
+            if changes.touched:
+                SourceState.of(tree.list_files()[0], state.digest_of).save(folder)
+            return builder_named(folder.parent.name)
+        told = told or f"{source} has changed since {folder} was prepared: {changes}"
+    if told:
+        print(f"{told}. It is prepared anew beside that")
+    return builder_named(f"{name}-{listing_digest(tree.list_files()[0])}")
 
 
-def _names(source: pathlib.Path) -> Iterator[str]:
-    if source.is_dir():
-        yield from sorted(p.relative_to(source).as_posix() for p in source.glob("*/*/*"))
-    else:
-        with tarfile.open(source) as archive:
-            prefix = _prefix(archive)
-            yield from (m.name.removeprefix(prefix) for m in archive if m.isfile())
-
-
-def _files(source: pathlib.Path, split: str) -> Iterator[tuple[str, bytes]]:
-    """Names (`split/class/file`) and bytes of a split's images."""
-    if source.is_dir():
-        for name in _names(source):
-            parts = pathlib.PurePosixPath(name).parts
-            if _is_image(parts) and parts[0] == split:
-                yield name, (source / name).read_bytes()
-    else:
-        for name, data in _members(source):
-            parts = pathlib.PurePosixPath(name).parts
-            if _is_image(parts) and parts[0] == split:
-                yield name, data
-
-
-def _members(source: pathlib.Path) -> Iterator[tuple[str, bytes]]:
-    """Names and bytes of a tar's files, read in memory: nothing is unpacked to disk."""
-    with tarfile.open(source) as archive:
-        prefix = _prefix(archive)
-        for member in archive:
-            if member.isfile():
-                yield member.name.removeprefix(prefix), archive.extractfile(member).read()
-
-
-def _prefix(archive: tarfile.TarFile) -> str:
-    """What stands before `taxonomy.csv` in the archive: '', './' or 'photos/'."""
-    names = [m.name for m in archive if pathlib.PurePosixPath(m.name).name == TAXONOMY_FILE]
-    return min(names, key=len, default=TAXONOMY_FILE).removesuffix(TAXONOMY_FILE)
+def _prepared_folders(root: pathlib.Path, name: str) -> list[pathlib.Path]:
+    """Folders of data prepared under a name, the last first."""
+    found = root.glob(f"{glob.escape(name)}-*/{LabelledFolder.VERSION}/{STATE_NAME}")
+    exact = [path for path in found if re.fullmatch(r"-[0-9a-f]{8}", path.parts[-3][len(name) :])]
+    return [p.parent for p in sorted(exact, key=lambda path: -path.stat().st_mtime_ns)]

@@ -75,7 +75,8 @@ class Imagenet21k(LeveledBuilder):
     same split.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("2.0.0")
+    RELEASE_NOTES = {"2.0.0": "Images upright, without loss where the source has none."}
     BUILDER_CONFIGS = _configs()
     DEFAULT_BUILDER_CONFIG_NAME = "level0"
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
@@ -119,6 +120,10 @@ class Imagenet21k(LeveledBuilder):
                 f"{self.data_dir} is prepared with {held_out} images held out, not "
                 f"{config.num_validation}; give another data_dir, or delete that folder"
             )
+
+    def _identity_now(self, config: PrepareConfig, before: Mapping[str, Any]) -> Mapping[str, Any]:
+        del before
+        return find_source(pathlib.Path(config.manual_dir), Leaves({}, frozenset())).identity()
 
     def _settings(self, source: Source, config: PrepareConfig) -> Mapping[str, Any]:
         del source

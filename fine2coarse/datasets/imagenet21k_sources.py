@@ -1,25 +1,39 @@
-"""ImageNet-21k as people have it on disk: four layouts, told apart by looking."""
+"""ImageNet-21k as people have it on disk: five layouts, told apart by looking."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import itertools
+import os
 import pathlib
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 
 from fine2coarse.datasets import archives
-from fine2coarse.datasets.archives import Member, Skip, SourceError
-from fine2coarse.datasets.units import NestedTar, SynsetFiles, SynsetFolder
+from fine2coarse.datasets.archives import Archive, Entry, Skip, SourceError, printable
+from fine2coarse.datasets.units import (
+    NOT_IN_LAYOUT,
+    BatchFile,
+    BatchFiller,
+    FileBatch,
+    ListedFolder,
+    NestedTar,
+    SynsetFiles,
+    digest,
+    list_folder,
+)
 from fine2coarse.taxonomy.wordnet import is_synset_id
 
-EXPECTED = """\
-one of these, in the folder given as manual_dir:
-  * fall11_whole.tar: a tar of per-synset tars (nXXXXXXXX.tar);
-  * winter21_whole.tar.gz: the same, gzipped;
-  * a folder of per-synset tars;
-  * ImageNet-21K-P's folders: imagenet21k_train/nXXXXXXXX/*.JPEG and imagenet21k_val/..."""
+EXPECTED = (
+    "one of these in the folder given as manual_dir: fall11_whole.tar, a tar of per-synset tars "
+    "(nXXXXXXXX.tar); winter21_whole.tar.gz, the same, gzipped; a folder of per-synset tars; "
+    "ImageNet-21K-P's folders, imagenet21k_train/nXXXXXXXX/*.JPEG and imagenet21k_val/...; an "
+    "archive of such folders (.tar.gz, .tar or .zip)"
+)
 
-NOT_IN_LAYOUT = "not part of the layout"
 _MAX_FOLDER_DEPTH = 3
+_MAX_TAR_BYTES = 16 << 30  # of a synset's tar
+_NUM_NAMES_LOOKED_AT = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,80 +49,132 @@ class Leaves:
     known: frozenset[str]
 
     def files(self, synset: str) -> SynsetFiles:
-        """What reads a synset's files."""
+        """What becomes of a synset's files."""
         return SynsetFiles(synset, self.labels.get(synset, -1), synset in self.known)
 
 
 @dataclasses.dataclass(frozen=True)
-class SynsetTars:
-    """A tar of per-synset tars, plain or gzipped.
+class _ArchiveSource:
+    """What all layouts in an archive have in common.
 
     Attributes:
-      path: the outer archive.
-      is_gzipped: whether it is a stream that can be read from its beginning only.
+      archive: it.
       leaves: the synsets that are labels; others are skipped.
     """
 
-    path: pathlib.Path
-    is_gzipped: bool
+    archive: Archive
     leaves: Leaves
-
-    @property
-    def kind(self) -> str:
-        """In words."""
-        return f"tar of per-synset tars{', gzipped' * self.is_gzipped}"
 
     @property
     def num_bytes(self) -> int:
         """Size of the archive."""
-        return self.path.stat().st_size
+        return self.archive.path.stat().st_size
 
     @property
     def can_be_shared(self) -> bool:
         """Whether workers can read parts of it on their own."""
-        return not self.is_gzipped
+        return self.archive.has_random_access
+
+    @property
+    def kind(self) -> str:
+        """In words."""
+        raise NotImplementedError
 
     def identity(self) -> Mapping[str, object]:
-        """Kind, name and size."""
-        return {"kind": self.kind, "name": self.path.name, "num_bytes": self.num_bytes}
+        """Kind, and the archive's name, size and modification time."""
+        return {"kind": self.kind, **self.archive.identity()}
+
+
+class SynsetTars(_ArchiveSource):
+    """An archive of per-synset tars."""
+
+    @property
+    def kind(self) -> str:
+        """In words."""
+        return f"{self.archive.kind} of per-synset tars"
 
     def synsets(self) -> list[str]:
-        """The synset ids that have a tar in it, sorted; a gzipped archive is read to the end."""
-        members = self._members(lambda name: False)
-        names = [item.name for item in members if isinstance(item, Member)]
-        return sorted(set(map(_synset_of, names)) - {""})
+        """The synset ids that have a tar in it, sorted; a compressed one is read to the end."""
+        return sorted(set(map(_synset_of, self.archive.names())) - {""})
 
     def units(self, finished: Container[str]) -> Iterator[NestedTar | Skip]:
         """Yields the synsets' tars in the archive's order.
 
         Raises:
-          SourceError: where the outer archive is cut off; a plain one says so at the start.
+          SourceError: where the archive is cut off or damaged; where it is read in any order, at
+            the start.
         """
-        if self.is_gzipped:
-            items = self._members(lambda name: bool(_synset_of(name)) and name not in finished)
-        else:
-            items = iter(list(self._members(lambda name: False)))
-        for item in items:
-            yield item if isinstance(item, Skip) else self._unit(item)
+        if self.archive.has_random_access:
+            entries, skips = self.archive.scan(_MAX_TAR_BYTES)
+            yield from skips
+            for entry in entries:
+                yield self._unit(entry, None)
+            return
+        for item in self.archive.stream(
+            lambda name: bool(_synset_of(name)) and printable(name) not in finished, _MAX_TAR_BYTES
+        ):
+            yield item if isinstance(item, Skip) else self._unit(*item)
 
-    def _members(self, wants_data: Callable[[str], bool]) -> Iterator[Member | Skip]:
-        with archives.open_tar(self.path) as file:
-            for item in archives.iterate_tar(
-                file, "", wants_data=wants_data, seekable=not self.is_gzipped
-            ):
-                if isinstance(item, Skip) and item.reason == archives.CUT_OFF:
-                    raise SourceError(
-                        f"{self.path} is cut off or damaged ({item.detail}): get it again"
-                    )
-                yield item
-
-    def _unit(self, item: Member) -> NestedTar | Skip:
-        synset = _synset_of(item.name)
+    def _unit(self, entry: Entry, data: bytes | None) -> NestedTar | Skip:
+        key = printable(entry.name)
+        synset = _synset_of(entry.name)
         if not synset:
-            return Skip(item.name, NOT_IN_LAYOUT, "expected tars named nXXXXXXXX.tar")
+            return Skip(key, NOT_IN_LAYOUT, "expected tars named nXXXXXXXX.tar")
         files = self.leaves.files(synset)
-        path = "" if self.is_gzipped else str(self.path)
-        return NestedTar(item.name, files, item.size, path, item.offset, item.data)
+        if self.archive.has_random_access:
+            return NestedTar(key, files, entry.size, self.archive, entry)
+        return NestedTar(key, files, entry.size, data=data)
+
+
+class ArchivedFolders(_ArchiveSource):
+    """An archive of folders of images named by their synset."""
+
+    @property
+    def kind(self) -> str:
+        """In words."""
+        return f"{self.archive.kind} of a folder for each synset"
+
+    def synsets(self) -> list[str]:
+        """The synset ids that have a folder in it, sorted; a compressed one is read to the end."""
+        return sorted(set(map(_folder_synset, self.archive.names())) - {""})
+
+    def units(self, finished: Container[str]) -> Iterator[FileBatch | Skip]:
+        """Yields batches of images in the archive's order.
+
+        Raises:
+          SourceError: where the archive is cut off or damaged; where it is read in any order, at
+            the start.
+        """
+        filler = BatchFiller("files", "", self.archive)
+        for item in self._items(filler, finished):
+            if isinstance(item, Skip):
+                yield item
+                continue
+            file = self._file(*item)
+            if isinstance(file, Skip):
+                yield file
+            else:
+                yield from filler.add(file)
+        yield from filler.finish()
+
+    def _items(
+        self, filler: BatchFiller, finished: Container[str]
+    ) -> Iterator[tuple[Entry, bytes | None] | Skip]:
+        if self.archive.has_random_access:
+            entries, skips = self.archive.scan()
+            yield from skips
+            yield from ((entry, None) for entry in entries)
+            return
+        yield from self.archive.stream(
+            lambda name: _folder_synset(name) in self.leaves.labels and filler.key not in finished
+        )
+
+    def _file(self, entry: Entry, data: bytes | None) -> BatchFile | Skip:
+        where = printable(entry.name)
+        synset = _folder_synset(entry.name)
+        if not synset:
+            return Skip(where, NOT_IN_LAYOUT, "expected nXXXXXXXX/FILE")
+        return self.leaves.files(synset).batch_file(where, entry, data)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,31 +191,40 @@ class SynsetTarFolder:
     kind: str = "folder of per-synset tars"
     can_be_shared: bool = True
 
-    def _paths(self) -> list[pathlib.Path]:
-        return sorted(path for path in self.folder.iterdir() if path.is_file())
+    @functools.cached_property
+    def _listed(self) -> ListedFolder:
+        return list_folder(self.folder, "", _MAX_TAR_BYTES)
 
     @property
     def num_bytes(self) -> int:
         """Size of the tars."""
-        return sum(path.stat().st_size for path in self._paths())
+        return self._listed.num_bytes
 
     def identity(self) -> Mapping[str, object]:
-        """Kind, number and size of the tars."""
-        return {"kind": self.kind, "files": len(self._paths()), "num_bytes": self.num_bytes}
+        """Kind, number and size of the tars, and a digest of names, sizes and times."""
+        return {
+            "kind": self.kind,
+            "files": len(self._listed.files),
+            "num_bytes": self.num_bytes,
+            "state": self._listed.state,
+        }
 
     def synsets(self) -> list[str]:
         """The synset ids that have a tar."""
-        return sorted({_synset_of(path.name) for path in self._paths()} - {""})
+        return sorted({_synset_of(entry.name) for entry in self._listed.files} - {""})
 
     def units(self, finished: Container[str]) -> Iterator[NestedTar | Skip]:
         """Yields the tars by name."""
-        for path in self._paths():
-            synset = _synset_of(path.name)
+        del finished
+        yield from self._listed.skips
+        for entry in self._listed.files:
+            key = printable(entry.name)
+            synset = _synset_of(entry.name)
             if not synset:
-                yield Skip(path.name, NOT_IN_LAYOUT, "expected tars named nXXXXXXXX.tar")
+                yield Skip(key, NOT_IN_LAYOUT, "expected tars named nXXXXXXXX.tar")
                 continue
             files = self.leaves.files(synset)
-            yield NestedTar(path.name, files, path.stat().st_size, str(path))
+            yield NestedTar(key, files, entry.size, str(self.folder / entry.name))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,34 +243,60 @@ class SynsetFolders:
     kind: str = "a folder for each synset"
     can_be_shared: bool = True
 
+    @functools.cached_property
+    def _listed(self) -> Mapping[pathlib.Path, ListedFolder]:
+        return {folder: list_folder(folder, self._name(folder)) for folder in self.folders}
+
+    def _name(self, folder: pathlib.Path) -> str:
+        return printable(folder.relative_to(self.root).as_posix())
+
     @property
     def num_bytes(self) -> int:
         """Size of the images."""
-        return sum(unit.num_source_bytes for unit in self.units(()))
+        return sum(listed.num_bytes for listed in self._listed.values())
 
     def identity(self) -> Mapping[str, object]:
-        """Kind and the folders' names."""
-        names = [path.relative_to(self.root).as_posix() for path in self.folders]
-        return {"kind": self.kind, "folders": names}
+        """Kind, number and size of the images, and a digest of names, sizes and times."""
+        states = [(f"{self._name(path)} {item.state}", 0, 0) for path, item in self._listed.items()]
+        return {
+            "kind": self.kind,
+            "files": sum(len(listed.files) for listed in self._listed.values()),
+            "num_bytes": self.num_bytes,
+            "state": digest(states),
+        }
 
     def synsets(self) -> list[str]:
         """The synset ids that have a folder."""
         return sorted({path.name for path in self.folders})
 
-    def units(self, finished: Container[str]) -> Iterator[SynsetFolder]:
-        """Yields the folders by their paths."""
-        for folder in self.folders:
-            yield SynsetFolder(
-                folder.relative_to(self.root).as_posix(),
-                self.leaves.files(folder.name),
-                str(folder),
-                sum(path.stat().st_size for path in folder.iterdir() if path.is_file()),
-            )
+    def units(self, finished: Container[str]) -> Iterator[FileBatch | Skip]:
+        """Yields batches of images, folder by folder."""
+        del finished
+        yield from self._files_beside()
+        for folder, listed in self._listed.items():
+            yield from listed.skips
+            name = self._name(folder)
+            files = self.leaves.files(folder.name)
+            filler = BatchFiller(name, "", str(folder))
+            for entry in listed.files:
+                yield from filler.add(files.batch_file(f"{name}/{printable(entry.name)}", entry))
+            yield from filler.finish()
+
+    def _files_beside(self) -> Iterator[Skip]:
+        """Files that are in no synset's folder."""
+        for path, folders, names in os.walk(self.root):
+            depth = len(pathlib.Path(path).relative_to(self.root).parts)
+            if depth < _MAX_FOLDER_DEPTH:
+                folders[:] = [name for name in folders if not is_synset_id(name)]
+            for name in sorted(names):
+                where = (pathlib.Path(path) / name).relative_to(self.root).as_posix()
+                yield Skip(printable(where), NOT_IN_LAYOUT, "expected nXXXXXXXX/FILE")
 
 
-def find_source(
-    folder: pathlib.Path, leaves: Leaves
-) -> SynsetTars | SynsetTarFolder | SynsetFolders:
+ImageNetSource = SynsetTars | ArchivedFolders | SynsetTarFolder | SynsetFolders
+
+
+def find_source(folder: pathlib.Path, leaves: Leaves) -> ImageNetSource:
     """Finds ImageNet-21k in a folder, by what is in the files rather than by their names.
 
     Args:
@@ -207,12 +308,16 @@ def find_source(
     """
     if not folder.is_dir():
         raise SourceError(f"no folder {folder}; expected {EXPECTED}")
-    found: list[SynsetTars | SynsetTarFolder | SynsetFolders] = []
+    found: list[ImageNetSource] = []
+    problems: list[str] = []
     for path in sorted(path for path in folder.iterdir() if path.is_file()):
-        if not _synset_of(path.name) and archives.is_tar(path):
-            inner = archives.first_file(path)
-            if inner.endswith(".tar"):
-                found.append(SynsetTars(path, archives.is_gzip(path), leaves))
+        if _synset_of(path.name):
+            continue
+        try:
+            found += _archived(path, leaves)
+        except SourceError as error:
+            if archives.is_archive_name(path.name):
+                problems.append(str(error))
     for candidate in (folder, *sorted(p for p in folder.iterdir() if p.is_dir())):
         if any(_synset_of(path.name) and path.is_file() for path in candidate.iterdir()):
             found.append(SynsetTarFolder(candidate, leaves))
@@ -220,15 +325,26 @@ def find_source(
         found.append(SynsetFolders(folder, folders, leaves))
     if len(found) == 1:
         return found[0]
-    if not found:
-        names = sorted(path.name for path in folder.iterdir())
+    if found:
         raise SourceError(
-            f"no ImageNet-21k in {folder}, which has {names[:8]}; expected {EXPECTED}"
+            f"{folder} has ImageNet-21k more than once: {[source.kind for source in found]}; leave "
+            "one there, or give a folder that has one"
         )
-    raise SourceError(
-        f"{folder} has ImageNet-21k more than once: {[source.kind for source in found]}; leave one "
-        "there, or give a folder that has one"
-    )
+    if problems:
+        raise SourceError(problems[0])
+    names = sorted(printable(path.name) for path in folder.iterdir())
+    raise SourceError(f"no ImageNet-21k in {folder}, which has {names[:8]}; expected {EXPECTED}")
+
+
+def _archived(path: pathlib.Path, leaves: Leaves) -> list[ImageNetSource]:
+    """The layout in an archive, told by the first files that tell; empty where none does."""
+    archive = archives.open_archive(path)
+    for name in itertools.islice(archive.names(), _NUM_NAMES_LOOKED_AT):
+        if _synset_of(name):
+            return [SynsetTars(archive, leaves)]
+        if _folder_synset(name):
+            return [ArchivedFolders(archive, leaves)]
+    return []
 
 
 def _synset_folders(folder: pathlib.Path) -> list[pathlib.Path]:
@@ -245,3 +361,9 @@ def _synset_of(name: str) -> str:
     """The synset of a path such as `winter21_whole/n02084071.tar`; empty where it names none."""
     path = pathlib.PurePosixPath(name)
     return path.stem if path.suffix == ".tar" and is_synset_id(path.stem) else ""
+
+
+def _folder_synset(name: str) -> str:
+    """The synset of the folder that a file is in; empty where it names none."""
+    folder = pathlib.PurePosixPath(name).parent.name
+    return folder if is_synset_id(folder) else ""

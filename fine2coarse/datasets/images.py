@@ -1,14 +1,33 @@
-"""Checks the bytes of an image: every one is decoded, what is not JPEG becomes JPEG."""
+"""Checks the bytes of an image: all are decoded; what is no plain JPEG becomes JPEG or PNG.
+
+What is stored shows what a viewer shows. A JPEG whose pixels lie upright stays as it came. All else
+is decoded by Pillow, turned upright, laid on a white ground and stored again: without loss, as
+PNG, where the source had none, else as JPEG of high quality. So whatever reads prepared data sees
+JPEG of grey, RGB or CMYK, or PNG of 8-bit RGB, and nothing else.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import hashlib
+import io
+import warnings
 
+import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 TRANSCODE_QUALITY = 95
 """JPEG quality of transcoded images; without chroma subsampling, to lose as little as can be."""
+
+BACKGROUND = (255, 255, 255)
+"""What shows through transparent pixels, as in a viewer with a white page."""
+
+MAX_PIXELS = (2**29 - 1) // 3
+"""TensorFlow decodes no JPEG of 2^29 bytes or more of pixels (core/lib/jpeg/jpeg_mem.cc)."""
+
+_MAX_PNG_SIDE = 1_000_000  # libpng's default, png_set_user_limits
+_MAX_JPEG_SIDE = 65_500  # libjpeg's, JPEG_MAX_DIMENSION
 
 _CHECK_RATIO = 8
 """JPEG is checked at an eighth of its size: every byte is read and every block decoded, but not
@@ -18,6 +37,55 @@ EMPTY = "empty file"
 NOT_AN_IMAGE = "not an image"
 TRUNCATED = "truncated image"
 DAMAGED = "damaged image"
+TOO_LARGE = "image too large"
+NOT_READ = "image format that is not read"
+
+_JPEG = "JPEG"
+# Magic numbers by offset. Pillow opens the formats of `_PILLOW_FORMATS` and no other.
+_MAGIC = (
+    (0, b"\xff\xd8\xff", _JPEG),
+    (0, b"\x89PNG\r\n\x1a\n", "PNG"),
+    (8, b"WEBP", "WebP"),
+    (0, b"GIF87a", "GIF"),
+    (0, b"GIF89a", "GIF"),
+    (0, b"BM", "BMP"),
+    (0, b"II*\x00", "TIFF"),
+    (0, b"MM\x00*", "TIFF"),
+    (0, b"II+\x00", "TIFF"),
+    (0, b"MM\x00+", "TIFF"),
+    (0, b"\x00\x00\x00\x0cjP  \r\n\x87\n", "JPEG 2000"),
+    (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (4, b"ftypavif", "AVIF"),
+    (4, b"ftypavis", "AVIF"),
+    (0, b"P5", "PPM"),
+    (0, b"P6", "PPM"),
+    (4, b"ftyphei", "HEIC"),
+    (4, b"ftyphev", "HEIC"),
+    (4, b"ftypmif1", "HEIC"),
+    (4, b"ftypmsf1", "HEIC"),
+    (0, b"\xff\x0a", "JPEG XL"),
+    (0, b"\x00\x00\x00\x0cJXL ", "JPEG XL"),
+    (0, b"8BPS", "Photoshop"),
+)
+_PILLOW_FORMATS = {
+    _JPEG: ("JPEG", "MPO"),  # MPO: what some cameras write, a JPEG with others behind it
+    "PNG": ("PNG",),
+    "WebP": ("WEBP",),
+    "GIF": ("GIF",),
+    "BMP": ("BMP",),
+    "TIFF": ("TIFF",),
+    "JPEG 2000": ("JPEG2000",),
+    "AVIF": ("AVIF",),
+    "PPM": ("PPM",),
+}
+READ_FORMATS = tuple(_PILLOW_FORMATS)
+"""Formats that are read."""
+_LOSSY = (_JPEG, "JPEG 2000", "AVIF")
+_PLAIN_JPEG_MODES = ("L", "RGB", "CMYK")
+_SUBSAMPLING_444 = 0
+_ORIENTATION_TAG = 0x0112
+_WIDE_MODES = {"I;16": 8, "I;16L": 8, "I;16B": 8, "I;16N": 8}
+_REFUSED_MODES = {"I": "32-bit samples", "F": "floating-point samples", "LAB": "CIELAB colours"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,78 +93,215 @@ class CheckedImage:
     """What became of an image's bytes.
 
     Attributes:
-      data: JPEG bytes to store, untouched where the source was JPEG; empty where `problem` says
-        why there are none.
-      transcoded_from: 'PNG', 'WebP', ... where the source was no JPEG, else empty.
-      problem: why the image is skipped, else empty.
+      data: bytes to store, JPEG or PNG; empty where `problem` says why there are none.
+      transcoded_from: 'PNG', 'JPEG, EXIF orientation 6', ... where the bytes are not the source's
+        own; else empty.
+      problem: why the image is skipped, one of few fixed phrases; else empty.
+      detail: what else there is to say of the problem.
+      digest: `content_digest` of `data`.
     """
 
     data: bytes = b""
     transcoded_from: str = ""
     problem: str = ""
+    detail: str = ""
+    digest: tuple[int, int] = (0, 0)
 
 
-def _decode_png(data: bytes) -> tf.Tensor:
-    return tf.io.decode_png(data, channels=3)  # of 16 bits it keeps the upper eight
-
-
-def _decode_webp(data: bytes) -> tf.Tensor:
-    frames = tf.io.decode_webp(data, channels=0)  # [frames, height, width, 3 or 4]
-    return frames[0, :, :, :3]
-
-
-def _decode_first_frame(data: bytes) -> tf.Tensor:
-    return tf.io.decode_image(data, channels=3, expand_animations=False)
-
-
-_DECODERS: dict[str, Callable[[bytes], tf.Tensor]] = {
-    "PNG": _decode_png,
-    "WebP": _decode_webp,
-    "GIF": _decode_first_frame,
-    "BMP": _decode_first_frame,
-}
+class _Refused(Exception):
+    """An image that is whole, but that nothing here shows as it is meant."""
 
 
 def image_format(data: bytes) -> str:
-    """'JPEG', 'PNG', 'WebP', 'GIF' or 'BMP' by the first bytes, whatever the name; else empty."""
-    if data.startswith(b"\xff\xd8\xff"):
-        return "JPEG"
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "PNG"
-    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return "WebP"
-    if data.startswith((b"GIF87a", b"GIF89a")):
-        return "GIF"
-    return "BMP" if data.startswith(b"BM") else ""
+    """'JPEG', 'PNG', 'WebP', … by the first bytes, whatever the name; empty where none is known.
+
+    Of these, `READ_FORMATS` are read.
+    """
+    for offset, magic, name in _MAGIC:
+        if data[offset : offset + len(magic)] == magic:
+            if name == "WebP" and not data.startswith(b"RIFF"):
+                continue
+            return name
+    return ""
 
 
 def check_image(data: bytes) -> CheckedImage:
-    """Decodes an image with the decoder that training uses; transcodes what is not JPEG.
+    """Decodes an image whole, and gives the bytes to store.
 
     Args:
       data: the file's bytes.
 
     Returns:
-      The bytes to store, or the problem. JPEG of any colour space (grey, CMYK) stays as it is.
+      The bytes to store, or the problem. A JPEG (grey, RGB or CMYK) without an EXIF orientation
+      other than 1 stays as it is, once the decoder that training uses has taken it. Of an
+      animation the first frame is stored; 16-bit samples lose their lower eight bits.
     """
     if not data:
         return CheckedImage(problem=EMPTY)
     source_format = image_format(data)
     if not source_format:
-        return CheckedImage(problem=NOT_AN_IMAGE)
+        return CheckedImage(problem=NOT_AN_IMAGE, detail=f"{len(data)} bytes")
+    if source_format not in _PILLOW_FORMATS:
+        detail = f"{source_format}: convert it to JPEG or PNG"
+        return CheckedImage(problem=NOT_READ, detail=detail)
     try:
-        if source_format == "JPEG":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of size, which is checked here, and of odd metadata
+            return _checked(data, source_format)
+    except Image.DecompressionBombError:
+        return _too_large(MAX_PIXELS + 1)
+    except _Refused as refused:
+        return CheckedImage(problem=NOT_READ, detail=str(refused))
+    # Decoders raise whatever comes to hand on damaged bytes: struct.error, KeyError, SyntaxError…
+    except Exception as error:
+        problem = _why_undecodable(data, source_format)
+        return CheckedImage(problem=problem, detail=f"{len(data)} bytes: {_one_line(error)}")
+
+
+def _checked(data: bytes, source_format: str) -> CheckedImage:
+    with Image.open(io.BytesIO(data), formats=_PILLOW_FORMATS[source_format]) as image:
+        num_pixels = image.width * image.height
+        if num_pixels > MAX_PIXELS or max(image.size) > _MAX_PNG_SIDE:
+            return _too_large(num_pixels, image.size)
+        orientation = _orientation(image)
+        if source_format == _JPEG and orientation == 1 and image.mode in _PLAIN_JPEG_MODES:
             tf.io.decode_jpeg(data, channels=3, ratio=_CHECK_RATIO)
-            return CheckedImage(data=data)
-        pixels = _DECODERS[source_format](data)
-        encoded = tf.io.encode_jpeg(pixels, quality=TRANSCODE_QUALITY, chroma_downsampling=False)
-    except tf.errors.InvalidArgumentError:
-        return CheckedImage(problem=_why_undecodable(data, source_format))
-    return CheckedImage(data=encoded.numpy(), transcoded_from=source_format)
+            return CheckedImage(data, digest=hash128(data))
+        if source_format == "PNG":
+            _check_png(data)
+        num_frames = getattr(image, "n_frames", 1)
+        image.seek(0)
+        pixels = upright_rgb(image, orientation)
+    former = source_format
+    if source_format == _JPEG and orientation == 1:
+        former += f", mode {image.mode}"
+    if orientation != 1:
+        former += f", EXIF orientation {orientation}"
+    if source_format != _JPEG and num_frames > 1:
+        former += f", first of {num_frames} frames"
+    is_lossy = source_format in _LOSSY or (source_format == "WebP" and _is_lossy_webp(data))
+    is_lossy = is_lossy and max(pixels.size) <= _MAX_JPEG_SIDE
+    stored = _encoded(pixels, is_lossy)
+    digest = hash128(stored) if is_lossy else _digest_of(pixels)
+    return CheckedImage(stored, former if stored != data else "", digest=digest)
+
+
+def upright_rgb(image: Image.Image, orientation: int) -> Image.Image:
+    """An image's pixels as a viewer shows them.
+
+    Args:
+      image: as Pillow opened it, of any mode.
+      orientation: its EXIF orientation, 1 to 8.
+
+    Returns:
+      The image turned upright, in RGB, on a ground of `BACKGROUND` where it is transparent.
+    """
+    if image.mode in _REFUSED_MODES:
+        raise _Refused(f"{_REFUSED_MODES[image.mode]}: convert it to 8 bits of RGB")
+    image.load()
+    if image.mode in _WIDE_MODES:
+        # Pillow's own conversion would clip all above 255 to white.
+        samples = np.asarray(image).astype(np.uint16) >> _WIDE_MODES[image.mode]
+        rgb = Image.fromarray(samples.astype(np.uint8)).convert("RGB")
+    elif image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        rgb = Image.alpha_composite(Image.new("RGBA", image.size, (*BACKGROUND, 255)), rgba)
+        rgb = rgb.convert("RGB")
+    else:
+        rgb = image.convert("RGB")
+    turn = _TURNS.get(orientation)
+    return rgb.transpose(turn) if turn is not None else rgb
+
+
+# EXIF 2.3, tag 0x0112: how the stored rows and columns lie in the picture.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation; 1 where there is none, or none that can be read."""
+    try:
+        found = image.getexif().get(_ORIENTATION_TAG, 1)
+    except Exception:  # damaged metadata, of which viewers make nothing either
+        return 1
+    return found if found in _TURNS else 1
+
+
+def _check_png(data: bytes) -> None:
+    """Raises where a checksum is wrong, which decoding alone does not see."""
+    with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+        image.verify()
+
+
+def _is_lossy_webp(data: bytes) -> bool:
+    """Whether the first frame of a WebP is VP8, not VP8L (RFC 9649, section 2)."""
+    position, end = 12, len(data)
+    while position + 8 <= end:
+        kind = data[position : position + 4]
+        size = int.from_bytes(data[position + 4 : position + 8], "little")
+        if kind in (b"VP8 ", b"VP8L"):
+            return kind == b"VP8 "
+        # The chunks of an animation's frame lie within it, behind 16 bytes of its own.
+        position += 8 + 16 if kind == b"ANMF" else 8 + size + size % 2
+    return True
+
+
+def _encoded(pixels: Image.Image, is_lossy: bool) -> bytes:
+    buffer = io.BytesIO()
+    if is_lossy:
+        pixels.save(buffer, "JPEG", quality=TRANSCODE_QUALITY, subsampling=_SUBSAMPLING_444)
+    else:
+        pixels.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _too_large(num_pixels: int, size: tuple[int, int] | None = None) -> CheckedImage:
+    shape = f"{size[0]} × {size[1]} pixels" if size else f"{num_pixels} pixels or more"
+    detail = (
+        f"{shape}; at most {MAX_PIXELS} in all and {_MAX_PNG_SIDE} a side are read: make it smaller"
+    )
+    return CheckedImage(problem=TOO_LARGE, detail=detail)
 
 
 def _why_undecodable(data: bytes, source_format: str) -> str:
     """Truncated where the format's end mark is missing, damaged otherwise."""
-    end_marks = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
+    end_marks = {_JPEG: b"\xff\xd9", "PNG": b"IEND"}
     mark = end_marks.get(source_format)
     return TRUNCATED if mark and mark not in data[-64:] else DAMAGED
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:120]
+
+
+def content_digest(data: bytes) -> tuple[int, int]:
+    """128 bits that say what a stored image shows, as two unsigned 64-bit integers.
+
+    A PNG's are of its size and pixels, for one picture can be packed in many ways; of all else
+    they are of the bytes.
+
+    Args:
+      data: stored bytes of an image.
+    """
+    if image_format(data) != "PNG":
+        return hash128(data)
+    with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+        return _digest_of(image.convert("RGBA" if image.has_transparency_data else "RGB"))
+
+
+def _digest_of(pixels: Image.Image) -> tuple[int, int]:
+    header = f"{pixels.mode} {pixels.width} {pixels.height} ".encode()
+    return hash128(header + pixels.tobytes())
+
+
+def hash128(data: bytes) -> tuple[int, int]:
+    """First 128 bits of the SHA-256, as two unsigned 64-bit integers, big end first."""
+    digest = hashlib.sha256(data).digest()
+    return int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:16], "big")

@@ -9,10 +9,12 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from fine2coarse.datasets.archives import SourceError
+from fine2coarse.datasets.archives import open_archive
+from fine2coarse.datasets.inat2021_files import find_manual_files
 from fine2coarse.datasets.inat2021_sources import (
     Inat2021Source,
     SplitFiles,
+    annotations_digest,
     read_annotations,
 )
 from fine2coarse.datasets.leveled import LevelConfig, LeveledBuilder, PrepareConfig
@@ -45,7 +47,8 @@ class Inat2021(LeveledBuilder):
     it as text, its file name and its label. Genera that share a name are kept apart.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("2.0.0")
+    RELEASE_NOTES = {"2.0.0": "Images upright, without loss where the source has none."}
     BUILDER_CONFIGS = [
         LevelConfig(
             name=level, level=level, stored_as=LEVELS[0], description=f"Labelled by {level}."
@@ -75,7 +78,12 @@ class Inat2021(LeveledBuilder):
         self, dl_manager: tfds.download.DownloadManager, config: PrepareConfig
     ) -> tuple[Source, Taxonomy]:
         names = _checked_splits(config.splits)
-        paths = {split: _manual_files(config.manual_dir, ARCHIVES[split]) for split in names}
+        paths = {split: dict[str, pathlib.Path]() for split in names}
+        if config.manual_dir is not None:
+            paths = find_manual_files(
+                pathlib.Path(config.manual_dir), {split: ARCHIVES[split] for split in names}
+            )
+        have = {split: _read_what_is_there(found) for split, found in paths.items()}
         urls = {
             f"{split}/{part}": f"{URL}{ARCHIVES[split]}{suffix}"
             for split in names
@@ -85,14 +93,23 @@ class Inat2021(LeveledBuilder):
         downloaded = dl_manager.download(urls) if urls else {}
         for key, path in downloaded.items():
             split, part = key.split("/")
-            paths[split][part] = pathlib.Path(path)
-        source = Inat2021Source(
-            [
-                SplitFiles(split, found["images"], read_annotations(found["annotations"]))
-                for split, found in paths.items()
-            ]
-        )
+            have[split] |= _read_what_is_there({part: pathlib.Path(path)})
+        source = Inat2021Source([SplitFiles(split, **have[split]) for split in names])
         return source, source.taxonomy()
+
+    def _identity_now(self, config: PrepareConfig, before: Mapping[str, Any]) -> Mapping[str, Any]:
+        splits = {name: dict(told) for name, told in before["splits"].items()}
+        names = {name: ARCHIVES[name] for name in splits}
+        found = find_manual_files(pathlib.Path(config.manual_dir), names)
+        for name, paths in found.items():
+            if "annotations" in paths:
+                splits[name]["annotations"] = annotations_digest(paths["annotations"])
+            if "images" in paths and paths["images"].is_file():
+                splits[name]["images"] = open_archive(paths["images"]).identity()
+            elif paths.keys() == {"images", "annotations"}:  # a folder, of the files listed
+                images = SplitFiles(name, **_read_what_is_there(paths))
+                splits[name]["images"] = images.identity()
+        return {**before, "splits": splits}
 
     def _split_rule(self, source: Source, config: PrepareConfig) -> None:
         return None  # each archive is a split
@@ -105,25 +122,12 @@ def _checked_splits(asked: tuple[str, ...] | None) -> list[str]:
     return [split for split in ARCHIVES if asked is None or split in asked]
 
 
-def _manual_files(manual_dir: Any, name: str) -> dict[str, pathlib.Path]:
-    """The images and annotations of an archive's name that the user has already.
-
-    Images may be NAME.tar.gz, NAME.tar or a folder NAME; annotations NAME.json.tar.gz or
-    NAME.json.
-    """
-    if manual_dir is None:
-        return {}
-    folder = pathlib.Path(manual_dir)
-    if not folder.is_dir():
-        raise SourceError(f"no folder {folder}; leave manual_dir out to download the archives")
-    found: dict[str, pathlib.Path] = {}
-    for part, suffixes in (
-        ("images", (".tar.gz", ".tar")),
-        ("annotations", (".json", ".json.tar.gz")),
-    ):
-        for suffix in suffixes:
-            if (folder / f"{name}{suffix}").is_file():
-                found.setdefault(part, folder / f"{name}{suffix}")
-    if "images" not in found and (folder / name).is_dir():
-        found["images"] = folder  # the annotations' file names begin with the archive's name
-    return found
+def _read_what_is_there(found: Mapping[str, pathlib.Path]) -> dict[str, Any]:
+    """A split's fields of `SplitFiles`, read now so that errors come before a download."""
+    have: dict[str, Any] = {}
+    if "images" in found:
+        path = found["images"]
+        have["source"] = path if path.is_dir() else open_archive(path)
+    if "annotations" in found:
+        have["annotations"] = read_annotations(found["annotations"])
+    return have

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import json
+import functools
+import gzip
+import hashlib
+import os
 import pathlib
-import tarfile
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Container, Iterator, Mapping, Sequence
 
 from fine2coarse.datasets import archives
-from fine2coarse.datasets.archives import Member, Skip, SourceError
-from fine2coarse.datasets.units import SourceImage
+from fine2coarse.datasets.archives import Archive, Entry, Skip, SourceError, printable
+from fine2coarse.datasets.units import BatchFile, BatchFiller, FileBatch, digest
 from fine2coarse.taxonomy import inat2021
+from fine2coarse.taxonomy.tables import read_json
 from fine2coarse.taxonomy.taxonomy import Taxonomy
 
 NO_ANNOTATION = "image without annotation"
@@ -22,8 +26,9 @@ NOT_LISTED = "file that the annotations do not list"
 SEVERAL_CATEGORIES = "annotations that disagree"
 REPEATED_RECORD = "image id or file name that repeats"
 
-_MAX_UNIT_BYTES = 64 << 20
-_MAX_UNIT_FILES = 2048
+_GZIP_BEGIN = b"\x1f\x8b"
+_MAX_JSON_BYTES = 8 << 30
+_JSON_BEGINS = (b"{", b"[", b"\xef\xbb\xbf{")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -51,50 +56,71 @@ class Annotations:
       taxonomy: of the categories, by their ids.
       by_file_name: file name → record.
       skips: annotations of images that are not there, records that repeat.
+      digest: of the file's content.
     """
 
     taxonomy: Taxonomy
     by_file_name: Mapping[str, ImageRecord]
     skips: tuple[Skip, ...]
+    digest: str = ""
 
 
 def read_annotations(path: pathlib.Path) -> Annotations:
-    """Reads a split's annotations: the JSON, or the tar.gz that holds it.
+    """Reads a split's annotations: the JSON, gzipped or not, or an archive that holds it.
 
     Raises:
       SourceError: where there is no such JSON in it, or it lacks a part.
     """
-    try:
-        content = json.loads(_json_bytes(path))
-    except ValueError as error:
-        raise SourceError(f"{path}: not JSON: {error}") from error
+    data = _json_bytes(path)
+    content = read_json(data, str(path))
+    if not isinstance(content, dict):
+        raise SourceError(f"{path}: a JSON {type(content).__name__}; expected an object")
     missing = {"images", "annotations", "categories"} - set(content)
     if missing:
         raise SourceError(f"{path}: the annotations lack {sorted(missing)}")
     categories = inat2021.in_order(content["categories"], str(path))
     label_of = {int(category["id"]): label for label, category in enumerate(categories)}
-    return join(
+    annotations = join(
         content["images"],
         content["annotations"],
         label_of,
         inat2021.from_categories(categories, str(path)),
     )
+    return dataclasses.replace(annotations, digest=hashlib.sha256(data).hexdigest())
+
+
+def annotations_digest(path: pathlib.Path) -> str:
+    """SHA-256 of a split's annotations, as JSON."""
+    return hashlib.sha256(_json_bytes(path)).hexdigest()
 
 
 def _json_bytes(path: pathlib.Path) -> bytes:
+    """The JSON of a file: as it stands, gzipped, or the only one in an archive."""
     with path.open("rb") as file:
-        if file.read(1) in b"{[":
-            return path.read_bytes()
+        begin = file.read(512)
+    if begin.lstrip().startswith(_JSON_BEGINS):
+        return path.read_bytes()
+    if begin.startswith(_GZIP_BEGIN) and not archives.is_archive(path):
+        return _gunzipped(path)
+    archive = archives.open_archive(path)
+    entries, _ = archive.scan(_MAX_JSON_BYTES)
+    found = [entry for entry in entries if entry.name.endswith(".json")]
+    if len(found) != 1:
+        names = [printable(entry.name) for entry in (found or entries)[:8]]
+        raise SourceError(f"{path} holds {len(found)} .json files, not one; it has {names}")
+    ((_, data),) = archive.read(found)
+    return data
+
+
+def _gunzipped(path: pathlib.Path) -> bytes:
     try:
-        with archives.open_tar(path) as file:
-            for member in archives.iterate_tar(
-                file, "", wants_data=lambda name: name.endswith(".json")
-            ):
-                if isinstance(member, Member) and member.data is not None:
-                    return member.data
-    except (tarfile.TarError, OSError, EOFError) as error:
-        raise SourceError(f"{path}: neither JSON nor a tar that holds it: {error}") from error
-    raise SourceError(f"{path}: no .json in it")
+        with gzip.open(path) as file:
+            data = file.read()
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise SourceError(f"{path} is cut off or damaged ({error}); get it again") from error
+    if not data.lstrip().startswith(_JSON_BEGINS):
+        raise SourceError(f"{path} holds neither JSON nor a tar")
+    return data
 
 
 def join(
@@ -142,166 +168,124 @@ def _annotated(record: ImageRecord, category: int, label_of: Mapping[int, int]) 
     return ImageRecord(record.image_id, -1, SEVERAL_CATEGORIES, detail)
 
 
-@dataclasses.dataclass(frozen=True)
-class AnnotatedFile:
-    """A file that has its place in the annotations, and where its bytes are.
-
-    Attributes:
-      name: file name in the annotations.
-      record: what they say.
-      data: its bytes; None where they are to be read from the unit's path.
-      offset: where in that path; -1 where `name` is below it.
-      size: of the file.
-    """
-
-    name: str
-    record: ImageRecord
-    data: bytes | None
-    offset: int
-    size: int
-
-
-@dataclasses.dataclass(frozen=True)
-class FileBatch:
-    """Consecutive files of a split.
-
-    Attributes:
-      key: split and number.
-      split: of the images.
-      path: the plain tar they lie in, or the folder they lie below.
-      files: them.
-      num_source_bytes: their size.
-    """
-
-    key: str
-    split: str
-    path: str
-    files: tuple[AnnotatedFile, ...]
-    num_source_bytes: int
-
-    def read(self) -> Iterator[SourceImage | Skip]:
-        """Yields them."""
-        for file in self.files:
-            where = f"{self.split}: {file.name}"
-            record = file.record
-            if record.problem:
-                yield Skip(where, record.problem, record.detail)
-                continue
-            extra = {"file_name": file.name}
-            yield SourceImage(where, record.image_id, record.label, self._bytes(file), extra)
-
-    def _bytes(self, file: AnnotatedFile) -> bytes:
-        if file.data is not None:
-            return file.data
-        if file.offset < 0:
-            return (pathlib.Path(self.path) / file.name).read_bytes()
-        with pathlib.Path(self.path).open("rb", buffering=0) as tar:
-            tar.seek(file.offset)
-            return tar.read(file.size)
-
-
-class _FillingBatch:
-    """Gathers files until a batch is full."""
-
-    def __init__(self, split: str, path: str) -> None:
-        self._split, self._path, self._number = split, path, 0
-        self.files: list[AnnotatedFile] = []
-        self._num_bytes = 0
-
-    @property
-    def key(self) -> str:
-        """Of the batch that is being filled."""
-        return f"{self._split}/{self._number:06d}"
-
-    def add(self, file: AnnotatedFile) -> None:
-        """Adds a file."""
-        self.files.append(file)
-        self._num_bytes += file.size
-
-    @property
-    def is_full(self) -> bool:
-        """Whether the batch has its share of files or bytes."""
-        return self._num_bytes >= _MAX_UNIT_BYTES or len(self.files) >= _MAX_UNIT_FILES
-
-    def take(self) -> FileBatch:
-        """The batch; another one is begun."""
-        batch = FileBatch(self.key, self._split, self._path, tuple(self.files), self._num_bytes)
-        self._number, self.files, self._num_bytes = self._number + 1, [], 0
-        return batch
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class SplitFiles:
     """A split's images and annotations.
 
     Attributes:
       split: its name.
-      path: archive of the images (.tar.gz or .tar), or the folder that the file names of the
-        annotations lie below.
+      source: archive of the images, or the folder that the file names of the annotations lie
+        below.
       annotations: them.
     """
 
     split: str
-    path: pathlib.Path
+    source: Archive | pathlib.Path
     annotations: Annotations
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether the images are read once, from the archive's beginning."""
+        return isinstance(self.source, Archive) and not self.source.has_random_access
+
+    @property
+    def kind(self) -> str:
+        """'folder', or the archive's."""
+        return self.source.kind if isinstance(self.source, Archive) else "folder"
 
     @property
     def num_bytes(self) -> int:
         """Size of the archive, or of the listed files that are there."""
-        if self.path.is_file():
-            return self.path.stat().st_size
-        files = (self.path / name for name in self.annotations.by_file_name)
-        return sum(file.stat().st_size for file in files if file.is_file())
+        if isinstance(self.source, Archive):
+            return self.source.path.stat().st_size
+        return sum(entry.size for entry in self._in_folder[0])
+
+    def identity(self) -> Mapping[str, object]:
+        """The archive's, or number, size and a digest of the files of a folder."""
+        if isinstance(self.source, Archive):
+            return self.source.identity()
+        entries, _, state = self._in_folder
+        return {"files": len(entries), "num_bytes": self.num_bytes, "state": state}
 
     def batches(self, finished: Container[str]) -> Iterator[FileBatch | Skip]:
         """Yields the files in batches whose limits depend on the source alone.
 
         Raises:
-          SourceError: where the archive is cut off.
+          SourceError: where the archive is cut off or damaged.
         """
         unseen = set(self.annotations.by_file_name)
-        filling = _FillingBatch(self.split, str(self.path))
-        for item in self._members(lambda: filling.key in finished):
+        source = self.source if isinstance(self.source, Archive) else str(self.source)
+        filler = BatchFiller(self.split, self.split, source)
+        for item in self._items(filler, finished):
             if isinstance(item, Skip):
-                yield item
+                yield dataclasses.replace(item, name=f"{self.split}: {item.name}")
                 continue
-            record = self.annotations.by_file_name.get(item.name)
-            if record is None:
-                yield Skip(f"{self.split}: {item.name}", NOT_LISTED)
-                continue
-            unseen.discard(item.name)
-            filling.add(AnnotatedFile(item.name, record, item.data, item.offset, item.size))
-            if filling.is_full:
-                yield filling.take()
-        if filling.files:
-            yield filling.take()
+            entry, data = item
+            file = self._file(entry, data)
+            if isinstance(file, BatchFile) and entry.name not in unseen:
+                detail = "only the first of this name is read; decompress the archive to have "
+                detail += "the last, as unpacking gives"
+                yield Skip(file.name, archives.REPEATED_MEMBER, detail)
+            elif isinstance(file, BatchFile):
+                unseen.discard(entry.name)
+                yield from filler.add(file)
+            else:
+                yield file
+        yield from filler.finish()
         for name in sorted(unseen):
-            record = self.annotations.by_file_name[name]
-            detail = f"image id {record.image_id}"
-            yield Skip(f"{self.split}: {name}", MISSING_FILE, detail, num_files=0)
+            detail = f"image id {self.annotations.by_file_name[name].image_id}"
+            yield Skip(f"{self.split}: {printable(name)}", MISSING_FILE, detail, num_files=0)
 
-    def _members(self, is_finished: Callable[[], bool]) -> Iterator[Member | Skip]:
-        if self.path.is_dir():
-            for name in sorted(self.annotations.by_file_name):
-                path = self.path / name
-                if archives.is_unsafe(name):
-                    yield Skip(name, archives.UNSAFE_PATH, "in the annotations", num_files=0)
-                elif path.is_file():
-                    yield Member(name, None, -1, path.stat().st_size)
+    def _file(self, entry: Entry, data: bytes | None) -> BatchFile | Skip:
+        where = f"{self.split}: {printable(entry.name)}"
+        record = self.annotations.by_file_name.get(entry.name)
+        if record is None:
+            return Skip(where, NOT_LISTED)
+        if record.problem:
+            return BatchFile(where, entry, problem=record.problem, detail=record.detail)
+        features = {"file_name": entry.name}
+        return BatchFile(where, entry, record.image_id, record.label, features=features, data=data)
+
+    def _items(
+        self, filler: BatchFiller, finished: Container[str]
+    ) -> Iterator[tuple[Entry, bytes | None] | Skip]:
+        """The files in the source's order, with their bytes where it is a stream."""
+        if self.is_stream:
+            listed = self.annotations.by_file_name
+            yield from self.source.stream(
+                lambda name: name in listed and filler.key not in finished
+            )
             return
-        is_gzipped = archives.is_gzip(self.path)
-        with archives.open_tar(self.path) as file:
-            for item in archives.iterate_tar(
-                file,
-                "",
-                wants_data=lambda name: is_gzipped and not is_finished(),
-                seekable=not is_gzipped,
-            ):
-                if isinstance(item, Skip) and item.reason == archives.CUT_OFF:
-                    raise SourceError(
-                        f"{self.path} is cut off or damaged ({item.detail}): get it again"
-                    )
-                yield item
+        if isinstance(self.source, Archive):
+            entries, skips = self.source.scan()
+        else:
+            entries, skips, _ = self._in_folder
+        yield from skips
+        yield from ((entry, None) for entry in entries)
+
+    @functools.cached_property
+    def _in_folder(self) -> tuple[list[Entry], list[Skip], str]:
+        """The listed files of a folder; what is not as listed; a digest of sizes and times."""
+        entries: list[Entry] = []
+        skips: list[Skip] = []
+        stamps: list[tuple[str, int, int]] = []
+        names = self.annotations.by_file_name
+        for name in sorted(names):
+            path = self.source / name
+            if archives.is_unsafe(name):
+                skips.append(
+                    Skip(printable(name), archives.UNSAFE_PATH, "in the annotations", num_files=0)
+                )
+            elif path.is_file():
+                status = path.stat()
+                entries.append(Entry(name, status.st_size, -1))
+                stamps.append((name, status.st_size, status.st_mtime_ns))
+        for root in sorted({name.split("/")[0] for name in names if not archives.is_unsafe(name)}):
+            for folder, _, files in os.walk(self.source / root):
+                below = pathlib.Path(folder).relative_to(self.source)
+                found = sorted((below / file).as_posix() for file in files)
+                skips += [Skip(printable(name), NOT_LISTED) for name in found if name not in names]
+        return entries, skips, digest(stamps)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -317,15 +301,8 @@ class Inat2021Source:
     @property
     def kind(self) -> str:
         """In words."""
-        kinds = {
-            "folder"
-            if split.path.is_dir()
-            else "gzipped tar"
-            if archives.is_gzip(split.path)
-            else "tar"
-            for split in self.splits
-        }
-        return f"iNaturalist 2021: {' and '.join(sorted(kinds))} for each split"
+        kinds = sorted({split.kind for split in self.splits})
+        return f"iNaturalist 2021: {' and '.join(kinds)} for each split"
 
     @property
     def num_bytes(self) -> int:
@@ -334,17 +311,19 @@ class Inat2021Source:
 
     @property
     def can_be_shared(self) -> bool:
-        """Whether no archive is gzipped."""
-        return not any(
-            split.path.is_file() and archives.is_gzip(split.path) for split in self.splits
-        )
+        """Whether no archive is compressed as a whole."""
+        return not any(split.is_stream for split in self.splits)
 
     def identity(self) -> Mapping[str, object]:
-        """Splits, their sizes, and how many images their annotations list."""
+        """Splits, what their files are, and how many images their annotations list."""
         return {
             "kind": self.kind,
             "splits": {
-                split.split: [split.num_bytes, len(split.annotations.by_file_name)]
+                split.split: {
+                    "images": split.identity(),
+                    "listed": len(split.annotations.by_file_name),
+                    "annotations": split.annotations.digest,
+                }
                 for split in self.splits
             },
         }

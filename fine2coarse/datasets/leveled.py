@@ -5,8 +5,10 @@ from __future__ import annotations
 import abc
 import dataclasses
 import errno
+import functools
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,12 +21,14 @@ from tensorflow_datasets.core.features import feature as feature_lib
 
 from fine2coarse.datasets import report, stored_taxonomy
 from fine2coarse.datasets.preparation import (
+    SOURCE_NAME,
     Preparation,
     PreparationError,
     PrepareConfig,
     disk_free,
 )
-from fine2coarse.datasets.shards import SplitRule
+from fine2coarse.datasets.shards import Plan, SplitRule
+from fine2coarse.datasets.spill import SpillIndex
 from fine2coarse.datasets.units import Source
 from fine2coarse.labels import sources
 from fine2coarse.taxonomy.taxonomy import Taxonomy
@@ -169,10 +173,52 @@ class LeveledBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
     def _check_prepared(self, config: PrepareConfig) -> None:
         """Raises PreparationError where what is asked for is not what is there."""
 
+    def _identity_now(
+        self, config: PrepareConfig, before: Mapping[str, Any]
+    ) -> Mapping[str, Any] | None:
+        """What the source is now, as far as it is given, without reading images; else None.
+
+        Args:
+          config: names the source.
+          before: what it was when data was prepared from it.
+        """
+        del config, before
+        return None
+
+    def _check_source(self, config: PrepareConfig) -> None:
+        """Raises PreparationError where a source that is given has changed since."""
+        path = self.data_path / SOURCE_NAME
+        if config.manual_dir is None or not path.exists():
+            return
+        before = json.loads(path.read_text(encoding="utf-8"))
+        now = json.loads(json.dumps(self._identity_now(config, before)))
+        if now is None or now == before:
+            return
+        changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+        raise PreparationError(
+            f"{config.manual_dir} has changed since {self.data_dir} was prepared from it: "
+            f"{', '.join(f'{key} was {before.get(key)}, is {now.get(key)}' for key in changed)}. "
+            "Give another data_dir to prepare it anew beside that, or leave manual_dir out to use "
+            "what is prepared"
+        )
+
     def _settings(self, source: Source, config: PrepareConfig) -> Mapping[str, Any]:
         """What else shapes the result; JSON-able."""
         del source, config
         return {}
+
+    @property
+    def _max_skipped_share(self) -> float | None:
+        """Preparing stops where more than this share of a split's images is skipped."""
+        return None
+
+    def _check_plan(self, plan: Plan, taxonomy: Taxonomy) -> None:
+        """Raises SourceError where the examples are not what the dataset needs."""
+
+    def _write_state(
+        self, source: Source, folder: epath.Path, indices: Sequence[SpillIndex]
+    ) -> None:
+        """Writes what the source's files were, where changes are to be noticed file by file."""
 
     def _extra_features(self) -> Mapping[str, Any]:
         """Features beside image, image id and label."""
@@ -194,7 +240,7 @@ class LeveledBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
             label = tfds.features.ClassLabel(names=leaf_names(known))
         return tfds.features.FeaturesDict(
             {
-                "image": tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg"),
+                "image": tfds.features.Image(shape=(None, None, 3)),
                 "image_id": tfds.features.Text(),
                 **self._extra_features(),
                 "label": label,
@@ -228,6 +274,7 @@ class LeveledBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
         kwargs["download_config"] = config
         if self.is_prepared() and not config.download_mode.overwrite_dataset:
             self._check_prepared(config)
+            self._check_source(config)
         try:
             super().download_and_prepare(**kwargs)
         except OSError as error:
@@ -272,6 +319,9 @@ class LeveledBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
             },
             config=download_config,
             staging=self._staging,
+            max_skipped_share=self._max_skipped_share,
+            check_plan=functools.partial(self._check_plan, taxonomy=taxonomy),
+            write_state=functools.partial(self._write_state, source),
         )
         ours = self.data_path  # where TFDS wants the data before it is renamed
         temporary = self._prepared_path.parent.glob(f"{constants.INCOMPLETE_PREFIX}*")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import pathlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -13,19 +12,16 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from fine2coarse.datasets.demo import Demo, DemoConfig
-from fine2coarse.datasets.folder import (
-    FolderConfig,
-    FolderError,
-    LabelledFolder,
-    flat_taxonomy,
-    read_taxonomy,
-)
+from fine2coarse.datasets.folder import FolderConfig, LabelledFolder, find_prepared
+from fine2coarse.datasets.folder_layout import FolderError
 from fine2coarse.datasets.imagenet21k import Imagenet21k
 from fine2coarse.datasets.inat2021 import Inat2021
-from fine2coarse.datasets.leveled import PrepareConfig
+from fine2coarse.datasets.leveled import LeveledBuilder, PrepareConfig
 from fine2coarse.datasets.prepared import DatasetError, PreparedDataset
+from fine2coarse.datasets.report import StoredReport
 from fine2coarse.datasets.tfds_hierarchy import open_hierarchy
 from fine2coarse.nearest import unknown
+from fine2coarse.paths import expand
 
 
 class NotPreparedError(DatasetError):
@@ -49,12 +45,23 @@ def open_dataset(
     """
     if name not in _OPENERS:
         raise DatasetError(unknown("dataset", name, dataset_names()))
+    _check_utf8(data_dir)
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
     try:
         return _OPENERS[name](dict(options), data_dir, prepare)
     except TypeError as error:
         raise DatasetError(f"dataset {name!r} does not take these options: {error}") from error
+
+
+def _check_utf8(data_dir: str) -> None:
+    try:
+        data_dir.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise DatasetError(
+            f"data folder {data_dir!r}: its name is not UTF-8, which TFDS needs; choose another "
+            "--data_dir"
+        ) from error
 
 
 def dataset_names() -> tuple[str, ...]:
@@ -78,7 +85,10 @@ def _prepare(
 ) -> None:
     if not prepare and not builder.is_prepared():
         raise NotPreparedError(f"{builder.name} is not prepared: there is no {builder.data_path}")
+    was_prepared = builder.is_prepared()
     builder.download_and_prepare(download_config=config)
+    if isinstance(builder, LeveledBuilder) and not was_prepared:
+        print(StoredReport(builder.data_path, builder.report()).sentence())
 
 
 def _demo(options: dict[str, Any], data_dir: str, prepare: bool) -> PreparedDataset:
@@ -89,21 +99,23 @@ def _demo(options: dict[str, Any], data_dir: str, prepare: bool) -> PreparedData
 
 
 def _folder(options: dict[str, Any], data_dir: str, prepare: bool) -> PreparedDataset:
-    source = options.get("source")
-    if not source:
-        raise FolderError("dataset 'folder' needs `source`: an image folder or a tar of one")
-    source = os.path.realpath(source)
-    name = options.pop("name", None) or f"folder-{_digest(source)}"
-    config = FolderConfig(name=name, **{**options, "source": source})
-    builder = LabelledFolder(config=config, data_dir=data_dir)
-    read = flat_taxonomy if config.flat else read_taxonomy
-    if builder.taxonomy.fingerprint != read(pathlib.Path(source)).fingerprint:
+    given = options.pop("source", None)
+    if not given:
         raise FolderError(
-            f"{source}: its {'class folders' if config.flat else 'taxonomy.csv'} changed since "
-            f"{builder.data_dir} was prepared; "
-            "give the dataset another `name` or remove that folder"
+            "dataset 'folder' needs `source`: a folder of photographs or an archive of one"
         )
-    return _prepared(builder, prepare)
+    source = pathlib.Path(expand(given)).resolve()
+    shaping = {key: options.get(key) for key in ("flat", "test_share")}
+    name = options.pop("name", None) or f"folder-{_digest([str(source), shaping])}"
+    num_workers = options.pop("num_workers", 1)
+
+    def builder_named(full_name: str) -> LabelledFolder:
+        config = FolderConfig(name=full_name, source=str(source), **options)
+        return LabelledFolder(config=config, data_dir=data_dir)
+
+    builder = find_prepared(source, name, builder_named, data_dir)
+    config = PrepareConfig(num_workers=num_workers, show_progress=sys.stderr.isatty())
+    return _prepared(builder, prepare, config)
 
 
 def _imagenet21k(options: dict[str, Any], data_dir: str, prepare: bool) -> PreparedDataset:
@@ -126,7 +138,7 @@ def _prepare_config(
     num_validation: int | None = None,
 ) -> PrepareConfig:
     return PrepareConfig(
-        manual_dir=manual_dir,
+        manual_dir=None if manual_dir is None else expand(manual_dir),
         num_workers=num_workers,
         splits=None if splits is None else tuple(splits),
         num_validation=num_validation,

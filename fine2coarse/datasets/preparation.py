@@ -7,12 +7,14 @@ the dataset's own, which appears only when everything is in it.
 
 from __future__ import annotations
 
+import concurrent.futures.process
 import contextlib
 import dataclasses
 import errno
 import fcntl
 import functools
 import json
+import math
 import os
 import shutil
 import sys
@@ -24,7 +26,7 @@ import tqdm
 from etils import epath
 from tensorflow_datasets.core import naming, splits, units
 
-from fine2coarse.datasets import pool, report, spill
+from fine2coarse.datasets import contents, last_file, pool, report, spill
 from fine2coarse.datasets.archives import Skip, SourceError
 from fine2coarse.datasets.shards import (
     Plan,
@@ -38,7 +40,10 @@ from fine2coarse.datasets.shards import (
 )
 from fine2coarse.datasets.units import Source, Unit
 
+SOURCE_NAME = "source.json"
+"""What the source was, beside the data that was prepared from it."""
 _COPIES_OF_SOURCE = 2  # the spills and the shards
+_NUM_NAMES_TOLD = 5
 
 
 class PreparationError(RuntimeError):
@@ -92,6 +97,10 @@ class Preparation:
       settings: what else shapes the result; JSON-able.
       config: how to go about it.
       staging: folder for everything until it is done.
+      max_skipped_share: where more than this share of a split's images is skipped, preparing
+        stops; None for any share.
+      check_plan: raises SourceError where the examples are not what the dataset needs.
+      write_state: writes into a folder what the source's files were, to notice changes by.
     """
 
     source: Source
@@ -103,6 +112,9 @@ class Preparation:
     settings: Mapping[str, Any]
     config: PrepareConfig
     staging: epath.Path
+    max_skipped_share: float | None = None
+    check_plan: Callable[[Plan], None] = lambda plan: None
+    write_state: Callable[[epath.Path, Sequence[spill.SpillIndex]], None] = lambda *_: None
 
     @property
     def _spills(self) -> epath.Path:
@@ -134,11 +146,17 @@ class Preparation:
                 indices = [spill.read_index(self._spills, key) for key in keys]
                 if not any(len(index.sizes) for index in indices):
                     self._fail_without_examples(indices, source_skips)
+                self._check_skipped(indices)
                 plan = make_plan(indices, self.split_rule)
+                self.check_plan(plan)
                 made, skips = report.make_report(
                     self.source.kind, self.num_classes, indices, plan, source_skips
                 )
                 infos = self._write_shards(workers, keys, plan)
+                contents.write_contents(self.final, _contents(plan))
+                identity = json.dumps(self.source.identity(), indent=1)
+                spill.write_whole(self.final / SOURCE_NAME, f"{identity}\n".encode())
+                self.write_state(self.final, indices)
                 report.write_report(self.final, made, skips, indices, plan)
             except OSError as error:
                 if error.errno != errno.ENOSPC:
@@ -149,8 +167,8 @@ class Preparation:
     def _check_settings(self) -> None:
         if self.config.use_beam and not self.source.can_be_shared:
             raise PreparationError(
-                f"{self.source.kind}: workers of a cluster cannot share a gzip stream; gunzip the "
-                "archives first (they hardly shrink by gzip), or prepare without Beam"
+                f"{self.source.kind}: workers of a cluster cannot share a compressed archive; "
+                "decompress it first (images hardly shrink), or prepare without Beam"
             )
 
     def _check_identity(self) -> None:
@@ -166,7 +184,7 @@ class Preparation:
         if not path.exists():
             spill.write_whole(path, json.dumps(identity, indent=1).encode())
             return
-        before = json.loads(path.read_text())
+        before = json.loads(path.read_text(encoding="utf-8"))
         changed = [key for key in identity if identity[key] != before.get(key)]
         if changed:
             raise PreparationError(
@@ -186,13 +204,19 @@ class Preparation:
         self.final.mkdir(exist_ok=True)
         for folder in (self.staging, self._spills, self.final):
             _remove_partial_files(folder)
+        for name in last_file.take_notes(self._spills):
+            print(
+                f"the preparation before this one ended while it was at {name}; should it end "
+                "there again, move that file away",
+                file=sys.stderr,
+            )
 
     def _spill_all(self, workers: pool.TaskPool) -> tuple[list[str], list[Skip]]:
         """First half; returns the units' keys, sorted, and what the source has beside them."""
         scan_path = self.staging / "scan.json"
         done = spill.finished_units(self._spills)
         if scan_path.exists():
-            scan = json.loads(scan_path.read_text())
+            scan = json.loads(scan_path.read_text(encoding="utf-8"))
             if all(spill.spill_path(self._spills, key).name in done for key in scan["keys"]):
                 return scan["keys"], [Skip(*fields) for fields in scan["skips"]]
         keys: list[str] = []
@@ -283,13 +307,44 @@ class Preparation:
         if self.config.use_beam:
             pool.run_tasks_with_beam(function, tasks, self.config.beam_options)
         else:
-            workers.run(function, tasks, on_done)
+            try:
+                workers.run(function, tasks, on_done)
+            except concurrent.futures.process.BrokenProcessPool as error:
+                names = last_file.take_notes(self._spills)
+                raise PreparationError(
+                    f"a worker process died (out of memory, or a file that brings the decoder "
+                    f"down); workers were at {', '.join(names) or 'no file'}. The same command "
+                    "goes on from here; should it end there again, move such a file away"
+                ) from error
 
     def _check_nothing_lost(self, missing: Sequence[str], what: str) -> None:
         if missing:
             raise PreparationError(
                 f"{len(missing)} {what} were not written, such as {list(missing[:3])}: the runner "
                 "lost them without a word. The same command does these and no others"
+            )
+
+    def _check_skipped(self, indices: Sequence[spill.SpillIndex]) -> None:
+        """Raises SourceError where too many images of a split cannot be used."""
+        if self.max_skipped_share is None:
+            return
+        for split in dict.fromkeys(index.split for index in indices):
+            ours = [index for index in indices if index.split == split]
+            lost = report.lost_images(skip for index in ours for skip in index.skips)
+            num_lost = sum(max(1, skip.num_files) for skip in lost)
+            num_images = num_lost + sum(len(index.sizes) for index in ours)
+            if num_lost <= self.max_skipped_share * num_images:
+                continue
+            told = ", ".join(
+                f"{skip.name} ({skip.reason}{': ' * bool(skip.detail)}{skip.detail})"
+                for skip in lost[:_NUM_NAMES_TOLD]
+            )
+            raise SourceError(
+                f"{num_lost} of {num_images} images {f'of {split} ' * bool(split)}cannot be "
+                f"used: {told}{', …' * (len(lost) > _NUM_NAMES_TOLD)}. That is more than "
+                f"max_skipped_share={self.max_skipped_share:g}: mend or remove them, or allow "
+                f"more, e.g. --config.dataset.options.max_skipped_share="
+                f"{math.ceil(100 * num_lost / num_images) / 100:g}"
             )
 
     def _fail_without_examples(
@@ -337,6 +392,13 @@ class Preparation:
             yield lambda task: bar.update(task.num_source_bytes)
 
 
+def _contents(plan: Plan) -> dict[str, contents.SplitContents]:
+    return {
+        name: contents.SplitContents.of_arrays(split.keys, split.labels, split.digests)
+        for name, split in plan.splits.items()
+    }
+
+
 class _FinishedUnits:
     """The keys of the units whose spill is whole."""
 
@@ -366,7 +428,7 @@ def _locked(folder: epath.Path) -> Iterator[None]:
     if "://" in os.fspath(folder):
         yield  # object stores have no locks
         return
-    with open(folder / "lock", "w") as file:  # noqa: PTH123 (the lock is on the descriptor)
+    with open(folder / "lock", "w", encoding="utf-8") as file:  # noqa: PTH123 (the lock is on the descriptor)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
+import logging
 from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from fine2coarse.datasets.contents import (
+    SplitContents,
+    fingerprint,
+    read_contents,
+    store_contents,
+)
+from fine2coarse.datasets.report import StoredReport
 from fine2coarse.taxonomy.taxonomy import Taxonomy
+
+_LOGGER = logging.getLogger(__name__)
+_NUM_IMAGES_TOLD = 100_000
 
 
 class DatasetError(ValueError):
@@ -97,12 +107,41 @@ class PreparedDataset:
         return SplitIndex(ids, np.asarray(labels, np.int64), np.asarray(hard) if flagged else None)
 
     @functools.cached_property
-    def fingerprint(self) -> str:
-        """SHA-256 over name, taxonomy, and each split's size and shard lengths.
+    def contents(self) -> Mapping[str, SplitContents]:
+        """What each split holds, image by image.
 
-        Cheap: it reads the prepared metadata, not the images.
+        Data that our own builders prepared comes with it; of other data it is read once, and kept
+        beside the records where they lie in a folder that can be written.
         """
-        digest = hashlib.sha256(f"{self.name}\n{self.taxonomy.fingerprint}\n".encode())
-        for name, split in sorted(self.builder.info.splits.items()):
-            digest.update(f"{name} {split.num_examples} {split.num_bytes}\n".encode())
-        return digest.hexdigest()
+        folder = self.builder.data_dir
+        found = read_contents(folder, self.splits)
+        if found is None:
+            num_images = sum(self.splits.values())
+            if num_images >= _NUM_IMAGES_TOLD:
+                _LOGGER.warning(
+                    "reading the %d images of %s once, for their fingerprint", num_images, self.name
+                )
+            found = {
+                split: SplitContents.of_examples(self.read(split).as_numpy_iterator())
+                for split in self.splits
+            }
+            store_contents(folder, found)
+        return found
+
+    def preparation(self) -> StoredReport | None:
+        """How the images were prepared; None of data that our own builders did not prepare."""
+        return StoredReport.find(self.builder.data_dir)
+
+    def digests(self, split: str) -> np.ndarray:
+        """What each image of a split, or of a part of one, shows: uint64 [N, 2], stored order."""
+        if split in self.contents:
+            return self.contents[split].digests
+        return SplitContents.of_examples(self.read(split).as_numpy_iterator()).digests
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over the taxonomy and every image's id, leaf label, flag, split and bytes.
+
+        Neither where the data lies nor what it was prepared from is part of it.
+        """
+        return fingerprint(self.taxonomy.fingerprint, self.contents)

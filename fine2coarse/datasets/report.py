@@ -6,20 +6,32 @@ import collections
 import csv
 import dataclasses
 import io
+import itertools
 import json
+import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from etils import epath
 
 from fine2coarse.datasets.archives import Skip
+from fine2coarse.datasets.contents import duplicates_across
+from fine2coarse.datasets.images import NOT_AN_IMAGE
 from fine2coarse.datasets.shards import Plan
 from fine2coarse.datasets.spill import SpillIndex, write_whole
+from fine2coarse.datasets.units import NOT_IN_LAYOUT
 
 REPORT_NAME = "preparation.json"
 SKIPPED_NAME = "skipped.csv"
 TRANSCODED_NAME = "transcoded.csv"
 DUPLICATES_NAME = "duplicates.csv"
+
+HIDDEN = "hidden or system file"
+_NUM_NAMES_TOLD = 3
+_IMAGE_SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
+    + (".jp2", ".heic", ".heif", ".jxl", ".ppm", ".pgm")
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,10 +44,11 @@ class Report:
       splits: examples of each split.
       num_classes: leaves of the dataset.
       classes_seen: leaves that have an example in some split.
-      skipped: reason → files, most first; the reasons of whole archives count the archives.
+      skipped: reason → files, most first; what tells of a whole archive counts as one at least.
       transcoded: former format → images.
-      duplicate_groups: sets of files with the same bytes (all are kept).
+      duplicate_groups: sets of files of the same picture within a split (all are kept).
       duplicate_files: files in these sets.
+      duplicates_across: 'SPLIT in OTHER' → images of a split that another holds too.
     """
 
     source: str
@@ -47,6 +60,7 @@ class Report:
     transcoded: Mapping[str, int]
     duplicate_groups: int
     duplicate_files: int
+    duplicates_across: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 def make_report(
@@ -82,16 +96,43 @@ def make_report(
         splits=splits,
         num_classes=num_classes,
         classes_seen=len(np.unique(np.concatenate(labels))) if labels else 0,
-        skipped=_by_count(skip.reason for skip in skips),
+        skipped=_files_by_reason(skips),
         transcoded=_by_count(former for index in indices for _, former in index.transcoded),
         duplicate_groups=len(plan.duplicates),
         duplicate_files=sum(map(len, plan.duplicates)),
+        duplicates_across=duplicates_across(
+            {name: split.digests for name, split in plan.splits.items()}
+        ),
     )
     return report, tuple(skips)
 
 
+def lost_images(skips: Iterable[Skip]) -> list[Skip]:
+    """Skips of what was meant to be an image, and not of files that only lie beside them."""
+    return [
+        skip
+        for skip in skips
+        if skip.reason not in (HIDDEN, NOT_IN_LAYOUT)
+        and (skip.reason != NOT_AN_IMAGE or _is_named_as_image(skip.name))
+    ]
+
+
+def _is_named_as_image(name: str) -> bool:
+    return pathlib.PurePosixPath(name).suffix.lower() in _IMAGE_SUFFIXES
+
+
+def _files_by_reason(skips: Iterable[Skip]) -> dict[str, int]:
+    counts: collections.Counter[str] = collections.Counter()
+    for skip in skips:
+        counts[skip.reason] += max(1, skip.num_files)
+    return _sorted(counts)
+
+
 def _by_count(items: Iterable[str]) -> dict[str, int]:
-    counts = collections.Counter(items)
+    return _sorted(collections.Counter(items))
+
+
+def _sorted(counts: Mapping[str, int]) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
@@ -119,7 +160,53 @@ def read_report(folder: epath.PathLike) -> Report:
     Raises:
       FileNotFoundError: where there is none.
     """
-    return Report(**json.loads((epath.Path(folder) / REPORT_NAME).read_text()))
+    return Report(**json.loads((epath.Path(folder) / REPORT_NAME).read_text(encoding="utf-8")))
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredReport:
+    """A report and the lists behind it, beside prepared data.
+
+    Attributes:
+      folder: where they lie.
+      report: the counts.
+    """
+
+    folder: epath.Path
+    report: Report
+
+    @classmethod
+    def find(cls, folder: epath.PathLike) -> StoredReport | None:
+        """The report in a folder; None where there is none."""
+        try:
+            return cls(epath.Path(folder), read_report(folder))
+        except FileNotFoundError:
+            return None
+
+    def sentence(self) -> str:
+        """What became of the files, with the names of some that were skipped."""
+        report = self.report
+        splits = ", ".join(f"{count:,} to {name}" for name, count in report.splits.items())
+        told = [f"{report.source}: {report.num_files:,} files, {splits}"]
+        if report.skipped:
+            reasons = ", ".join(f"{reason} {count:,}" for reason, count in report.skipped.items())
+            names = ", ".join(row[0] for row in self.skips(_NUM_NAMES_TOLD))
+            listed = self.folder / SKIPPED_NAME
+            told.append(f"skipped: {reasons}, such as {names} (all are named in {listed})")
+        if report.transcoded:
+            formats = ", ".join(f"{name} {count:,}" for name, count in report.transcoded.items())
+            told.append(f"stored in another format: {formats}")
+        if report.duplicates_across:
+            pairs = ", ".join(f"{n:,} of {pair}" for pair, n in report.duplicates_across.items())
+            told.append(f"the same picture in two splits: {pairs}")
+        return "; ".join(told)
+
+    def skips(self, limit: int) -> list[tuple[str, ...]]:
+        """The first files that were skipped: file, reason, detail."""
+        with (self.folder / SKIPPED_NAME).open("r", encoding="utf-8") as file:
+            rows = csv.reader(file)
+            next(rows)
+            return [tuple(row) for row in itertools.islice(rows, limit)]
 
 
 def _write_csv(path: epath.Path, header: Sequence[str], rows: Iterable[Sequence]) -> None:

@@ -28,12 +28,16 @@ class SplitPlan:
       offsets: int64 [N], where its bytes begin in the spill.
       sizes: int64 [N], how many they are.
       labels: int32 [N].
+      keys: uint64 [N, 2], hashes of the image ids.
+      digests: uint64 [N, 2], what each image shows (`images.content_digest`).
     """
 
     units: np.ndarray
     offsets: np.ndarray
     sizes: np.ndarray
     labels: np.ndarray
+    keys: np.ndarray
+    digests: np.ndarray
 
     @property
     def num_examples(self) -> int:
@@ -52,7 +56,7 @@ class Plan:
     Attributes:
       splits: name → plan of the split.
       repeated: examples left out for an earlier one of the same split has their image id.
-      duplicates: groups of the names of source files that have the same bytes.
+      duplicates: groups of the names of source files that show the same picture.
     """
 
     splits: Mapping[str, SplitPlan]
@@ -83,9 +87,8 @@ def make_plan(indices: Sequence[SpillIndex], split_rule: SplitRule | None) -> Pl
         again[1:] = np.all(keys[1:] == keys[:-1], axis=1)
         repeated += [_repeated(indices, columns, row) for row in rows[again]]
         rows = rows[~again]
-        plan = SplitPlan(
-            *(c[rows] for c in (columns.units, columns.offsets, columns.sizes, columns.labels))
-        )
+        fields = [field.name for field in dataclasses.fields(SplitPlan)]
+        plan = SplitPlan(*(getattr(columns, name)[rows] for name in fields))
         splits |= {split: plan} if split else split_rule(plan)
     return Plan(
         {name: plan for name, plan in splits.items() if plan.num_examples},
@@ -128,7 +131,7 @@ def _repeated(indices: Sequence[SpillIndex], columns: _Columns, row: int) -> Ski
 
 
 def _duplicates(indices: Sequence[SpillIndex], columns: _Columns) -> Iterator[tuple[str, ...]]:
-    """Groups of equal source files within a split, or across splits that the source names."""
+    """Groups of files of the same picture within a split that the source names."""
     order = np.lexsort((columns.rows, columns.units, columns.digests[:, 1], columns.digests[:, 0]))
     digests = columns.digests[order]
     if not len(digests):

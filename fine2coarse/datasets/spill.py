@@ -22,7 +22,8 @@ from etils import epath
 from tensorflow_datasets.core import example_serializer
 
 from fine2coarse.datasets.archives import Skip
-from fine2coarse.datasets.images import check_image
+from fine2coarse.datasets.images import check_image, hash128
+from fine2coarse.datasets.last_file import LastFile
 from fine2coarse.datasets.units import Unit
 
 _INDEX_SUFFIX = ".index.npz"
@@ -39,7 +40,7 @@ class SpillIndex:
       shuffle_keys: uint64 [N, 2], first 128 bits of the SHA-256 of each image id; ascending.
       sizes: int64 [N], bytes of each serialized example; they lie end to end.
       labels: int32 [N].
-      digests: uint64 [N, 2], first 128 bits of the SHA-256 of each source file.
+      digests: uint64 [N, 2], what each stored image shows (`images.content_digest`).
       image_ids: bytes [N].
       names: bytes [N], where each stood in the source.
       num_files: files in the unit, examples and skips together.
@@ -99,12 +100,6 @@ class ExampleEncoder:
         return proto.SerializeToString(deterministic=True)
 
 
-def hash128(data: bytes) -> tuple[int, int]:
-    """First 128 bits of the SHA-256, as two unsigned 64-bit integers, big end first."""
-    digest = hashlib.sha256(data).digest()
-    return int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:16], "big")
-
-
 def spill_path(folder: epath.Path, unit_key: str) -> epath.Path:
     """Path of a unit's spill without its suffixes."""
     return folder / hashlib.sha256(unit_key.encode()).hexdigest()[:24]
@@ -143,6 +138,13 @@ def write_spill(unit: Unit, encoder: ExampleEncoder, folder: epath.PathLike) -> 
       OSError: where the disk is full (errno ENOSPC), or a file cannot be read.
     """
     folder = epath.Path(folder)
+    with LastFile(folder) as last_file:
+        _write_spill(unit, encoder, folder, last_file)
+
+
+def _write_spill(
+    unit: Unit, encoder: ExampleEncoder, folder: epath.Path, last_file: LastFile
+) -> None:
     records: list[_Record] = []
     skips: list[Skip] = []
     transcoded: list[tuple[str, str]] = []
@@ -152,18 +154,19 @@ def write_spill(unit: Unit, encoder: ExampleEncoder, folder: epath.PathLike) -> 
         if isinstance(item, Skip):
             skips.append(item)
             continue
+        last_file.note(item.name)
         checked = check_image(item.data)
         if checked.problem:
-            skips.append(Skip(item.name, checked.problem, f"{len(item.data)} bytes"))
+            skips.append(Skip(item.name, checked.problem, checked.detail))
             continue
         if checked.transcoded_from:
             transcoded.append((item.name, checked.transcoded_from))
         example = {"image": checked.data, "image_id": item.image_id, "label": item.label}
         data = encoder.encode({**example, **item.features})
         image_id = item.image_id.encode()
-        digest = hash128(item.data)
-        name = item.name.encode("utf-8", "backslashreplace")  # tars may hold any encoding
-        records.append(_Record(hash128(image_id), data, image_id, name, item.label, digest))
+        name = stored_name(item.name)
+        record = _Record(hash128(image_id), data, image_id, name, item.label, checked.digest)
+        records.append(record)
     records.sort(key=lambda record: record.shuffle_key)
     write_whole(data_path(folder, unit.key), b"".join(record.data for record in records))
     _write_index(
@@ -182,6 +185,11 @@ def write_spill(unit: Unit, encoder: ExampleEncoder, folder: epath.PathLike) -> 
             transcoded=tuple(transcoded),
         ),
     )
+
+
+def stored_name(name: str) -> bytes:
+    """A file's name as an index holds it; archives and disks may hold any encoding."""
+    return name.encode("utf-8", "backslashreplace")
 
 
 _ARRAYS = ("shuffle_keys", "sizes", "labels", "digests", "image_ids", "names")

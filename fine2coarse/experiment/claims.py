@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import pathlib
@@ -21,17 +22,24 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 DEFAULT_TIMEOUT_S = 300.0
+HOLD_TIMEOUT_S = 120.0  # for this long a job waits that is queued again after its host died
 HELD, FREE, FAILED, DONE = "held", "free", "failed", "done"
 _HEARTBEATS_IN_TIMEOUT = 10
+# Datasets whose prepared data depends on these options alone, with their defaults.
+_PREPARED_BY = {"imagenet21k": {"leaves": "all"}, "inat2021": {}}
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
 class ClaimLost(RuntimeError):
     """Another process took the work over, since this one seemed dead."""
+
+
+class AlreadyHeld(RuntimeError):
+    """Another process does the same work at the moment."""
 
 
 class Claims:
@@ -66,6 +74,27 @@ class Claims:
             return None
         return Claim(self, path)
 
+    def take_or_see_alive(self, name: str, poll_s: float = 1.0) -> Claim | None:
+        """Claims a name; where its holder is on another machine, first sees whether that lives.
+
+        Args:
+          name: of the work.
+          poll_s: seconds between two looks.
+
+        Returns:
+          The claim; None where a living process holds it.
+        """
+        seen = None
+        while True:
+            claim, newest = self.take(name), self._newest(name)
+            if claim or newest is None or newest.record.get("machine") == _MACHINE:
+                return claim
+            sign_of_life = (newest.number, newest.time)
+            if seen not in (None, sign_of_life):
+                return None
+            seen = sign_of_life
+            time.sleep(poll_s)
+
     def holder(self, name: str) -> str:
         """Who holds a name, for people to read; empty where nobody does."""
         newest = self._newest(name)
@@ -81,12 +110,26 @@ class Claims:
         return newest.record["reason"]
 
     @contextlib.contextmanager
-    def first(self, name: str, poll_s: float = 0.2) -> Iterator[None]:
-        """Lets one process do the body alone; once that went well, all others do it freely."""
-        claim = None
-        while claim is None and self._state(name) != DONE:
+    def first(
+        self,
+        name: str,
+        poll_s: float = 0.2,
+        announce: Callable[[str], None] = lambda holder: None,
+    ) -> Iterator[None]:
+        """Lets one process do the body alone; those that waited for it then do it freely.
+
+        Args:
+          name: of the work.
+          poll_s: seconds between two looks.
+          announce: told once whom this process waits for.
+        """
+        claim, is_told = None, False
+        while claim is None and not self._is_done(name):
             claim = self.take(name)
             if claim is None:
+                if not is_told:
+                    announce(self.holder(name))
+                    is_told = True
                 time.sleep(poll_s)
         state = FREE
         try:
@@ -96,9 +139,11 @@ class Claims:
             if claim:
                 claim.end(state)
 
-    def _state(self, name: str) -> str:
+    def _is_done(self, name: str) -> bool:
+        """Whether a name was done since this object was made; before, it may be done again."""
         newest = self._newest(name)
-        return newest.record.get("state", HELD) if newest else FREE
+        is_done = newest is not None and newest.record.get("state") == DONE
+        return is_done and newest.time >= self._started
 
     def _may_follow(self, newest: _Entry) -> bool:
         state = newest.record.get("state", HELD)
@@ -153,6 +198,81 @@ class Claims:
             return probe.stat().st_mtime
         finally:
             probe.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def hold(folder: pathlib.Path, name: str, what: str) -> Iterator[Claim]:
+    """Lets one process at a time do the body; a second one is refused.
+
+    That is at once on the same machine. From another one it takes until the holder's next sign of
+    life, or until it gave none for `HOLD_TIMEOUT_S` seconds and its claim is taken over.
+
+    Args:
+      folder: of the claims; made where it is missing.
+      name: of the claim.
+      what: what is written, for people to read.
+
+    Raises:
+      AlreadyHeld: where a living process does it.
+    """
+    claims = Claims(folder, HOLD_TIMEOUT_S)
+    claim = claims.take_or_see_alive(name)
+    if claim is None:
+        raise AlreadyHeld(
+            f"{what} is being written by another process ({claims.holder(name) or 'just ended'}): "
+            "wait for it or stop it, then start again, or write elsewhere"
+        )
+    try:
+        yield claim
+    finally:
+        claim.end(FREE)
+
+
+@contextlib.contextmanager
+def hold_file(path: pathlib.Path) -> Iterator[Claim]:
+    """Lets one process at a time write a file, or make a folder; claims lie hidden beside it.
+
+    Raises:
+      AlreadyHeld: where a living process does it.
+    """
+    with hold(path.absolute().parent / ".claims", path.name, str(path)) as claim:
+        yield claim
+
+
+def preparation(name: str, options: Mapping[str, Any]) -> str:
+    """Name of the claim on preparing a dataset: the same where the prepared data is the same."""
+    kept = {key: value for key, value in options.items() if value is not None}
+    if name in _PREPARED_BY:
+        kept = {key: kept.get(key, default) for key, default in _PREPARED_BY[name].items()}
+    digest = hashlib.sha256(f"{name} {sorted(kept.items())}".encode()).hexdigest()
+    return f"prepare-{digest[:16]}"
+
+
+@contextlib.contextmanager
+def first_to_prepare(
+    data_dir: str, name: str, options: Mapping[str, Any], announce: Callable[[str], None]
+) -> Iterator[None]:
+    """Lets one process prepare a dataset, for which all others that want it wait.
+
+    Args:
+      data_dir: of prepared data; in a remote one there are no claims.
+      name: of the dataset.
+      options: of the dataset.
+      announce: told one line where this process waits.
+    """
+    try:
+        claims = None if "://" in data_dir else Claims(pathlib.Path(data_dir) / "claims")
+    except OSError:  # a folder that only others write
+        claims = None
+    if claims is None:
+        yield
+        return
+
+    def tell(holder: str) -> None:
+        announce(f"waiting for another process ({holder}), which prepares dataset {name!r}")
+
+    with claims.first(preparation(name, options), announce=tell):
+        yield
 
 
 class Claim:
@@ -219,7 +339,7 @@ def _machine() -> str:
     """Where process ids mean the same: host, since its last start, and container."""
     parts = [socket.gethostname()]
     with contextlib.suppress(OSError):
-        parts.append(pathlib.Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+        parts.append(pathlib.Path("/proc/sys/kernel/random/boot_id").read_text("utf-8").strip())
         parts.append(str(pathlib.Path("/proc/self/ns/pid").readlink()))
     return " ".join(parts)
 
@@ -230,7 +350,8 @@ _MACHINE = _machine()
 def _start_time(pid: int) -> str:
     """When a process began, in the kernel's ticks; empty where there is none or no /proc."""
     try:
-        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        stat = pathlib.Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
+        fields = stat.rpartition(")")[2].split()
     except OSError:
         return ""
     return "" if fields[0] in "ZX" else fields[19]  # state, start time: proc_pid_stat(5)

@@ -18,9 +18,16 @@ import tensorflow as tf
 
 from fine2coarse.data.images import eval_image
 from fine2coarse.experiment.encoders import Encoder
-from fine2coarse.experiment.run_folder import write_json
-from fine2coarse.labels.embeddings import Embeddings, ids_file_of, meta_file_of
-from fine2coarse.labels.space import LabelSpaceError
+from fine2coarse.experiment.run_folder import read_json, write_json
+from fine2coarse.labels.embeddings import (
+    LARGEST_VALUE,
+    Embeddings,
+    ids_file_of,
+    largest_values,
+    meta_file_of,
+    unit_rows,
+)
+from fine2coarse.labels.space import UNREADABLE, LabelSpaceError
 
 _SAVE_EVERY_ROWS = 4096
 _BLOCK_ROWS = 16_384
@@ -37,6 +44,11 @@ class FinishSpec:
 
     num_pca_dims: int = 0
     l2: bool = False
+
+    @property
+    def any_scale(self) -> bool:
+        """Whether only directions are kept, so that vectors may have any finite length."""
+        return self.l2 and not self.num_pca_dims
 
 
 def embed_dataset(
@@ -99,12 +111,14 @@ def adopt(
     """Joins vectors one already has with a dataset's images, by id, and writes them as `out`.
 
     Raises:
-      LabelSpaceError: where images have no vector (they are counted), or vectors are not finite.
+      LabelSpaceError: where images have no vector (they are counted), or vectors hold values that
+        cannot be computed with.
     """
     indexes = [dataset.index(split) for split in splits]
     ids = [image_id for index in indexes for image_id in index.image_ids]
     rows = given.rows_for(ids, dataset.fingerprint)
-    given.check_finite(rows)
+    finish = finish or FinishSpec()
+    given.check_values(rows, any_scale=finish.any_scale)
     plan = {
         "dataset": dataset.name,
         "dataset_fingerprint": dataset.fingerprint,
@@ -113,7 +127,7 @@ def adopt(
         "source": dict(given.source),
     }
     chosen = _Rows(given.vectors, rows)
-    return _finish(chosen, ids, len(indexes[0].image_ids), plan, finish or FinishSpec(), out)
+    return _finish(chosen, ids, len(indexes[0].image_ids), plan, finish, out)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -127,9 +141,10 @@ class _Rows:
         return len(self.rows)
 
     def blocks(self, stop: int | None = None) -> Iterator[np.ndarray]:
+        """Copies, in the matrix's own dtype."""
         rows = self.rows[:stop]
         for start in range(0, len(rows), _BLOCK_ROWS):
-            yield np.asarray(self.vectors[rows[start : start + _BLOCK_ROWS]], np.float32)
+            yield np.asarray(self.vectors[rows[start : start + _BLOCK_ROWS]])
 
 
 class _RawFile:
@@ -151,15 +166,25 @@ class _RawFile:
         self._vectors: np.memmap | None = None
         self._num_saved = self.num_done = 0
         if self._state.exists():
-            state = json.loads(self._state.read_text(encoding="utf-8"))
+            state = read_json(self._state)
             if state["plan"] != self._plan:
                 different = [k for k in plan if state["plan"].get(k) != self._plan[k]]
                 raise LabelSpaceError(
                     f"{self._path} was begun with another {', '.join(different)}; go on with the "
                     "same, write elsewhere, or remove it"
                 )
-            self._vectors = np.lib.format.open_memmap(self._path, mode="r+")
+            self._vectors = self._opened()
             self._num_saved = self.num_done = state["num_done"]
+
+    def _opened(self) -> np.memmap:
+        try:
+            np.lib.format.open_memmap(self._path, mode="r")  # mode r+ fills a cut file with zeros
+            return np.lib.format.open_memmap(self._path, mode="r+")
+        except UNREADABLE as error:
+            raise LabelSpaceError(
+                f"{self._path}: cannot be gone on with: {error}; remove it and {self._state} and "
+                "embed anew"
+            ) from error
 
     def append(self, vectors: np.ndarray) -> None:
         if self._vectors is None:
@@ -228,10 +253,17 @@ def _encoded(
         return np.concatenate([part.numpy() for part in parts])
 
     for batch in batches:
-        vectors, seen = local(step(batch["image"])), local(batch["weight"]) > 0
-        if not np.isfinite(vectors[seen]).all():
-            raise LabelSpaceError("the encoder gave NaN or infinity; try float32 precision")
-        yield [image_id.decode() for image_id in local(batch["image_id"])[seen]], vectors[seen]
+        seen = local(batch["weight"]) > 0
+        vectors = local(step(batch["image"]))[seen]
+        image_ids = [image_id.decode() for image_id in local(batch["image_id"])[seen]]
+        is_bad = ~(largest_values(vectors) <= LARGEST_VALUE)
+        if is_bad.any():
+            raise LabelSpaceError(
+                f"the encoder gave NaN or infinity, or values beyond {LARGEST_VALUE:g}, for "
+                f"{is_bad.sum()} of {len(is_bad)} images, the first {image_ids[is_bad.argmax()]}; "
+                "expected vectors of ordinary size: try float32 precision, or another encoder"
+            )
+        yield image_ids, vectors
 
 
 def _finish(
@@ -285,13 +317,13 @@ def _principal_axes(
 
 
 def _unit(block: np.ndarray, ids: Sequence[str]) -> np.ndarray:
-    norms = np.linalg.norm(block, axis=1, keepdims=True)
-    if not norms.all():
-        zero = np.flatnonzero(norms[:, 0] == 0)
+    found, is_zero = unit_rows(block)
+    if is_zero.any():
         raise LabelSpaceError(
-            f"{len(zero)} vectors are zero and have no direction, such as that of {ids[zero[0]]}"
+            f"{is_zero.sum()} vectors are zero and have no direction, such as that of "
+            f"{ids[is_zero.argmax()]}; embed without --l2, or leave these images out"
         )
-    return block / norms
+    return found
 
 
 def _write_text(path: pathlib.Path, text: str) -> None:

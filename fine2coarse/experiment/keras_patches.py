@@ -16,9 +16,12 @@ import tensorflow as tf
 from keras import ops
 from scipy.special import logsumexp
 
+from fine2coarse import keras_settings
 from fine2coarse.data.examples import Examples
 from fine2coarse.labels.sources import level as label_level
 from fine2coarse.taxonomy.taxonomy import Taxonomy
+
+keras_settings.pin()
 
 # The demo paints a pattern of variance one as 128 + 48·pattern.
 _GREY, _CONTRAST = 128.0, 48.0

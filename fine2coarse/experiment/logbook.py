@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import tensorflow as tf
@@ -41,7 +42,8 @@ class Logbook:
         self._hinted = False
         self._board = None
         if writes:
-            self._board = tf.summary.create_file_writer(str(folder.path / "tensorboard"))
+            # As bytes: a name of a folder need not be UTF-8.
+            self._board = tf.summary.create_file_writer(os.fsencode(folder.path / "tensorboard"))
 
     def elapsed_seconds(self) -> float:
         """Of training, in all calls."""

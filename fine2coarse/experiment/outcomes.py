@@ -26,7 +26,7 @@ from fine2coarse.experiment.run_folder import (
     read_json,
     unit_name,
 )
-from fine2coarse.labels.space import LabelSpace
+from fine2coarse.labels.space import UNREADABLE, LabelSpace
 
 TRANSFERRED = "transferred"
 USES = (TRANSFERRED, DIRECT)  # of a pretrained model
@@ -161,11 +161,27 @@ def _read_predictions(path: pathlib.Path) -> dict[str, np.ndarray]:
             f"{path.parent}: finished, but without {PREDICTIONS}; delete this folder and start the "
             "study again to repeat the run"
         )
-    with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as columns:
-        missing = [name for name in _COLUMNS if name not in columns]
-        if missing:
-            raise RunError(f"{path}: lacks {', '.join(missing)}; expected {', '.join(_COLUMNS)}")
-        return {name: columns[name] for name in _COLUMNS}
+    columns = load_arrays(path)
+    missing = [name for name in _COLUMNS if name not in columns]
+    if missing:
+        raise RunError(f"{path}: lacks {', '.join(missing)}; expected {', '.join(_COLUMNS)}")
+    return {name: columns[name] for name in _COLUMNS}
+
+
+def load_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
+    """The arrays of a run's predictions.
+
+    Raises:
+      RunError: where the file is damaged.
+    """
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as columns:
+            return dict(columns)
+    except UNREADABLE as error:
+        raise RunError(
+            f"{path}: damaged ({error}); delete {path.parent} and start the study again to repeat "
+            "that run"
+        ) from error
 
 
 def check_same_images(outcomes: Sequence[Outcome]) -> None:

@@ -14,6 +14,7 @@ from fine2coarse.experiment.run_folder import RECIPE, RESULT, RunError, RunFolde
 from fine2coarse.hub.backbone import SavedModelBackbone
 from fine2coarse.hub.resolve import SAVED_MODEL, HubError, fingerprint, resolve
 from fine2coarse.models import BackboneSpec
+from fine2coarse.paths import expand
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +42,7 @@ def find_pretrained(handle: str, image_size_px: int) -> Pretrained:
       RunError: where there is nothing of the kind, or the run is not finished.
       HubError: where the handle cannot be fetched.
     """
-    path = pathlib.Path(handle)
+    path = pathlib.Path(expand(handle))
     if (path / RECIPE).is_file() and not (path / SAVED_MODEL).is_file():
         RunFolder(path).result()  # an unfinished run is refused
         spec = backbone_spec(RunFolder(path).recipe())

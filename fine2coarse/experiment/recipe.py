@@ -9,12 +9,15 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from fine2coarse.experiment.dataset_options import read_options
 from fine2coarse.experiment.run_folder import BASELINE, LINEAR_PROBE, STRAIGHT
 from fine2coarse.experiment.start import StartSpec
 from fine2coarse.experiment.strict import RecipeError, parse
 from fine2coarse.experiment.transfers import AUTO, KNOWN, OFF, TransferSpec, check_transfer
+from fine2coarse.labels.spec_mapping import with_expanded_paths
 from fine2coarse.models.backbones import BackboneSpec
 from fine2coarse.nearest import unknown
+from fine2coarse.paths import PathError
 from fine2coarse.training.spec import PRECISIONS, PhaseSpec
 
 CANDIDATES = (AUTO, OFF)
@@ -34,6 +37,7 @@ class DatasetSpec:
         whatever the seed, and those of a smaller share are among those of a larger one.
       storage: 'memory', 'disk' (images are read as they are needed), or 'auto': on disk where a
         split is larger than 2 GiB.
+      drop_duplicates: train without the images of `train_split` that the test images hold too.
     """
 
     name: str
@@ -42,9 +46,11 @@ class DatasetSpec:
     eval_split: str = "test"
     storage: str = "auto"
     train_fraction: float = 1.0
+    drop_duplicates: bool = False
 
     def __post_init__(self) -> None:
-        """Checks the storage and the fraction."""
+        """Checks the options, the storage and the fraction; expands paths."""
+        object.__setattr__(self, "options", read_options(self.name, self.options))
         if not 0 < self.train_fraction <= 1:
             raise RecipeError(
                 f"dataset.train_fraction is above 0 and at most 1, got {self.train_fraction}"
@@ -65,6 +71,13 @@ class LabelSpec:
     source: str
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Expands paths."""
+        try:
+            object.__setattr__(self, "options", with_expanded_paths(self.options))
+        except PathError as error:
+            raise RecipeError(str(error)) from error
+
 
 @dataclasses.dataclass(frozen=True)
 class ArmSpec(LabelSpec):
@@ -80,7 +93,8 @@ class ArmSpec(LabelSpec):
     transfer_steps: int = 0
 
     def __post_init__(self) -> None:
-        """Checks the numbers of steps."""
+        """Expands paths, checks the numbers of steps."""
+        super().__post_init__()
         for name in ("pretrain_steps", "transfer_steps"):
             if getattr(self, name) < 0:
                 raise RecipeError(f"{name} must not be negative, got {getattr(self, name)}")
@@ -100,6 +114,10 @@ class EvaluationSpec:
     name: str
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     split: str = "test"
+
+    def __post_init__(self) -> None:
+        """Checks the options; expands paths."""
+        object.__setattr__(self, "options", read_options(self.name, self.options))
 
 
 @dataclasses.dataclass(frozen=True)

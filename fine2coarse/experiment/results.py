@@ -160,7 +160,7 @@ def write_csv(path: pathlib.Path, rows: Iterable[Row]) -> None:
     writer.writeheader()
     writer.writerows(dataclasses.asdict(row) for row in rows)
     partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
-    partial.write_text(text.getvalue(), encoding="utf-8", newline="")
+    partial.write_text(text.getvalue(), encoding="utf-8", errors="backslashreplace", newline="")
     partial.replace(path)
 
 

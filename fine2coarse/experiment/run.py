@@ -95,7 +95,10 @@ class Run:
         return StartSpec("run", str(self.start_from))
 
     def recipe(self) -> dict[str, Any]:
-        """What `recipe.json` holds: all that determines the numbers, as plain values."""
+        """What the run is, as plain values: all that determines its numbers, but for rounding.
+
+        `recipe.json` holds it, and beside it the environment: see `RunFolder.claim`.
+        """
         return self.own_recipe() | {"start_from": self.origin.recipe()}
 
     def own_recipe(self) -> dict[str, Any]:

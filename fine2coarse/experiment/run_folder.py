@@ -12,11 +12,14 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+from fine2coarse.experiment import environment
+
 RECIPE, STATUS, METRICS, RESULT = "recipe.json", "status.json", "metrics.csv", "result.json"
 WEIGHTS = "model.weights.h5"
 EMA_WEIGHTS = "ema.weights.h5"  # same layout; there where the run kept an average of its weights
 BRANCH_WEIGHTS = "branch.weights.h5"  # same layout; of a step from which other runs go on
 LABEL_SPACE = "label_space.npz"
+CHECKPOINTS = "checkpoints"
 PREDICTIONS = "predictions.npz"
 CLASS_MAP = "class_map.npz"  # there where the run's head sums its classes into the label space
 BASELINE = "baseline"  # the arm that trains on the target alone; also the name of its one phase
@@ -26,6 +29,9 @@ RUNS = "runs"  # a study's folder of runs
 # Names of transfers that analysis knows: no training, the baseline's straight training, and a new
 # head fine-tuned or trained alone.
 DIRECT, STRAIGHT, NEW, LINEAR_PROBE = "direct", "straight", "new", "linear_probe"
+# Keys of a run's recipe that are no part of what it is: the environment it was begun in, and those
+# it went on in where they differ. Folders of early versions have neither.
+ENVIRONMENT, LATER_ENVIRONMENTS = "environment", "later_environments"
 METRIC_COLUMNS = (
     "step",
     "loss",
@@ -55,19 +61,50 @@ class RunFolder:
     def claim(self, recipe: Mapping[str, Any]) -> None:
         """Makes the folder and writes the recipe, or checks that the one there is the same.
 
+        The environment (see `environment.describe`) is written beside the recipe. A run may go on
+        in another one, with other threads say: its numbers then differ in their last digits from
+        those of a run made in one go, so a line says what is different, and it is noted.
+
         Raises:
           RunError: where the folder holds a run with another recipe.
         """
+        here = environment.describe()
+        self._keep_recipe({**recipe, ENVIRONMENT: here})
+        if not self.is_finished:
+            self._note_environment(here)
+
+    def _keep_recipe(self, content: Mapping[str, Any]) -> None:
         make_writable_folder(self.path)
-        check_or_write(self.path / RECIPE, recipe, f"run folder {self.path}")
+        check_or_write(self.path / RECIPE, content, f"run folder {self.path}")
+
+    def _note_environment(self, here: Mapping[str, Any]) -> None:
+        """Adds the environment that a run goes on in to its recipe, where it is another."""
+        content = self._read(RECIPE)
+        later = content.get(LATER_ENVIRONMENTS, [])
+        known = [content[ENVIRONMENT]] if ENVIRONMENT in content else []
+        latest = [*known, *later][-1:]
+        if latest == [here]:
+            return
+        if not any((self.path / CHECKPOINTS).glob("*.npz")):  # begins anew
+            content.pop(LATER_ENVIRONMENTS, None)
+            write_json(self.path / RECIPE, {**content, ENVIRONMENT: here})
+            return
+        if latest:
+            told = "; ".join(environment.differences(latest[0], here))
+            print(
+                f"warning: {self.path} goes on in another environment ({told}): from here on its "
+                "numbers may differ in their last digits from those of a run made in one go. "
+                f"{RECIPE} notes both"
+            )
+        write_json(self.path / RECIPE, {**content, LATER_ENVIRONMENTS: [*later, here]})
 
     def recipe(self) -> dict[str, Any]:
-        """What the run is.
+        """What the run is, without the environment that it was made in.
 
         Raises:
           RunError: where the folder holds no run.
         """
-        return self._read(RECIPE)
+        return _without_environment(self._read(RECIPE))
 
     def result(self) -> dict[str, Any]:
         """What came out.
@@ -113,7 +150,7 @@ class RunFolder:
         if self.is_finished:
             return self.result()
         result = other.result() | dict(notes)
-        self.claim(other.recipe())
+        self._keep_recipe(read_json(other.path / RECIPE))
         for path in sorted(other.path.iterdir()):
             if path.is_file() and path.name not in (RESULT, RECIPE) and path.suffix != ".tmp":
                 _link_or_copy(path, self.path / path.name)
@@ -185,7 +222,7 @@ def make_writable_folder(path: pathlib.Path) -> None:
 
 
 def check_or_write(path: pathlib.Path, content: Mapping[str, Any], what: str) -> None:
-    """Writes a JSON file, or checks that the one there says the same.
+    """Writes a recipe's JSON file, or checks that the one there says the same.
 
     Raises:
       RunError: naming the keys that differ.
@@ -194,7 +231,12 @@ def check_or_write(path: pathlib.Path, content: Mapping[str, Any], what: str) ->
     if not path.is_file():
         write_json(path, content)
         return
-    check_same(read_json(path), content, what)
+    check_same(_without_environment(read_json(path)), _without_environment(content), what)
+
+
+def _without_environment(content: Mapping[str, Any]) -> dict[str, Any]:
+    names = (ENVIRONMENT, LATER_ENVIRONMENTS)
+    return {name: value for name, value in content.items() if name not in names}
 
 
 def check_same(before: Mapping[str, Any], content: Mapping[str, Any], what: str) -> None:
@@ -231,7 +273,8 @@ def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
     partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-        partial.write_text(text, encoding="utf-8")
+        # Names of files that are not UTF-8 hold lone surrogates; JSON writes those as escapes.
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace")
         partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)

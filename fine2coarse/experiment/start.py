@@ -17,6 +17,7 @@ from fine2coarse.labels.class_map import ClassMap
 from fine2coarse.models import Classifier, SummedHead
 from fine2coarse.models.summation import averaged_head
 from fine2coarse.models.weights import WeightsError, copy_weights, put_weights
+from fine2coarse.paths import expand
 
 START_KINDS = ("scratch", "run", "preset", "hub")
 
@@ -29,18 +30,19 @@ class StartSpec:
       kind: 'scratch', 'run' (a finished run's folder, or its export), 'preset' (KerasHub's name
         of one, e.g. `resnet_18_imagenet`, or a folder that its `save_to_preset` wrote) or 'hub'
         (a TF Hub or Kaggle handle, or a folder, of what launch/export.py wrote).
-      source: folder, name or handle; empty for 'scratch'.
+      source: folder, name or handle, `~` and variables expanded; empty for 'scratch'.
     """
 
     kind: str = "scratch"
     source: str = ""
 
     def __post_init__(self) -> None:
-        """Checks the kind and that it has its source."""
+        """Checks the kind and that it has its source; expands a path."""
         if self.kind not in START_KINDS:
             raise ValueError(f"start.kind is one of {START_KINDS}, got {self.kind!r}")
         if (self.kind == "scratch") == bool(self.source):
             raise ValueError(f"start.kind={self.kind!r} does not go with source={self.source!r}")
+        object.__setattr__(self, "source", expand(self.source))
 
     def recipe(self) -> Any:
         """What `recipe.json` says of it: of a run all that determines its weights."""

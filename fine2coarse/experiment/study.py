@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from fine2coarse.experiment import results
 from fine2coarse.experiment.claims import DEFAULT_TIMEOUT_S, Claim, Claims
+from fine2coarse.experiment.data_facts import DATA
 from fine2coarse.experiment.finished import RunResults
 from fine2coarse.experiment.mirror import Mirror
 from fine2coarse.experiment.recipe import Recipe
@@ -49,6 +50,9 @@ def _check_or_begin(recipe: Recipe, workdir: pathlib.Path, *, writes: bool) -> N
         if "transfer_head" not in before:  # made before transfers were tried: a new head, one mode
             before = {"transfer_candidates": "off", "transfer_head": "new", **before}
             before.setdefault("transfer_choices", {})
+        for name in ("dataset", "transfer_dataset"):  # of before there was such a field
+            if before.get(name):
+                before[name].setdefault("drop_duplicates", False)
         check_same(before, json.loads(json.dumps(content)), f"study {workdir}")
     elif writes:
         write_json(path, content)
@@ -140,6 +144,8 @@ class Study:
                 keras.backend.clear_session()
                 gc.collect()
 
+        self._check_images(data.dataset_fingerprint)
+        write_json(self.workdir / DATA, data.facts)
         chosen = self.units if units is None else units
         failures = share_units(
             chosen, self.claims, self.is_finished, do, wait=wait, announce=announce
@@ -152,6 +158,23 @@ class Study:
                 f"{len(failures)} of {len(chosen)} runs failed, the others did not: {told}"
             )
         return self.rows()
+
+    def _check_images(self, fingerprint: str) -> None:
+        """Raises StudyError where runs in the folder were made with other images."""
+        others = {}
+        for unit in self.units:
+            for path in self._folder(unit).glob("*/recipe.json"):
+                found = read_json(path).get("dataset_fingerprint", fingerprint)
+                if found != fingerprint:
+                    others[unit.name] = found
+        if others:
+            name, found = next(iter(others.items()))
+            raise StudyError(
+                f"{len(others)} runs in {self.workdir} were made with other images, such as "
+                f"{name} (fingerprint {found[:16]}, now it is {fingerprint[:16]}): images were "
+                "added, removed, replaced or relabelled since, or prepared by another version. "
+                "Give this study a --workdir of its own"
+            )
 
     def is_finished(self, unit: Unit) -> bool:
         """Whether a unit has its last result."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,8 @@ from fine2coarse.data.examples import (
     stored_examples,
 )
 from fine2coarse.data.splits import held_out
+from fine2coarse.datasets.contents import found_in
+from fine2coarse.experiment.data_facts import Overlap, describe
 from fine2coarse.experiment.label_sources import label_context, make_label_space
 from fine2coarse.experiment.recipe import BASELINE, DatasetSpec, Recipe
 from fine2coarse.experiment.strict import RecipeError
@@ -39,6 +41,7 @@ class StudyData:
       evaluate: test images.
       target: label space of the coarse task.
       spaces: (arm, seed) → label space to pretrain on.
+      facts: how the images were prepared and which are there twice; JSON-able.
       train_targets: int32 [N], the target of each image of `train`, -1 for none; None where the
         images of `train` have no place among the target's classes.
     """
@@ -51,6 +54,7 @@ class StudyData:
     evaluate: Examples
     target: LabelSpace
     spaces: dict[tuple[str, int], LabelSpace]
+    facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     train_targets: np.ndarray | None = None
 
     def can_sum(self, class_map: ClassMap | None) -> bool:
@@ -94,16 +98,21 @@ def load_study_data(
       ValueError: on an unknown split, level, label source or option, or images to test on whose
         classes the dataset does not know.
     """
-    train = _training_examples(dataset, recipe.dataset)
-    task, task_spec, task_train = dataset, recipe.dataset, train
+    task, task_spec = dataset, recipe.dataset
     if recipe.transfer_dataset is not None:
         task, task_spec = transfer_dataset, recipe.transfer_dataset
-        task_train = _training_examples(task, task_spec)
-    if recipe.evaluation is None:
-        evaluate = open_examples(task, task_spec.eval_split, task_spec.storage)
-    else:
-        evaluate = open_examples(evaluation, recipe.evaluation.split, task_spec.storage)
+    tested, test_split = task, task_spec.eval_split
+    if recipe.evaluation is not None:
+        tested, test_split = evaluation, recipe.evaluation.split
+    evaluate = open_examples(tested, test_split, task_spec.storage)
+    if recipe.evaluation is not None:
         evaluate = evaluate.with_leaves(evaluation.taxonomy.leaf_ids, task.taxonomy.label_of_leaf)
+    test_digests = tested.digests(test_split)
+    train, overlap = _training_examples(dataset, recipe.dataset, test_digests)
+    task_train, overlaps = train, [overlap]
+    if recipe.transfer_dataset is not None:
+        task_train, overlap = _training_examples(task, task_spec, test_digests)
+        overlaps.append(overlap)
     task_train, kept_back = _without_held_out(task_train, recipe.held_out_share)
     if recipe.transfer_dataset is None:
         train = task_train
@@ -139,6 +148,7 @@ def load_study_data(
         evaluate=evaluate,
         target=target,
         spaces=spaces,
+        facts=describe([dataset, *others], overlaps),
         train_targets=_train_targets(dataset, train, task_train, target),
     )
     _check_transfers(recipe, data)
@@ -183,11 +193,29 @@ def _without_held_out(train: Examples, share: float) -> tuple[Examples, Examples
     return train.subset(~members), train.subset(members)
 
 
-def _training_examples(dataset: Any, spec: DatasetSpec) -> Examples:
+def _training_examples(
+    dataset: Any, spec: DatasetSpec, test_digests: np.ndarray
+) -> tuple[Examples, Overlap]:
+    """The images to train on, and which of them are among those to test on."""
     train = open_examples(dataset, spec.train_split, spec.storage)
-    if spec.train_fraction == 1:
-        return train
-    return train.subset(held_out(train.image_ids, spec.train_fraction, "train_fraction"))
+    chosen = np.ones(len(train), bool)
+    if spec.train_fraction != 1:
+        chosen = held_out(train.image_ids, spec.train_fraction, "train_fraction")
+    in_test = chosen & found_in(dataset.digests(spec.train_split), test_digests)
+    dropped = in_test if spec.drop_duplicates else np.zeros_like(in_test)
+    overlap = Overlap(
+        f"{dataset.name}: {spec.train_split}",
+        int(chosen.sum()),
+        int(in_test.sum()),
+        int(dropped.sum()),
+    )
+    members = chosen & ~dropped
+    if not members.any():
+        raise ValueError(
+            f"{overlap.images}: all {overlap.num_images} images are among the images to test on; "
+            "choose other splits, or leave out drop_duplicates"
+        )
+    return train if members.all() else train.subset(members), overlap
 
 
 def open_examples(dataset: Any, split: str, storage: str) -> Examples:

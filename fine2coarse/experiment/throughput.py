@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
+import math
 import pathlib
 from collections.abc import Sequence
+
+from fine2coarse.taxonomy.tables import TableError, read_records
 
 COLUMNS = (
     "device",
@@ -67,34 +69,52 @@ class Throughput:
 
 
 def read_throughputs(path: pathlib.Path) -> list[Throughput]:
-    """Reads a table in CSV; lines that begin with # are comments.
+    """Reads a table in CSV (see `taxonomy.tables`); rows that begin with # are comments.
 
     Raises:
-      ThroughputError: naming the row at fault.
+      ThroughputError: naming the row at fault, comments counted.
     """
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(line for line in file if not line.startswith("#"))
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise ThroughputError(f"{path}: expected the columns {', '.join(COLUMNS)}")
-        return [_parse(row, f"{path}, row {number}") for number, row in enumerate(reader, 1)]
+    try:
+        records = read_records(path.read_bytes(), str(path), COLUMNS, comments=True)
+    except TableError as error:
+        raise ThroughputError(str(error)) from error
+    return [_parse(row, f"{path}: row {number}") for number, row in records]
 
 
 def _parse(row: dict[str, str], where: str) -> Throughput:
-    try:
-        rate, peak, share = (
-            float(row[name]) if row[name] else None
-            for name in ("images_per_second", "peak_tflops", "utilisation")
-        )
-        size = int(row["min_image_size_px"])
-    except (ValueError, TypeError) as error:
-        raise ThroughputError(f"{where}: {error}") from error
+    rate, peak, share = (
+        _positive(row[name], f"{where}: {name}") if row[name] else None
+        for name in ("images_per_second", "peak_tflops", "utilisation")
+    )
+    size = row["min_image_size_px"]
+    if not size.isdecimal():
+        raise ThroughputError(f"{where}: min_image_size_px: expected a whole number, got {size!r}")
     if rate is None and (not peak or not share):
         raise ThroughputError(
             f"{where}: give images_per_second, or peak_tflops and utilisation to estimate it from"
         )
     return Throughput(
-        row["device"], row["precision"], row["backbone"], size, rate, peak, share, row["source"]
+        row["device"],
+        row["precision"],
+        row["backbone"],
+        int(size),
+        rate,
+        peak,
+        share,
+        row["source"],
     )
+
+
+def _positive(text: str, where: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not (number > 0 and math.isfinite(number)):
+        raise ThroughputError(
+            f"{where}: expected a number above 0, with a point before decimals, got {text!r}"
+        )
+    return number
 
 
 @dataclasses.dataclass(frozen=True)

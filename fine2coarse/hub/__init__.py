@@ -8,6 +8,10 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from fine2coarse import keras_settings
+
+keras_settings.prefer_tensorflow()  # before TensorFlow, which imports Keras
+
 _HOME = {
     "HubLayer": "fine2coarse.hub.layer",
     "HubError": "fine2coarse.hub.resolve",

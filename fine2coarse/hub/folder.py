@@ -44,7 +44,7 @@ class ExportFolder:
     def write_text(self, name: str, text: str) -> None:
         """Writes one text file."""
         partial = self.path / f"{name}.tmp"
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace")
         partial.replace(self.path / name)
 
     def write_saved_model(self, model: ReusableModel) -> None:
@@ -57,7 +57,7 @@ class ExportFolder:
                 if name != SAVED_MODEL:
                     _copy(f"{memory}/{name}", self.path / name)
             partial = self.path / _PARTIAL
-            tf.io.gfile.copy(f"{memory}/{SAVED_MODEL}", str(partial), overwrite=True)
+            tf.io.gfile.copy(f"{memory}/{SAVED_MODEL}", os.fsencode(partial), overwrite=True)
             partial.replace(self.path / SAVED_MODEL)
         finally:
             if tf.io.gfile.exists(memory):
@@ -115,5 +115,5 @@ def _files_below(root: str) -> list[str]:
 def _copy(source: str, target: pathlib.Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(target.name + ".tmp")
-    tf.io.gfile.copy(source, str(partial), overwrite=True)
+    tf.io.gfile.copy(source, os.fsencode(partial), overwrite=True)  # its name need not be UTF-8
     partial.replace(target)

@@ -11,7 +11,10 @@ import keras
 import tensorflow as tf
 from keras.src.saving import serialization_lib
 
+from fine2coarse import keras_settings
 from fine2coarse.hub.resolve import HubError, fingerprint, resolve
+
+keras_settings.pin()
 
 # What TensorFlow says where a loaded function was traced for other inputs.
 _REFUSALS = ("Could not find matching concrete function", "Binding inputs to tf.function failed")

@@ -8,6 +8,8 @@ import pathlib
 import re
 from collections.abc import Iterator
 
+from fine2coarse.paths import expand
+
 SAVED_MODEL = "saved_model.pb"
 SEARCH_PATH = "FINE2COARSE_HUB_PATH"
 _KAGGLE = re.compile(r"(?:kaggle://)?([\w-]+/[\w-]+/[\w-]+/[\w.-]+(?:/\d+)?)")
@@ -88,10 +90,10 @@ def _candidates(handle: str, *, search: bool, fetch: bool) -> Iterator[pathlib.P
     """Folders that may hold it, the one that a fetch brings last: only then is it fetched."""
     kaggle = kaggle_handle(handle)
     if "://" not in handle:
-        yield pathlib.Path(handle).expanduser()
+        yield pathlib.Path(expand(handle))
     for folder in os.environ.get(SEARCH_PATH, "").split(os.pathsep):
         if search and folder:
-            yield pathlib.Path(folder) / pathlib.PurePath(handle).name
+            yield pathlib.Path(expand(folder)) / pathlib.PurePath(handle).name
     if not fetch:
         return
     if kaggle:

@@ -12,6 +12,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from fine2coarse.data.images import eval_image
+
 FEATURES, CLASSIFICATION, SERVING = (
     "image_feature_vector",
     "image_classification",
@@ -209,9 +211,9 @@ def one_line(name: str) -> str:
 
 
 def decode_images(image_bytes: tf.Tensor, size_px: int) -> tf.Tensor:
-    """Encoded images (JPEG, PNG, GIF, BMP) as a model of this project evaluates them.
+    """Encoded images (JPEG, PNG, GIF, BMP, WebP) as a model of this project evaluates them.
 
-    The largest central square, resized with antialiasing.
+    Upright, the largest central square, resized with antialiasing.
 
     Args:
       image_bytes: string [B].
@@ -220,17 +222,10 @@ def decode_images(image_bytes: tf.Tensor, size_px: int) -> tf.Tensor:
     Returns:
       float32 [B, size_px, size_px, 3] in [0, 1].
     """
-
-    def decode(encoded: tf.Tensor) -> tf.Tensor:
-        pixels = tf.io.decode_image(encoded, channels=3, expand_animations=False)
-        height, width = tf.shape(pixels)[0], tf.shape(pixels)[1]
-        side = tf.minimum(height, width)
-        square = tf.slice(pixels, [(height - side) // 2, (width - side) // 2, 0], [side, side, 3])
-        resized = tf.image.resize(square, [size_px, size_px], antialias=True)
-        return tf.clip_by_value(resized / 255.0, 0.0, 1.0)
-
     spec = tf.TensorSpec([size_px, size_px, 3], tf.float32)
-    return tf.map_fn(decode, image_bytes, fn_output_signature=spec)
+    return tf.map_fn(
+        lambda encoded: eval_image(encoded, size_px), image_bytes, fn_output_signature=spec
+    )
 
 
 def _signature(function: Callable[[tf.Tensor], Any], spec: tf.TensorSpec) -> Any:

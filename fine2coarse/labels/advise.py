@@ -123,13 +123,13 @@ def advise(
 
     Raises:
       LabelSpaceError: where a candidate has more clusters than a half has images or fewer than
-        there are target classes, or embeddings are missing or not finite.
+        there are target classes, or embeddings are missing or cannot be computed with.
     """
     spec = spec or AdviseSpec()
     kmeans_spec = kmeans_spec or KMeansSpec()
     train = np.flatnonzero(images.is_train)
     rows = embeddings.rows_for([images.image_ids[i] for i in train], images.dataset_fingerprint)
-    embeddings.check_finite(rows)
+    embeddings.check_values(rows, any_scale=kmeans_spec.spherical)
     targets = images.target_labels(target)[train]
     trials = [
         _Trial.draw(rows, targets, spec, aligned=aligned, seed=(seed, repeat))

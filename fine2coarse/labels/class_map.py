@@ -7,12 +7,11 @@ import functools
 import hashlib
 import os
 import pathlib
-import zipfile
 
 import numpy as np
 
 from fine2coarse.labels.cut import nearest_node
-from fine2coarse.labels.space import LabelSpaceError
+from fine2coarse.labels.space import UNREADABLE, LabelSpaceError
 from fine2coarse.taxonomy.taxonomy import Taxonomy
 
 
@@ -168,7 +167,7 @@ class ClassMap:
                 num_classes, num_targets = map(int, arrays["shape"])
                 columns = (arrays[name] for name in ("classes", "targets", "shares"))
                 return cls(num_classes, num_targets, *columns)
-        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except UNREADABLE as error:
             raise LabelSpaceError(f"{path}: not a class map of ClassMap.save: {error}") from error
 
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-import zipfile
 
 import numpy as np
 
 from fine2coarse.labels import kmeans
-from fine2coarse.labels.embeddings import Embeddings
+from fine2coarse.labels.embeddings import LARGEST_VALUE, Embeddings
 from fine2coarse.labels.image_index import ImageIndex
 from fine2coarse.labels.kmeans import KMeansSpec
 from fine2coarse.labels.shares import share_out
-from fine2coarse.labels.space import LabelSpace, LabelSpaceError
+from fine2coarse.labels.space import UNREADABLE, LabelSpace, LabelSpaceError
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -34,10 +33,14 @@ class Centroids:
     target_fingerprint: str = ""
 
     def __post_init__(self) -> None:
-        """Checks shapes."""
+        """Checks shapes and values."""
         if self.vectors.ndim != 2 or self.groups.shape != self.vectors.shape[:1]:
             raise LabelSpaceError(
                 f"centroids {self.vectors.shape} and groups {self.groups.shape} do not fit"
+            )
+        if not (np.abs(self.vectors) <= LARGEST_VALUE).all():
+            raise LabelSpaceError(
+                f"centroids hold NaN, infinity or values beyond {LARGEST_VALUE:g}; make them again"
             )
 
     def nearest(
@@ -95,7 +98,7 @@ class Centroids:
                     bool(arrays["spherical"]),
                     str(arrays["target_fingerprint"]),
                 )
-        except (OSError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except UNREADABLE as error:
             raise LabelSpaceError(
                 f"{path}: no centroids written by Centroids.save: {error}"
             ) from error
@@ -126,15 +129,15 @@ def clusters(
       The label space, whose source reports the inertia of every start, and the centroids.
 
     Raises:
-      LabelSpaceError: on missing or non-finite embeddings, fewer images than clusters, fewer
-        clusters than target classes, or an empty target class.
+      LabelSpaceError: on missing embeddings or values that cannot be computed with, fewer images
+        than clusters, fewer clusters than target classes, or an empty target class.
     """
     spec = spec or KMeansSpec()
     kmeans.import_faiss()
     rows = embeddings.rows_for(images.image_ids, images.dataset_fingerprint)
     groups = _groups(images, within)
     shares = _shares(images, groups, num_clusters)
-    embeddings.check_finite(rows)
+    embeddings.check_values(rows, any_scale=spec.spherical)
     centroids, inertias = _fit_groups(images, embeddings, rows, groups, shares, spec, seed)
     centroids = dataclasses.replace(
         centroids, target_fingerprint="" if within is None else within.fingerprint
@@ -171,8 +174,8 @@ def assigned(
     """Labels other images by centroids made before.
 
     Raises:
-      LabelSpaceError: on missing or non-finite embeddings, or another target than the one that
-        the centroids were made within.
+      LabelSpaceError: on missing embeddings or values that cannot be computed with, or another
+        target than the one that the centroids were made within.
     """
     fingerprint = "" if within is None else within.fingerprint
     if fingerprint != centroids.target_fingerprint:
@@ -181,7 +184,7 @@ def assigned(
             f"not {fingerprint[:12] or 'none'}"
         )
     rows = embeddings.rows_for(images.image_ids, images.dataset_fingerprint)
-    embeddings.check_finite(rows)
+    embeddings.check_values(rows, any_scale=centroids.spherical)
     groups = np.zeros(len(images), np.int64) if within is None else images.single_labels(within)
     labels, inertia = _label(images, embeddings, rows, groups, centroids)
     num_clusters = len(centroids.vectors)

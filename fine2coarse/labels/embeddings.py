@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import functools
-import json
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -12,9 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from fine2coarse.labels.space import LabelSpaceError
+from fine2coarse.labels.space import UNREADABLE, LabelSpaceError
+from fine2coarse.taxonomy.tables import normalized, read_json, read_lines
 
-_CHECK_ROWS = 65_536
+# Beyond this the squares that k-means and PCA add up leave float32: 1e24, times 4 for a distance,
+# times 1e4 dimensions, times 1e8 images is 4e36, below float32's 3.4e38.
+LARGEST_VALUE = 1e12
+# Where no value is larger than this, squares of differences vanish in float32, and all rows look
+# the same.
+LEAST_SCALE = 1e-12
+
+_CHECK_ROWS = 16_384
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -26,26 +34,42 @@ class Embeddings:
       image_ids: N unique ids, the rows' own.
       dataset_fingerprint: of the prepared images; empty where unknown (a file of one's own).
       source: how they were made, JSON-able.
+      path: the file that they were loaded from; empty where they were not.
     """
 
     vectors: np.ndarray
     image_ids: tuple[str, ...]
     dataset_fingerprint: str = ""
     source: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    path: str = ""
 
     def __post_init__(self) -> None:
         """Checks shape, dtype and ids."""
         if self.vectors.ndim != 2 or self.vectors.dtype.kind != "f" or not self.vectors.shape[1]:
             raise LabelSpaceError(
-                f"embeddings must be float [images, dimensions], got {self.vectors.dtype} "
-                f"{self.vectors.shape}"
+                f"{self._called}embeddings must be float [images, dimensions], got "
+                f"{self.vectors.dtype} {self.vectors.shape}; save them again in NumPy, as in "
+                "np.save(file, vectors.reshape(len(vectors), -1).astype('float32'))"
             )
         if len(self.image_ids) != len(self.vectors):
-            raise LabelSpaceError(f"{len(self.vectors)} rows, but {len(self.image_ids)} image ids")
-        if len(self._row_of) != len(self.image_ids):
             raise LabelSpaceError(
-                f"{len(self.image_ids) - len(self._row_of)} image ids of the embeddings repeat"
+                f"{self._called}{len(self.vectors)} rows, but {len(self.image_ids)} image ids"
             )
+        if len(self._row_of) != len(self.image_ids):
+            repeated = next(
+                image_id
+                for row, image_id in enumerate(self.image_ids)
+                if self._row_of[image_id] != row
+            )
+            raise LabelSpaceError(
+                f"{self._called}{len(self.image_ids) - len(self._row_of)} image ids of the "
+                f"embeddings repeat, such as {repeated!r}"
+            )
+
+    @property
+    def _called(self) -> str:
+        """How an error begins."""
+        return f"{self.path}: " if self.path else ""
 
     @functools.cached_property
     def _row_of(self) -> Mapping[str, int]:
@@ -67,7 +91,10 @@ class Embeddings:
                 f"the embeddings belong to images {mine[:12]}, but these are "
                 f"{dataset_fingerprint[:12]}; embed these images"
             )
-        rows = np.asarray([self._row_of.get(image_id, -1) for image_id in image_ids], np.int64)
+        found = [self._row_of.get(image_id, -1) for image_id in image_ids]
+        if -1 in found:
+            found = self._found_by_form(image_ids, found)
+        rows = np.asarray(found, np.int64)
         missing = np.flatnonzero(rows < 0)
         if len(missing):
             raise LabelSpaceError(
@@ -77,17 +104,75 @@ class Embeddings:
             )
         return rows
 
-    def check_finite(self, rows: np.ndarray) -> None:
-        """Raises LabelSpaceError where one of these rows holds a NaN or an infinity."""
+    def _found_by_form(self, image_ids: Sequence[str], found: list[int]) -> list[int]:
+        """Rows also of ids that differ in Unicode form or blank ends only, as macOS makes them.
+
+        A form that two images, or two rows, have in common is no row of either.
+        """
+        forms = [normalized(image_id) for image_id in image_ids]
+        num_images = collections.Counter(forms)
+        row_of: dict[str, int] = {}
+        for row, image_id in enumerate(self.image_ids):
+            form = normalized(image_id)
+            row_of[form] = -1 if form in row_of else row
+        return [
+            row_of.get(form, -1) if row < 0 and num_images[form] == 1 else row
+            for form, row in zip(forms, found)
+        ]
+
+    def check_values(self, rows: np.ndarray, *, any_scale: bool = False) -> None:
+        """Checks that vectors can be computed with in float32; reads them a block at a time.
+
+        Args:
+          rows: int64 [n], which.
+          any_scale: only directions will be used (see `unit_rows`), so any finite values will do.
+
+        Raises:
+          LabelSpaceError: naming file, row, image and value of what is not finite or too large
+            to be squared; or where all values are too small.
+        """
+        most = np.inf if any_scale else LARGEST_VALUE
         bad: list[int] = []
+        scale = 0.0
         for start in range(0, len(rows), _CHECK_ROWS):
             block = rows[start : start + _CHECK_ROWS]
-            bad.extend(block[~np.isfinite(self.vectors[block]).all(axis=1)].tolist())
+            sizes = largest_values(self.vectors[block])
+            bad.extend(block[~((sizes <= most) & np.isfinite(sizes))].tolist())
+            scale = max(scale, float(sizes.max()))
         if bad:
+            beyond = "" if any_scale else f" or values beyond {LARGEST_VALUE:g}"
             raise LabelSpaceError(
-                f"{len(bad)} of {len(rows)} embeddings hold NaN or infinity, such as those of "
-                f"{[self.image_ids[row] for row in bad[:3]]}"
+                f"{self._called}{len(bad)} of {len(rows)} embeddings hold NaN or infinity{beyond}, "
+                f"the first {self._told_of_value(bad[0])}"
             )
+        if 0 < scale < LEAST_SCALE and not any_scale:
+            raise LabelSpaceError(
+                f"{self._called}no value of the embeddings is larger than {scale:.3g}, and squares "
+                f"of such vanish in float32; {self._scaling}"
+            )
+
+    def _told_of_value(self, row: int) -> str:
+        """The value in a row that cannot be computed with, where it is, and what to do."""
+        vector = np.asarray(self.vectors[row], np.float64)
+        is_finite = np.isfinite(vector)
+        column = int(np.where(is_finite, np.abs(vector), np.inf).argmax())
+        remedy = (
+            f"its square leaves float32; {self._scaling}"
+            if is_finite.all()
+            else "make them again in float32 (float16 ends at 65,504), or leave these images out"
+        )
+        return (
+            f"{vector[column]:g} in row {row}, column {column}, of {self.image_ids[row]}: {remedy}"
+        )
+
+    @property
+    def _scaling(self) -> str:
+        """What to do with vectors that are finite, but too large or too small."""
+        path = self.path or "FILE.npy"
+        return (
+            "cluster them with spherical=True, or scale every vector to length one: "
+            f"launch/embed.py with --npy={path} --l2, without --pca"
+        )
 
     @classmethod
     def load(cls, path: str | os.PathLike, ids_path: str | os.PathLike = "") -> Embeddings:
@@ -98,22 +183,72 @@ class Embeddings:
           ids_path: text, an image id a line, in the rows' order; `path`.ids.txt where empty.
 
         Raises:
-          LabelSpaceError: where a file is missing, no array, or holds a pickle.
+          LabelSpaceError: where a file is missing, damaged, no array, or holds a pickle.
         """
         path = pathlib.Path(path)
         ids_file = pathlib.Path(ids_path) if ids_path else ids_file_of(path)
         try:
-            vectors = np.load(path, mmap_mode="r", allow_pickle=False)
-            ids = ids_file.read_text(encoding="utf-8").splitlines()
-            meta_file = meta_file_of(path)
-            meta = json.loads(meta_file.read_text(encoding="utf-8")) if meta_file.exists() else {}
-        except (OSError, ValueError, EOFError) as error:
+            vectors = _mapped(path)
+            ids = read_lines(ids_file.read_bytes(), str(ids_file))
+            meta = _read_meta(meta_file_of(path))
+        except UNREADABLE as error:
             raise LabelSpaceError(
                 f"{path}: expected a .npy of floats and its image ids, one a line, in {ids_file}: "
-                f"{error}"
+                f"{' '.join(str(error).split())}"
             ) from error
+        while len(ids) > len(vectors) and not ids[-1].strip():
+            ids.pop()  # blank lines at the end, as editors and spreadsheets leave them
         source = meta.get("source", {"kind": "file", "path": str(path)})
-        return cls(vectors, tuple(ids), meta.get("dataset_fingerprint", ""), source)
+        return cls(vectors, tuple(ids), meta.get("dataset_fingerprint", ""), source, str(path))
+
+
+def largest_values(vectors: np.ndarray) -> np.ndarray:
+    """The largest magnitude in each row: float64 [n] (or wider); NaN where a row holds one."""
+    sizes = np.maximum(vectors.max(axis=1), -vectors.min(axis=1))
+    return sizes.astype(np.result_type(vectors.dtype, np.float64))
+
+
+def unit_rows(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Scales rows to length one, whatever finite values they hold.
+
+    Args:
+      vectors: float [n, d]; may be overwritten.
+
+    Returns:
+      float32 [n, d], and bool [n]: which rows are zero, and were left so.
+    """
+    # float16 squares leave float16; wider types keep what leaves float32.
+    wide = vectors.astype(np.result_type(vectors.dtype, np.float32), copy=False)
+    # A power of two scales without rounding, so squares stay in range and ordinary rows the same.
+    exponents = np.frexp(largest_values(wide))[1]
+    limit = np.finfo(wide.dtype).maxexp - 2
+    wide *= np.ldexp(wide.dtype.type(1), -np.clip(exponents, -limit, limit))[:, None]
+    found = np.ascontiguousarray(wide, np.float32)
+    norms = np.linalg.norm(found, axis=1, keepdims=True)
+    is_zero = norms[:, 0] == 0
+    found /= np.where(norms == 0, 1, norms)
+    return found, is_zero
+
+
+def _mapped(path: pathlib.Path) -> np.ndarray:
+    """The array of a .npy, memory-mapped; the file holds nothing else."""
+    vectors = np.load(path, mmap_mode="r", allow_pickle=False)
+    if not isinstance(vectors, np.memmap):
+        raise ValueError("it is an archive of arrays (.npz); save one of them with np.save")
+    excess = path.stat().st_size - vectors.offset - vectors.nbytes
+    if excess:
+        raise ValueError(f"{excess:,} bytes follow the array; save it alone with np.save")
+    return vectors
+
+
+def _read_meta(path: pathlib.Path) -> Mapping[str, Any]:
+    """What `launch/embed.py` said of its vectors; empty for a file of one's own."""
+    if not path.exists():
+        return {}
+    meta = read_json(path.read_bytes(), str(path))
+    if not isinstance(meta, dict):
+        raise ValueError(f"{path}: expected what launch/embed.py wrote; remove it or embed again")
+    return meta
 
 
 def ids_file_of(path: pathlib.Path) -> pathlib.Path:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fine2coarse.labels.embeddings import unit_rows
 from fine2coarse.labels.space import LabelSpaceError
 
 # Rows that are in memory at a time while labelling, beside those being clustered.
@@ -74,7 +75,7 @@ def fit(
     In memory at a time are at most `num_clusters · max_rows_per_cluster` rows, and a block.
 
     Args:
-      vectors: float [N, d], perhaps memory-mapped; finite.
+      vectors: float [N, d], perhaps memory-mapped; see `Embeddings.check_values`.
       rows: int64 [n], which rows to cluster.
       num_clusters: k <= n.
       spec: how.
@@ -130,15 +131,14 @@ def gather(vectors: np.ndarray, rows: np.ndarray, *, unit: bool) -> np.ndarray:
     Raises:
       LabelSpaceError: where a row that should have length one is zero.
     """
-    found = np.ascontiguousarray(vectors[rows], np.float32)
-    if unit:
-        norms = np.linalg.norm(found, axis=1, keepdims=True)
-        if not norms.all():
-            raise LabelSpaceError(
-                f"{np.sum(norms == 0)} embeddings are zero and have no direction; cluster them "
-                "with spherical=False"
-            )
-        found /= norms
+    if not unit:
+        return np.ascontiguousarray(vectors[rows], np.float32)
+    found, is_zero = unit_rows(vectors[rows])
+    if is_zero.any():
+        raise LabelSpaceError(
+            f"{is_zero.sum()} embeddings are zero and have no direction, such as row "
+            f"{rows[is_zero.argmax()]}; cluster them with spherical=False"
+        )
     return found
 
 

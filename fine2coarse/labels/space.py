@@ -8,13 +8,30 @@ import hashlib
 import json
 import os
 import pathlib
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 KEYED_BY = ("leaf", "image")
+# What NumPy, zip and JSON raise on a file that is damaged or another one than it is taken for.
+UNREADABLE = (
+    OSError,
+    EOFError,
+    KeyError,
+    TypeError,
+    ValueError,
+    RuntimeError,
+    ArithmeticError,
+    MemoryError,
+    SyntaxError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 _STRING_FIELDS = ("class_ids", "class_names", "image_ids")
 _META_FIELDS = ("keyed_by", "name", "dataset_fingerprint", "source")
 
@@ -162,7 +179,7 @@ class LabelSpace:
                     **{field: meta[field] for field in _META_FIELDS},
                 )
             fingerprint = meta["fingerprint"]
-        except (OSError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except UNREADABLE as error:
             raise LabelSpaceError(
                 f"{path}: not a label space written by LabelSpace.save (with its .json): {error}"
             ) from error

@@ -21,6 +21,7 @@ from fine2coarse.labels.spec import (
     Source,
 )
 from fine2coarse.nearest import unknown
+from fine2coarse.paths import PathError, expand_named
 
 _SOURCES: Mapping[str, type] = {
     "level": Level,
@@ -35,6 +36,28 @@ _SOURCES: Mapping[str, type] = {
 }
 
 
+_PATHS = ("embeddings", "ids", "centroids", "path")
+
+
+def option_types() -> dict[str, Any]:
+    """Option → its type, of all sources together; that of a nested space is `Source`."""
+    found: dict[str, Any] = {}
+    for record in _SOURCES.values():
+        for name, hint in typing.get_type_hints(record).items():
+            kinds = [kind for kind in _kinds(hint) if kind is not type(None)]
+            found[name] = kinds[0] if len(kinds) == 1 else Source
+    return found
+
+
+def with_expanded_paths(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a source, those that name files with `~` and variables expanded.
+
+    Raises:
+      PathError: see `paths.expand`.
+    """
+    return expand_named(options, _PATHS)
+
+
 def source_names() -> tuple[str, ...]:
     """The sources that `from_mapping` knows."""
     return tuple(_SOURCES)
@@ -44,11 +67,11 @@ def from_mapping(content: Mapping[str, Any]) -> Source:
     """Makes a record from a mapping with `source` and, perhaps, `options`: the record's fields.
 
     Nested spaces (`base`, `like`) are mappings of the same form. Options that are None, and
-    nested spaces whose source is, count as absent.
+    nested spaces whose source is, count as absent. `~` and variables in paths are expanded.
 
     Raises:
       LabelSpaceError: on an unknown source or option (naming the nearest), a missing one, one
-        of the wrong type, or options that contradict each other.
+        of the wrong type, a path that cannot be expanded, or options that contradict each other.
     """
     others = sorted(set(content) - {"source", "options"})
     if others:
@@ -57,7 +80,11 @@ def from_mapping(content: Mapping[str, Any]) -> Source:
     if name not in _SOURCES:
         raise LabelSpaceError(unknown("label source", name, _SOURCES))
     record = _SOURCES[name]
-    given = {k: v for k, v in dict(content.get("options") or {}).items() if not _is_absent(v)}
+    try:
+        options = with_expanded_paths(content.get("options") or {})
+    except PathError as error:
+        raise LabelSpaceError(f"label source {name!r}: {error}") from error
+    given = {key: value for key, value in options.items() if not _is_absent(value)}
     fields = {field.name: field for field in dataclasses.fields(record)}
     for key in given:
         if key not in fields:
@@ -97,7 +124,7 @@ def _value(where: str, expected: Any, value: Any) -> Any:
         return from_mapping(value)
     if isinstance(value, list | tuple):
         return tuple(value)
-    allowed = [kind for kind in typing.get_args(expected) or (expected,) if isinstance(kind, type)]
+    allowed = _kinds(expected)
     if float in allowed and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     is_bool_for_int = isinstance(value, bool) and bool not in allowed
@@ -105,3 +132,10 @@ def _value(where: str, expected: Any, value: Any) -> Any:
         names = " or ".join(kind.__name__ for kind in allowed if kind is not type(None))
         raise LabelSpaceError(f"{where}: expected {names}, got {value!r}")
     return value
+
+
+def _kinds(hint: Any) -> list[type]:
+    """The types that a hint such as `int | None` or `tuple[str, ...]` stands for."""
+    if typing.get_origin(hint) is tuple:
+        return [tuple]
+    return [kind for kind in typing.get_args(hint) or (hint,) if isinstance(kind, type)]

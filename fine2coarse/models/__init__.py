@@ -1,5 +1,13 @@
-"""Backbones and heads; this room alone knows which exist. Keras only, free of TensorFlow code."""
+"""Backbones and heads; this room alone knows which exist. Keras only, free of TensorFlow code.
 
+Importing it pins Keras' global settings: see `fine2coarse.keras_settings`.
+"""
+
+from fine2coarse import keras_settings
+
+keras_settings.pin()  # before any module below makes a layer
+
+# ruff: noqa: E402
 from fine2coarse.models.backbones import (
     BackboneSpec,
     UnknownBackboneError,

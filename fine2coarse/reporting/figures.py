@@ -43,28 +43,34 @@ def saved_figure(
     height_inches: float = 4.6,
     **subplots: object,
 ) -> Iterator[Axes]:
-    """Gives the axes of a new figure (as `plt.subplots`), and saves it at the end.
+    """Gives the axes of a new figure (as `Figure.subplots`), and saves it at the end.
+
+    Nothing goes through pyplot: a notebook's backend and open figures stay as they are. A user's
+    matplotlibrc does not change our pictures.
 
     Args:
       path: of the file, .png or .svg.
       width_inches: of the figure.
       height_inches: of the figure.
-      **subplots: what `plt.subplots` takes besides.
+      **subplots: what `Figure.subplots` takes.
 
     No file is written where the body raises.
     """
     import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
+    from matplotlib.figure import Figure
 
     path = pathlib.Path(path) if isinstance(path, str) else path
-    with plt.rc_context(_STYLE):
-        figure, axes = plt.subplots(figsize=(width_inches, height_inches), **subplots)
-        try:
-            yield axes
-            kind, content = path.suffix[1:], io.BytesIO()
-            figure.savefig(content, format=kind, metadata=_NO_METADATA[kind])
-            write_bytes(path, content.getvalue())
-        finally:
-            plt.close(figure)
+    with matplotlib.rc_context(_default_style() | _STYLE):
+        figure = Figure(figsize=(width_inches, height_inches))
+        yield figure.subplots(**subplots)
+        kind, content = path.suffix[1:], io.BytesIO()
+        figure.savefig(content, format=kind, metadata=_NO_METADATA[kind])
+        write_bytes(path, content.getvalue())
+
+
+def _default_style() -> dict[str, object]:
+    """Matplotlib's own settings; the backend is the user's."""
+    import matplotlib
+
+    defaults = matplotlib.rcParamsDefault
+    return {name: defaults[name] for name in defaults if name != "backend"}

@@ -175,8 +175,8 @@ def gallery(pictures: Sequence[tuple[str, Sequence[tuple[str, str]]]]) -> str:
 
 
 def write(path: str | os.PathLike, text: str) -> None:
-    """Writes text to a file, whole or not at all."""
-    write_bytes(path, text.encode())
+    """Writes text as UTF-8, whole or not at all; what UTF-8 has no bytes for is escaped."""
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_bytes(path: str | os.PathLike, content: bytes) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import pathlib
 from collections.abc import Sequence
 
+from fine2coarse.taxonomy.tables import normalized, read_rows
 from fine2coarse.taxonomy.taxonomy import Taxonomy, TaxonomyError
 
 SEPARATOR = "/"
@@ -14,39 +14,54 @@ SEPARATOR = "/"
 def read_csv(path: str | pathlib.Path) -> Taxonomy:
     """Reads a taxonomy from CSV, one row per leaf, e.g. `fine,coarse,macro`.
 
-    Node ids are path-qualified, root first (`Packages/Juice/Apple-Juice`), so equal names under
-    different parents stay apart. Leaves keep the order of the rows.
+    The file may be as a spreadsheet saves it; see `tables.read_rows`. Node ids are path-qualified,
+    root first (`Packages/Juice/Apple-Juice`), so equal names under different parents stay apart.
+    Leaves keep the order of the rows.
 
     Raises:
-      TaxonomyError: naming the file and row of an empty cell, a leaf with two parents, a leaf
-        that repeats, or a name that stands both above and below another.
+      TaxonomyError: naming the file and row of what is no text of a table, an empty cell, a leaf
+        with two parents, a leaf that repeats, or a name that stands both above and below another.
       FileNotFoundError: where there is no such file.
     """
-    path = pathlib.Path(path)
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        return from_rows(list(csv.reader(file)), where=str(path))
+    return from_bytes(pathlib.Path(path).read_bytes(), where=str(path))
+
+
+def from_bytes(data: bytes, where: str) -> Taxonomy:
+    """Reads a taxonomy from the bytes of a CSV, of a file or an archive's member.
+
+    Args:
+      data: the whole file.
+      where: what an error calls it: its path, or the archive and the member's name.
+
+    Raises:
+      TaxonomyError: see `read_csv`.
+    """
+    return from_rows(read_rows(data, where), where=where)
 
 
 def from_rows(rows: Sequence[Sequence[str]], where: str = "taxonomy") -> Taxonomy:
     """Builds a taxonomy from a header row (levels, finest first) and a row per leaf.
 
     Args:
-      rows: the header and the rows, as `csv.reader` gives them; blank rows are passed over.
+      rows: the header and the rows, as `tables.read_rows` gives them; blank rows are passed over.
+        Names are compared and kept as `tables.normalized` makes them.
       where: what an error calls the source.
 
     Raises:
       TaxonomyError: see `read_csv`.
     """
     numbered = [
-        (number, [cell.strip() for cell in row])
+        (number, [normalized(cell) for cell in row])
         for number, row in enumerate(rows, start=1)
-        if any(cell.strip() for cell in row)
+        if any(normalized(cell) for cell in row)
     ]
     if len(numbered) < 2:
         raise TaxonomyError(f"{where}: expected a header of level names and at least one row")
-    levels = numbered[0][1]
+    header_number, levels = numbered[0]
     if len(set(levels)) != len(levels) or not all(levels):
-        raise TaxonomyError(f"{where}: row 1: level names must be distinct and not empty: {levels}")
+        raise TaxonomyError(
+            f"{where}: row {header_number}: level names must be distinct and not empty: {levels}"
+        )
     leaf_rows = numbered[1:]
     _check_rows(leaf_rows, levels, where)
 
@@ -72,7 +87,8 @@ def _check_rows(rows: list[tuple[int, list[str]]], levels: list[str], where: str
         if len(cells) != len(levels) or not all(cells):
             raise TaxonomyError(
                 f"{where}: row {number}: expected {len(levels)} names ({', '.join(levels)}), "
-                f"got {cells}"
+                f"got {cells}; fill empty cells, and put a name that holds a delimiter in double "
+                "quotes"
             )
         if any(SEPARATOR in cell for cell in cells):
             raise TaxonomyError(f"{where}: row {number}: {SEPARATOR!r} may not stand in a name")
@@ -82,9 +98,10 @@ def _check_rows(rows: list[tuple[int, list[str]]], levels: list[str], where: str
             problem = (
                 "repeats" if other == cells else f"has two parents, {other[1:]} and {cells[1:]}"
             )
+            form = "" if leaf.isascii() else "; names that differ only in Unicode form are one"
             raise TaxonomyError(
                 f"{where}: row {number}: {levels[0]} {leaf!r} {problem} "
-                f"(first in row {other_number})"
+                f"(first in row {other_number}); keep one of the two rows{form}"
             )
         first_row[leaf] = (number, cells)
         for position, cell in enumerate(cells):

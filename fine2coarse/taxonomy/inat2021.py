@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import pathlib
 from collections.abc import Mapping, Sequence
 
+from fine2coarse.taxonomy.tables import character_problem, normalized, read_json, read_records
 from fine2coarse.taxonomy.taxonomy import Taxonomy, TaxonomyError
 
 SEPARATOR = "/"
 LINNAEAN_RANKS = ("kingdom", "phylum", "class", "order", "family", "genus")
 SUPERCATEGORY = "supercategory"
 LEVELS = ("species", "genus", "family", "order", "class", "phylum", SUPERCATEGORY, "kingdom")
+# What a category says of itself beside its id.
+FIELDS = (*LINNAEAN_RANKS, "name", SUPERCATEGORY)
 # Classes of each level in the competition's own categories.
 LEVEL_SIZES = dict(zip(LEVELS, (10_000, 4900, 1103, 273, 51, 13, 11, 3)))
 
@@ -29,37 +30,33 @@ def read_inat2021(path: str | pathlib.Path) -> Taxonomy:
         categories alone, or a CSV with the same columns.
 
     Raises:
-      TaxonomyError: naming a category that lacks a rank, repeats an id, or whose name does.
+      TaxonomyError: naming the file that is neither JSON nor a table, or a category that lacks a
+        rank, repeats an id, or whose name does.
       FileNotFoundError: where there is no such file.
     """
     path = pathlib.Path(path)
+    where, data = str(path), path.read_bytes()
     if path.suffix.lower() == ".csv":
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            categories: list[Mapping] = list(csv.DictReader(file))
+        categories = [record for _, record in read_records(data, where, ("id", *FIELDS))]
     else:
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise TaxonomyError(f"{path}: expected JSON or a .csv: {error}") from error
+        content = read_json(data, where)
         categories = content.get("categories", []) if isinstance(content, dict) else content
-    return from_categories(categories, where=str(path))
+    return from_categories(categories, where)
 
 
 def from_categories(categories: Sequence[Mapping], where: str = "categories") -> Taxonomy:
     """Builds the taxonomy from the competition's records; see `read_inat2021`."""
-    if not categories:
-        raise TaxonomyError(f"{where}: no categories in it")
     parents: dict[str, tuple[str, ...]] = {}
     names: dict[str, str] = {}
     ranks: dict[str, str] = {}
     leaves: list[str] = []
     for category in in_order(categories, where):
-        path = _path_of(category, where)
-        supercategory = f"{SUPERCATEGORY}:{category[SUPERCATEGORY]}"
+        *linnaean, group = _names_of(category, where)
+        supercategory = f"{SUPERCATEGORY}:{group}"
         parents[supercategory] = ()
-        names[supercategory], ranks[supercategory] = category[SUPERCATEGORY], SUPERCATEGORY
+        names[supercategory], ranks[supercategory] = group, SUPERCATEGORY
         above = ""
-        for rank, name in zip((*LINNAEAN_RANKS, "species"), path):
+        for rank, name in zip((*LINNAEAN_RANKS, "species"), linnaean):
             node = f"{above}{SEPARATOR}{name}" if above else name
             parents.setdefault(node, (above,) if above else ())
             names[node], ranks[node] = name, rank
@@ -75,27 +72,37 @@ def in_order(categories: Sequence[Mapping], where: str = "categories") -> list[M
     """The records by their category id: the position of one here is its leaf label.
 
     Raises:
-      TaxonomyError: naming an id that is no number, or repeats.
+      TaxonomyError: where there are none; naming an id that is no number, or repeats.
     """
+    if not isinstance(categories, list | tuple) or not categories:
+        raise TaxonomyError(
+            f"{where}: no categories in it; expected a list of records with the fields id, "
+            f"{', '.join(FIELDS)}"
+        )
     by_id: dict[int, Mapping] = {}
     for category in categories:
         try:
             category_id = int(category["id"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise TaxonomyError(f"{where}: a category without a numeric id: {category}") from error
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise TaxonomyError(
+                f"{where}: a category without a numeric id: {str(category)[:200]}"
+            ) from error
         if category_id in by_id:
             raise TaxonomyError(f"{where}: category id {category_id} repeats")
         by_id[category_id] = category
     return [by_id[category_id] for category_id in sorted(by_id)]
 
 
-def _path_of(category: Mapping, where: str) -> list[str]:
-    fields = (*LINNAEAN_RANKS, "name", SUPERCATEGORY)
-    for field in fields:
-        name = category.get(field)
-        if not isinstance(name, str) or not name.strip() or SEPARATOR in name:
+def _names_of(category: Mapping, where: str) -> list[str]:
+    """The category's names in the order of `FIELDS`."""
+    names = []
+    for field in FIELDS:
+        given = category.get(field)
+        name = normalized(given) if isinstance(given, str) else ""
+        if not name or SEPARATOR in name or character_problem(name):
             raise TaxonomyError(
                 f"{where}: category {category['id']}: expected a {field} without "
-                f"{SEPARATOR!r}, got {name!r}"
+                f"{SEPARATOR!r} and control characters, got {given!r}"
             )
-    return [category[field] for field in fields[:-1]]
+        names.append(name)
+    return names

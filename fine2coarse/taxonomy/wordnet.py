@@ -12,6 +12,7 @@ import io
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 
+from fine2coarse.taxonomy.tables import normalized, read_lines
 from fine2coarse.taxonomy.taxonomy import Taxonomy, TaxonomyError
 
 TABLE_PATH = pathlib.Path(__file__).with_name("wordnet30") / "nouns.tsv"
@@ -69,11 +70,12 @@ def read_synset_list(path: str | pathlib.Path) -> list[str]:
     """Reads synset ids, one a line; blank lines and what follows a `#` are passed over.
 
     Raises:
-      TaxonomyError: naming the line of an id that repeats or is none.
+      TaxonomyError: naming the line of an id that repeats or is none, or of what is no text.
     """
     ids: dict[str, int] = {}
-    for number, line in enumerate(pathlib.Path(path).read_text("utf-8").splitlines(), start=1):
-        synset = line.split("#")[0].strip()
+    lines = read_lines(pathlib.Path(path).read_bytes(), str(path))
+    for number, line in enumerate(lines, start=1):
+        synset = normalized(line.split("#")[0])
         if not synset:
             continue
         if not is_synset_id(synset):
@@ -98,10 +100,10 @@ def read_data_noun(path: str | pathlib.Path) -> dict[str, tuple[tuple[str, ...],
       Synset id → (ids of its hypernyms in the file's order, its words).
 
     Raises:
-      TaxonomyError: where a line is not as the format says.
+      TaxonomyError: where a line is not as the format says, or is no text.
     """
     nouns = {}
-    for line in pathlib.Path(path).read_text("utf-8").splitlines():
+    for line in read_lines(pathlib.Path(path).read_bytes(), str(path)):
         if line.startswith("  "):  # the licence, at the head of the file
             continue
         try:

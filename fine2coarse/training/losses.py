@@ -5,6 +5,10 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from fine2coarse import keras_settings
+
+keras_settings.pin()
+
 
 def softmax_cross_entropy(
     logits: keras.KerasTensor, labels: keras.KerasTensor, label_smoothing: float = 0.0

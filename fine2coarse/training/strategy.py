@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
+import re
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -14,6 +16,23 @@ STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
 # Families that go through XLA. On the CPU after one look at a plain loop, on the GPU untried:
 # docs/training.md. On a TPU all goes through it.
 _XLA_FAMILIES = {"CPU": ("vit", "mlp"), "GPU": ("vit", "mlp", "resnet")}
+TF_CONFIG = "TF_CONFIG"
+_ROLES = ("chief", "worker")
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """One of the processes that train a run together.
+
+    Attributes:
+      kind: 'chief' or 'worker'.
+      index: among those of its kind, from 0.
+      is_chief: whether it is the one that writes files.
+    """
+
+    kind: str
+    index: int
+    is_chief: bool
 
 
 def make_strategy(
@@ -45,7 +64,7 @@ def make_strategy(
     tf.config.experimental.enable_op_determinism()
     if name == "tpu" or (name == "auto" and tpu):
         return _tpu(tpu)
-    if name == "multi_worker" or (name == "auto" and "TF_CONFIG" in os.environ):
+    if is_multi_worker(name):
         return _multi_worker()
     gpus = _gpus()
     if name == "one_device" or (name == "auto" and len(gpus) < 2):
@@ -113,19 +132,68 @@ def is_tpu(strategy: tf.distribute.Strategy) -> bool:
     return isinstance(strategy, tf.distribute.TPUStrategy)
 
 
-def _multi_worker() -> tf.distribute.Strategy:
+def is_multi_worker(name: str) -> bool:
+    """Whether `make_strategy(name)` makes this process one of several that train one run."""
+    return name == "multi_worker" or (name == "auto" and TF_CONFIG in os.environ)
+
+
+def read_task() -> Task:
+    """Which of several processes this one is, by the environment variable TF_CONFIG.
+
+    Raises:
+      ValueError: where TF_CONFIG is missing, malformed, or names a role that trains nothing here.
+    """
+    text = os.environ.get(TF_CONFIG, "")
     try:
-        config = json.loads(os.environ["TF_CONFIG"])
-        workers, task = config["cluster"]["worker"], config["task"]
-        task["type"], int(task["index"])
-    except (KeyError, ValueError, TypeError) as error:
-        raise ValueError(
-            "strategy 'multi_worker' reads the environment variable TF_CONFIG, e.g. "
-            '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", '
-            f'"index": 0}}}}; got {os.environ.get("TF_CONFIG")!r} ({error!r})'
-        ) from error
-    if task["type"] == "worker" and not 0 <= int(task["index"]) < len(workers):
-        raise ValueError(f"TF_CONFIG: task index {task['index']}, but {len(workers)} workers")
+        config = json.loads(text)
+        cluster, task = dict(config["cluster"]), dict(config["task"])
+        kind, index = str(task["type"]), int(task["index"])
+        sizes = {role: len(_addresses(hosts)) for role, hosts in cluster.items()}
+    except KeyError as error:
+        raise _bad_task(f"it has no {error}") from error
+    except (ValueError, TypeError) as error:
+        raise _bad_task(f"it is {text!r}" if text else "it is not set") from error
+    foreign = sorted({*sizes, kind} - set(_ROLES))
+    if foreign:
+        raise _bad_task(
+            f"it names the role {foreign[0]!r}, but every process trains and evaluates: leave out "
+            "ps and evaluator, and call a master chief"
+        )
+    if sizes.get("chief", 0) > 1:
+        raise _bad_task(f"it lists {sizes['chief']} chiefs, where there is one at most")
+    if not 0 <= index < sizes.get(kind, 0):
+        raise _bad_task(
+            f"its task is {kind} {index}, but its cluster lists {sizes.get(kind, 0)} of that role, "
+            "counted from 0"
+        )
+    return Task(kind, index, is_chief=kind == "chief" or (index == 0 and "chief" not in sizes))
+
+
+def _addresses(hosts: object) -> list[str]:
+    """The addresses of a role.
+
+    Raises:
+      ValueError: where they are none.
+    """
+    if not isinstance(hosts, list) or not hosts:
+        raise ValueError(f"expected a list of addresses, got {hosts!r}")
+    for host in hosts:
+        if not isinstance(host, str) or not re.fullmatch(r".+:\d+", host):
+            raise ValueError(f"expected host:port, got {host!r}")
+    return hosts
+
+
+def _bad_task(what: str) -> ValueError:
+    return ValueError(
+        f"the environment variable TF_CONFIG: {what}. Expected one such as "
+        '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", '
+        '"index": 0}}, with roles worker and chief alone. To train in one process, unset TF_CONFIG '
+        "or use --strategy=one_device or mirrored"
+    )
+
+
+def _multi_worker() -> tf.distribute.Strategy:
+    read_task()
     options = tf.distribute.experimental.CommunicationOptions(
         implementation=tf.distribute.experimental.CommunicationImplementation.AUTO
     )

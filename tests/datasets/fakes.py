@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import pathlib
+import random
 import tarfile
 from collections.abc import Mapping, Sequence
 
@@ -33,6 +34,23 @@ def encode(image: Image.Image, image_format: str, **options: object) -> bytes:
 def jpeg(seed: int, **options: object) -> bytes:
     """A small JPEG that no other seed gives."""
     return encode(Image.fromarray(pixels(seed)), "JPEG", **options)
+
+
+def spoilt(data: bytes, spoil: random.Random) -> bytes:
+    """The bytes with some bits flipped, a piece cut out, put in or overwritten, or the end lost."""
+    found = bytearray(data)
+    for _ in range(spoil.randrange(1, 4)):
+        at = spoil.randrange(len(found) or 1)
+        kind = spoil.randrange(5)
+        if kind <= 1 and found:
+            found[at] ^= 1 << spoil.randrange(8)
+        elif kind == 2:
+            del found[at : at + spoil.randrange(1, 40)]
+        elif kind == 3:
+            found[at:at] = spoil.randbytes(spoil.randrange(1, 20))
+        else:
+            del found[at + spoil.randrange(1, len(data)) :]
+    return bytes(found)
 
 
 def tar_bytes(files: Mapping[str, bytes] | Sequence[tuple[str, bytes]]) -> bytes:

@@ -1,13 +1,17 @@
-"""imagenet21k: four layouts, hostile files, levels as views, TFDS's conventions."""
+"""imagenet21k: five layouts, hostile files, levels as views, TFDS's conventions."""
 
 from __future__ import annotations
 
+import csv
+import gzip
 import hashlib
 import io
 import json
+import os
 import pathlib
 import pickle
 import tarfile
+import zipfile
 
 import numpy as np
 import pytest
@@ -17,9 +21,12 @@ from PIL import Image
 
 from fine2coarse.datasets import imagenet21k
 from fine2coarse.datasets.archives import SourceError
+from fine2coarse.datasets.imagenet21k_sources import Leaves, find_source
 from fine2coarse.datasets.leveled import PreparationError, PrepareConfig
 from fine2coarse.datasets.prepared import PreparedDataset
 from tests.datasets import fakes
+
+ARCHIVE_KINDS = ("tar", "tar.gz", "zip")
 
 
 def prepare(manual_dir, data_dir, config="level0", file_format=None, **settings):
@@ -109,13 +116,39 @@ def test_level_names_are_unique_and_decode(prepared):
     assert label.str2int("canine, canid") == label.names.index("canine, canid")
 
 
-@pytest.mark.parametrize("layout", ["winter21", "tars", "folders"])
+def archive_of(kind: str, files: dict[str, bytes]) -> bytes:
+    """An archive of files: 'tar', 'tar.gz' or 'zip'."""
+    if kind == "zip":
+        stream = io.BytesIO()
+        with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, data in files.items():
+                archive.writestr(name, data)
+        return stream.getvalue()
+    data = fakes.tar_bytes(files)
+    return gzip.compress(data) if kind == "tar.gz" else data
+
+
+@pytest.mark.parametrize(
+    "layout",
+    ["winter21", "tars", "folders", "tars in zip", *(f"folders in {k}" for k in ARCHIVE_KINDS)],
+)
 def test_layouts_are_told_apart_and_give_the_same_shards(prepared, tmp_path, layout):
     data_dir, files = prepared
     manual = tmp_path / "manual"
     manual.mkdir()
     if layout == "winter21":
         fakes.whole_tar(manual, files, gzipped=True)
+    if layout == "tars in zip":
+        tars = {f"{synset}.tar": fakes.tar_bytes(of_synset) for synset, of_synset in files.items()}
+        (manual / "whole.zip").write_bytes(archive_of("zip", tars))
+    if layout.startswith("folders in"):
+        kind = layout.split()[-1]
+        flat = {
+            f"./imagenet21k_resized/imagenet21k_train/{synset}/{name}": data
+            for synset, of_synset in files.items()
+            for name, data in of_synset.items()
+        }
+        (manual / f"imagenet21k_resized.{kind}").write_bytes(archive_of(kind, flat))
     for number, (synset, of_synset) in enumerate(files.items()):
         if layout == "tars":
             (manual / f"{synset}.tar").write_bytes(fakes.tar_bytes(of_synset))
@@ -132,7 +165,7 @@ def test_layouts_are_told_apart_and_give_the_same_shards(prepared, tmp_path, lay
         if "tfrecord" in name
     }
     assert shards
-    reference = fakes.content_of(data_dir / "imagenet21k" / "level0" / "1.0.0")
+    reference = fakes.content_of(data_dir / "imagenet21k" / "level0" / "2.0.0")
     assert all(reference[name] == data for name, data in shards.items())
 
 
@@ -142,7 +175,7 @@ def hostile_tars() -> dict[str, bytes]:
     wide = Image.fromarray(fakes.pixels(1)[:, :, 0].astype(np.uint16) * 257)
     good = fakes.jpeg(2)
     odd = [
-        ("n01443537_0.JPEG", good),
+        ("n01443537_0.JPEG", fakes.jpeg(5)),
         ("n01443537_1.JPEG", fakes.encode(picture, "PNG")),
         ("n01443537_2.JPEG", fakes.encode(picture, "WEBP")),
         ("n01443537_3.JPEG", fakes.encode(picture.convert("CMYK"), "JPEG")),
@@ -154,7 +187,7 @@ def hostile_tars() -> dict[str, bytes]:
         ("../../x", fakes.jpeg(3)),
         ("/etc/n01443537_9.JPEG", fakes.jpeg(4)),
         ("n01443537_10.JPEG", good),
-        ("n01443537_0.JPEG", fakes.jpeg(5)),
+        ("n01443537_0.JPEG", good),
     ]
     cut = fakes.tar_bytes(fakes.synset_files("n02084071", 5, 50))
     third = 2 * (512 + 1024)  # two whole files, header and padded bytes each
@@ -181,7 +214,7 @@ def test_hostile_files_are_named_and_the_rest_is_whole(tmp_path):
         "n01443537_7.JPEG": "not an image",
         "../../x": "unsafe path",
         "/etc/n01443537_9.JPEG": "unsafe path",
-        "n01443537_0.JPEG": "repeated image id",
+        "n01443537_0.JPEG": "repeated member",
         "n02084071.tar": "archive cut off or damaged",
         "n99999999.tar/n99999999_0.JPEG": "unknown synset",
         "n99999999.tar/n99999999_1.JPEG": "unknown synset",
@@ -190,7 +223,7 @@ def test_hostile_files_are_named_and_the_rest_is_whole(tmp_path):
         "README": "not part of the layout",
     }
     report = builder.report()
-    assert report.transcoded == {"PNG": 2, "WebP": 1}
+    assert report.transcoded == {"PNG": 1, "WebP": 1}  # the PNG of 16 bits a channel
     assert (report.duplicate_groups, report.duplicate_files) == (1, 2)
     assert sum(report.splits.values()) == 7 + 2 + 3
     images = stored(builder)
@@ -215,10 +248,106 @@ def test_what_is_stored_of_odd_images_looks_right(tmp_path):
         (4, None),
         (8, np.repeat(colours[:, :, :1], 3, axis=2)),  # 16 bits a channel came to 8
     ):
-        jpeg = images[f"n01443537_{number}.JPEG"]
-        decoded = tf.image.decode_and_crop_jpeg(jpeg, [0, 0, 20, 24], channels=3).numpy()
+        stored_image = Image.open(io.BytesIO(images[f"n01443537_{number}.JPEG"]))
+        decoded = np.asarray(stored_image.convert("RGB")).astype(int)
         if expected is not None:
             assert np.abs(decoded - expected).mean() < 12
+
+
+def test_images_lost_in_a_damaged_inner_tar_are_counted(tmp_path):
+    """A damaged header in the middle of a synset's tar: three images of six, and the header."""
+    tars = {f"{s}.tar": fakes.tar_bytes(files) for s, files in fakes.small_files(6).items()}
+    inner = bytearray(tars["n02084071.tar"])
+    with tarfile.open(fileobj=io.BytesIO(inner)) as archive:
+        inner[archive.getmembers()[2].offset] ^= 1
+    (tmp_path / "manual").mkdir()
+    outer = fakes.tar_bytes({**tars, "n02084071.tar": bytes(inner)})
+    (tmp_path / "manual" / "fall11_whole.tar").write_bytes(outer)
+    builder = prepare(tmp_path / "manual", tmp_path / "data", num_validation=1)
+    report = builder.report()
+    assert sum(report.splits.values()) == 24 - 4
+    assert report.num_files == 24 - 1
+    with (pathlib.Path(builder.data_dir) / "skipped.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["file"], row["reason"]) == ("n02084071.tar", "archive cut off or damaged")
+    assert "2 files stand whole before that, 3 files that can be made out" in row["detail"]
+
+
+@pytest.mark.parametrize("kind", ARCHIVE_KINDS)
+def test_everything_beside_the_folders_in_an_archive_is_named(tmp_path, kind):
+    files = fakes.synset_files("n01443537", 3)
+    archive = {f"train/n01443537/{name}": data for name, data in files.items()} | {
+        "train/n99999999/a.JPEG": fakes.jpeg(50),
+        "train/n04399382/b.JPEG": fakes.jpeg(51),
+        "README": b"hello",
+        "train/n01443537/../../x": fakes.jpeg(52),
+    }
+    (tmp_path / "manual").mkdir()
+    (tmp_path / "manual" / f"resized.{kind}").write_bytes(archive_of(kind, archive))
+    builder = prepare(tmp_path / "manual", tmp_path / "data", num_validation=1)
+    assert fakes.skipped(builder.data_dir) == {
+        "train/n99999999/a.JPEG": "unknown synset",
+        "train/n04399382/b.JPEG": "synset is no leaf",
+        "README": "not part of the layout",
+        "train/n01443537/../../x": "unsafe path",
+    }
+    assert stored(builder) == files
+    assert builder.report().num_files == 7
+
+
+def test_links_and_strays_in_folders(tmp_path):
+    """A linked image is an image; what is in no synset's folder is named."""
+    files = fakes.synset_files("n01443537", 2)
+    folder = tmp_path / "manual" / "train" / "n01443537"
+    folder.mkdir(parents=True)
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+        (folder / name).symlink_to(tmp_path / name)
+    (folder / "gone.JPEG").symlink_to(tmp_path / "nothing")
+    (folder / "more").mkdir()
+    (folder / "more" / "1.JPEG").write_bytes(fakes.jpeg(3))
+    (tmp_path / "manual" / "train" / "stray.JPEG").write_bytes(fakes.jpeg(4))
+    builder = prepare(tmp_path / "manual", tmp_path / "data", num_validation=1)
+    assert stored(builder) == files
+    assert fakes.skipped(builder.data_dir) == {
+        "train/n01443537/gone.JPEG": "link that cannot be followed",
+        "train/n01443537/more": "not part of the layout",
+        "train/stray.JPEG": "not part of the layout",
+    }
+    assert builder.report().num_files == 5
+
+
+def test_what_is_no_archive_is_told_by_name(tmp_path):
+    (tmp_path / "fall11_whole.tar").write_text("<!DOCTYPE html><html>log in</html>")
+    with pytest.raises(SourceError, match=r"fall11_whole.tar is an HTML page"):
+        prepare(tmp_path, tmp_path / "data")
+
+
+def change_time(path: pathlib.Path) -> None:
+    os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))
+
+
+@pytest.mark.parametrize("layout", ["tar", "tars", "folders", "archived"])
+def test_identity_tells_a_changed_source(tmp_path, layout):
+    """The same sizes at another time are another source."""
+    files = fakes.small_files(2)
+    if layout == "tar":
+        touched = fakes.whole_tar(tmp_path, files)
+    elif layout == "tars":
+        touched = tmp_path / "n01443537.tar"
+        touched.write_bytes(fakes.tar_bytes(files["n01443537"]))
+    elif layout == "folders":
+        touched = tmp_path / "train" / "n01443537" / "1.JPEG"
+        touched.parent.mkdir(parents=True)
+        touched.write_bytes(fakes.jpeg(1))
+    else:
+        touched = tmp_path / "resized.zip"
+        touched.write_bytes(archive_of("zip", {"n01443537/1.JPEG": fakes.jpeg(1)}))
+    leaves = Leaves({}, frozenset())
+    before = find_source(tmp_path, leaves).identity()
+    assert find_source(tmp_path, leaves).identity() == before
+    change_time(touched)
+    assert find_source(tmp_path, leaves).identity() != before
 
 
 def test_a_cut_off_whole_archive_is_an_error_at_the_start(tmp_path):
@@ -273,7 +402,7 @@ def test_present_leaves_alone(tmp_path):
 def test_a_levels_config_prepares_the_leaves(tmp_path):
     fakes.whole_tar(tmp_path / "manual", fakes.small_files(2))
     view = prepare(tmp_path / "manual", tmp_path / "data", "present_level2")
-    assert view.data_dir.endswith("imagenet21k/present_level0/1.0.0")
+    assert view.data_dir.endswith("imagenet21k/present_level0/2.0.0")
     assert view.info.features["label"].num_classes == len(
         {n for row in view.taxonomy.ancestors_at("2") for n in row}
     )
@@ -384,5 +513,22 @@ def test_the_miniature_archive(shared_data, tmp_path):
 
 
 def test_metadata_is_plain_json(prepared):
-    folder = prepared[0] / "imagenet21k" / "level0" / "1.0.0"
+    folder = prepared[0] / "imagenet21k" / "level0" / "2.0.0"
     assert json.loads((folder / "preparation.json").read_text())["num_files"] == 24
+
+
+def test_a_source_that_changed_is_noticed_where_it_is_given(tmp_path):
+    path = fakes.whole_tar(tmp_path / "in", fakes.small_files(2))
+
+    def prepare(**settings):
+        builder = tfds.builder("imagenet21k/present_level0", data_dir=tmp_path / "data")
+        builder.download_and_prepare(download_config=PrepareConfig(**settings))
+        return builder.info.splits["train"].num_examples
+
+    num_train = prepare(manual_dir=tmp_path / "in")
+    assert prepare(manual_dir=tmp_path / "in") == num_train
+    path.unlink()
+    fakes.whole_tar(tmp_path / "in", fakes.small_files(3))
+    with pytest.raises(PreparationError, match=r"has changed since .* leave manual_dir out"):
+        prepare(manual_dir=tmp_path / "in")
+    assert prepare() == num_train

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import gzip
+import os
 import pathlib
 import shutil
+import tarfile
 import tempfile
+import zipfile
 
 import pytest
 import tensorflow_datasets as tfds
 
 from fine2coarse.datasets import inat2021
-from fine2coarse.datasets.archives import SourceError
-from fine2coarse.datasets.leveled import PrepareConfig
+from fine2coarse.datasets.archives import SourceError, open_archive
+from fine2coarse.datasets.inat2021_sources import Inat2021Source, SplitFiles, read_annotations
+from fine2coarse.datasets.leveled import PreparationError, PrepareConfig
 from fine2coarse.taxonomy.inat2021 import LEVELS
+from fine2coarse.taxonomy.tables import TableError
 from tests.datasets import fakes
 
 
@@ -123,7 +129,7 @@ def test_what_does_not_join_is_reported(tmp_path):
         f"{pieris}00000003.jpg": "annotations that disagree",
         "val: annotation 5": "annotation without image",
         "val: val/stray.jpg": "file that the annotations do not list",
-        "val/../../x.jpg": "unsafe path",
+        "val: val/../../x.jpg": "unsafe path",
     }
     report = builder.report()
     assert report.splits == {"val": 12 - 4}
@@ -132,9 +138,6 @@ def test_what_does_not_join_is_reported(tmp_path):
 
 
 def test_a_folder_and_a_plain_tar_give_the_same_shards(prepared, tmp_path):
-    import gzip
-    import tarfile
-
     make_all(tmp_path / "zipped")
     for name in ("train", "train_mini", "val"):
         tar = gzip.decompress((tmp_path / "zipped" / f"{name}.tar.gz").read_bytes())
@@ -144,13 +147,116 @@ def test_a_folder_and_a_plain_tar_give_the_same_shards(prepared, tmp_path):
         (tmp_path / "tar" / f"{name}.tar").write_bytes(tar)
         with tarfile.open(tmp_path / "tar" / f"{name}.tar") as archive:
             archive.extractall(tmp_path / "folder", filter="data")
-    reference = fakes.content_of(prepared / "inat2021" / "species" / "1.0.0")
+    reference = fakes.content_of(prepared / "inat2021" / "species" / "2.0.0")
     for kind in ("tar", "folder"):
         builder = prepare(tmp_path / kind, tmp_path / f"data_{kind}")
         content = fakes.content_of(builder.data_dir)
         shards = {name: data for name, data in content.items() if "tfrecord" in name}
         assert len(shards) == 3
         assert all(reference[name] == data for name, data in shards.items())
+
+
+def test_members_and_files_that_are_lost_or_listed_nowhere_are_named(tmp_path):
+    """Of a member that occurs twice in a stream the first is read; in a plain tar the last."""
+    fakes.inat_split(tmp_path / "gz", "val", 1)
+    packed = tmp_path / "gz" / "val.tar.gz"
+    with tarfile.open(packed) as archive:
+        files = [(m.name, archive.extractfile(m).read()) for m in archive]
+    name = files[0][0]
+    data = fakes.tar_bytes([*files, (name, fakes.jpeg(77))])
+    packed.write_bytes(gzip.compress(data))
+    (tmp_path / "tar").mkdir()
+    (tmp_path / "tar" / "val.tar").write_bytes(data)
+    shutil.copy(tmp_path / "gz" / "val.json.tar.gz", tmp_path / "tar")
+    for kind, expected in (("gz", files[0][1]), ("tar", fakes.jpeg(77))):
+        builder = prepare(tmp_path / kind, tmp_path / f"data_{kind}", splits=("val",))
+        assert fakes.skipped(builder.data_dir) == {f"val: {name}": "repeated member"}
+        assert builder.report().num_files == 5
+        examples = builder.as_dataset(split="val", decoders={"image": tfds.decode.SkipDecoding()})
+        images = {e["file_name"].decode(): e["image"] for e in examples.as_numpy_iterator()}
+        assert images[name] == expected
+
+
+def test_a_folder_names_files_that_are_not_listed(tmp_path):
+    fakes.inat_split(tmp_path, "val", 1)
+    with tarfile.open(tmp_path / "val.tar.gz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    (tmp_path / "val.tar.gz").unlink()
+    (tmp_path / "val" / "stray.jpg").write_bytes(fakes.jpeg(1))
+    builder = prepare(tmp_path, tmp_path / "data", splits=("val",))
+    assert fakes.skipped(builder.data_dir) == {
+        "val: val/stray.jpg": "file that the annotations do not list"
+    }
+
+
+def test_other_usual_names_and_kinds_give_the_same(prepared, tmp_path, capsys):
+    manual = tmp_path / "manual"
+    make_all(manual)
+    with tarfile.open(manual / "train.tar.gz") as archive:
+        files = {m.name: archive.extractfile(m).read() for m in archive}
+    with zipfile.ZipFile(manual / "inat2021_train.zip", "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    (manual / "train.tar.gz").unlink()
+    (manual / "train_mini.tar.gz").rename(manual / "train_mini (1).tgz")
+    with tarfile.open(manual / "val.json.tar.gz") as archive:
+        annotations = archive.extractfile("val.json").read()
+    (manual / "val.json.gz").write_bytes(gzip.compress(annotations))
+    (manual / "val.json.tar.gz").unlink()
+    builder = prepare(manual, tmp_path / "data")
+    told = capsys.readouterr().err.splitlines()
+    assert f"{manual}/inat2021_train.zip is taken for the images of train" in told
+    assert f"{manual}/train_mini (1).tgz is taken for the images of train_mini" in told
+    assert f"{manual}/val.json.gz is taken for the annotations of val" in told
+    reference = fakes.content_of(prepared / "inat2021" / "species" / "2.0.0")
+    content = fakes.content_of(builder.data_dir)
+    assert all(data == reference[name] for name, data in content.items() if "tfrecord" in name)
+
+
+@pytest.fixture
+def no_download(monkeypatch):
+    monkeypatch.setattr(
+        tfds.download.DownloadManager, "download", lambda *_: pytest.fail("downloads")
+    )
+
+
+def test_what_is_wrong_is_said_before_anything_is_downloaded(tmp_path, no_download):
+    fakes.inat_split(tmp_path, "val", 1)
+    (tmp_path / "val.json.tar.gz").rename(tmp_path / "labels.json.tar.gz")
+    with pytest.raises(SourceError, match=r"has labels.json.tar.gz, of which nothing can be made"):
+        prepare(tmp_path, tmp_path / "data", splits=("val",))
+    (tmp_path / "labels.json.tar.gz").unlink()
+    (tmp_path / "val.tar.gz").write_text("<!DOCTYPE html>")
+    with pytest.raises(SourceError, match=r"val.tar.gz is an HTML page"):
+        prepare(tmp_path, tmp_path / "data", splits=("val",))
+
+
+def test_identity_tells_changed_images_and_annotations(tmp_path):
+    fakes.inat_split(tmp_path, "val", 1)
+
+    def identity():
+        annotations = read_annotations(tmp_path / "val.json.tar.gz")
+        archive = open_archive(tmp_path / "val.tar.gz")
+        return Inat2021Source([SplitFiles("val", archive, annotations)]).identity()
+
+    before = identity()
+    assert identity() == before
+    os.utime(tmp_path / "val.tar.gz", ns=(0, 1))
+    touched = identity()
+    assert touched != before
+    fakes.inat_split(tmp_path / "other", "val", 1, change=lambda c, f: c["annotations"].pop())
+    shutil.copy(tmp_path / "other" / "val.json.tar.gz", tmp_path)
+    assert identity() != touched
+
+
+def test_annotations_in_an_archive_of_several_are_an_error(tmp_path):
+    path = tmp_path / "val.json.tar.gz"
+    path.write_bytes(gzip.compress(fakes.tar_bytes({"a.json": b"{}", "b.json": b"{}"})))
+    with pytest.raises(SourceError, match=r"holds 2 .json files, not one; it has \['a.json'"):
+        read_annotations(path)
+    path.write_bytes(gzip.compress(b"{}")[:-9])
+    with pytest.raises(SourceError, match=r"val.json.tar.gz is cut off or damaged"):
+        read_annotations(path)
 
 
 def test_only_the_splits_asked_for_are_looked_for(tmp_path):
@@ -180,7 +286,7 @@ def test_broken_annotations_are_errors(tmp_path):
     with pytest.raises(SourceError, match=r"val.json: the annotations lack \['categories'\]"):
         prepare(tmp_path / "manual", tmp_path / "data", splits=("val",))
     path.write_text("{nonsense")
-    with pytest.raises(SourceError, match="not JSON"):
+    with pytest.raises(TableError, match="not JSON"):
         prepare(tmp_path / "manual", tmp_path / "data", splits=("val",))
 
 
@@ -220,3 +326,21 @@ class Inat2021Test(tfds.testing.DatasetBuilderTestCase):
     def tearDownClass(cls):
         super().tearDownClass()
         shutil.rmtree(cls.EXAMPLE_DIR)
+
+
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_a_source_that_changed_is_noticed_where_it_is_given(tmp_path, is_folder):
+    manual, data = tmp_path / "in", tmp_path / "data"
+    fakes.inat_split(manual, "val", 1)
+    changed = manual / "val.tar.gz"
+    if is_folder:
+        with tarfile.open(changed) as archive:
+            archive.extractall(manual, filter="data")
+        changed.unlink()
+        changed = next((manual / "val").rglob("*.jpg"))
+    prepare(manual, data, splits=("val",))
+    prepare(manual, data, splits=("val",))
+    os.utime(changed, (1, 1))
+    with pytest.raises(PreparationError, match=r"has changed since .* leave manual_dir out"):
+        prepare(manual, data, splits=("val",))
+    prepare(None, data, splits=("val",))

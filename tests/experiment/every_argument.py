@@ -113,7 +113,7 @@ def cases(own: str, other: str, finished: str) -> dict[str, dict[str, Any]]:
         "from a finished run, tested elsewhere, own steps": {
             "start": {"kind": "run", "source": finished},
             "evaluation": elsewhere,
-            "dataset": {"train_fraction": 0.7},
+            "dataset": {"train_fraction": 0.7, "drop_duplicates": True},
             "target": _LEVELS["fine"],
             "arms": {"arm": {**_LEVELS["coarse"], "pretrain_steps": 2, "transfer_steps": 2}},
         },

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from fine2coarse.experiment import logbook
@@ -38,3 +40,9 @@ def test_shares_are_written_and_a_slow_input_is_told_once(tmp_path, monkeypatch,
 def test_no_hint_without_reason(waits, tmp_path, monkeypatch, capsys):
     written(RunFolder(tmp_path), monkeypatch, waits)
     assert capsys.readouterr().out == ""
+
+
+def test_a_folder_whose_name_is_not_utf8_has_its_events(tmp_path, monkeypatch):
+    folder = RunFolder(tmp_path / os.fsdecode(b"run-\xff"))
+    assert written(folder, monkeypatch, [0.0]) == [0.0]
+    assert len(list((folder.path / "tensorboard").iterdir())) == 1

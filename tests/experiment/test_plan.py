@@ -172,5 +172,5 @@ def test_a_table_with_a_mistake(tmp_path):
     header = (_ROOT / "configs" / "throughput.csv").read_text().splitlines()
     columns = next(line for line in header if line.startswith("device,"))
     path.write_text(f"# note\n{columns}\nx,any,vit,160,,100,,me\n")
-    with pytest.raises(ThroughputError, match="row 1: give images_per_second, or"):
+    with pytest.raises(ThroughputError, match="row 3: give images_per_second, or"):
         read_throughputs(path)

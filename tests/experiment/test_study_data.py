@@ -14,7 +14,7 @@ from fine2coarse.datasets.open import open_dataset
 from fine2coarse.experiment.recipe import LabelSpec, Recipe
 from fine2coarse.experiment.run_folder import RunError
 from fine2coarse.experiment.strict import RecipeError
-from fine2coarse.experiment.study import Study, check_study
+from fine2coarse.experiment.study import Study, StudyError, check_study
 from fine2coarse.experiment.study_data import StudyData, load_study_data
 from fine2coarse.training.strategy import make_strategy
 
@@ -89,6 +89,26 @@ def test_a_smaller_fraction_is_part_of_a_larger_one(photos):
     assert (len(half), len(most)) == (6, 9) and half < most
 
 
+def test_pictures_of_the_test_are_counted_in_training_and_left_out_if_asked(photos):
+    copied = (photos / "own/test/pear/own0.jpg").read_bytes()
+    (photos / "own/train/pear/again.jpg").write_bytes(copied)
+    recipe = study_recipe(photos)
+    data = study_data(photos, recipe)
+    shown = {(photos / f"own/train/{name}/own0.jpg").read_bytes() for name in _CLASSES}
+    num_alike = 1 + len(shown)  # own0.jpg is the same file in train and test
+    (overlap,) = data.facts["overlaps"]
+    assert (overlap["num_images"], overlap["num_in_test"], overlap["num_dropped"]) == (
+        13,
+        num_alike,
+        0,
+    )
+    dataset = dataclasses.replace(recipe.dataset, drop_duplicates=True)
+    fewer = study_data(photos, dataclasses.replace(recipe, dataset=dataset))
+    assert len(data.train) == 13 and len(fewer.train) == 13 - num_alike
+    assert "train/pear/again.jpg" not in fewer.train.image_ids
+    assert fewer.facts["overlaps"][0]["num_dropped"] == num_alike
+
+
 def test_images_to_choose_on_are_taken_from_all_training(photos):
     recipe = study_recipe(photos, transfer_candidates="auto", transfer_validation_share=0.25)
     data = study_data(photos, recipe)
@@ -114,6 +134,21 @@ def test_another_dataset_is_without_the_images_held_out(photos):
     )
     data = study_data(photos, recipe)
     assert len(data.train) == 9 and not set(data.train.image_ids) & set(data.held_out.image_ids)
+
+
+def test_runs_of_other_images_are_neither_continued_nor_counted(photos):
+    recipe = study_recipe(photos)
+    fingerprint = study_data(photos, recipe).dataset_fingerprint
+    run = photos / "study/runs/fine-seed0/pretrain"
+    run.mkdir(parents=True)
+    (run / "recipe.json").write_text(json.dumps({"dataset_fingerprint": fingerprint}))
+    one, other = (photos / f"own/train/{name}/own1.jpg" for name in ("pear", "leek"))
+    held = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(held)
+    with pytest.raises(StudyError, match=r"1 runs in .* were made with other images"):
+        study = Study(recipe, photos / "study")
+        study.run(study_data(photos, recipe), make_strategy("one_device"))
 
 
 def test_a_transfer_that_cannot_be_made_is_told_before_any_training(photos):

@@ -132,6 +132,13 @@ def test_a_run_that_saved_and_left_goes_on_elsewhere(gcloud):
     assert gcloud.steps().count("create") == 2
 
 
+def test_a_machine_of_another_job_is_left_alone(gcloud):
+    gcloud.answer(create=[[1, "", "ERROR: (gcloud) ALREADY_EXISTS: Resource study-0"]])
+    with pytest.raises(CloudError, match=r"study-0 is there already.*choose another --name"):
+        drive()
+    assert "delete" not in gcloud.steps()
+
+
 def test_restarts_are_bounded(gcloud):
     gcloud.answer(create=[NO_CAPACITY])
     with pytest.raises(CloudError, match="given up after 3 restarts"):

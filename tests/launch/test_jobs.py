@@ -95,3 +95,16 @@ def test_no_output_is_lost():
         check=True,
     )
     assert len(shown.stdout.splitlines()) == 10_000
+
+
+def test_lines_of_any_characters_pass_in_any_locale():
+    code = "print(chr(0x2192))"
+    program = (
+        f"import sys; sys.path.insert(0, {str(_ROOT / 'launch')!r}); import _start, _jobs; "
+        f"sys.exit(_jobs.run_jobs([sys.executable, '-c', {code!r}], 1)[0])"
+    )
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
+    shown = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, env={**os.environ, **locale}
+    )
+    assert (shown.returncode, shown.stdout) == (0, b"[job 0] \\u2192\n"), shown.stderr

@@ -83,9 +83,9 @@ def test_prepare_and_its_summary(tmp_path):
     assert "needed" in shown.stderr
     found = json.loads(summary.read_text())
     assert found.pop("seconds") > 0
-    assert found.pop("folder") == str(tmp_path / "data/imagenet21k/present_level0/1.0.0")
+    assert found.pop("folder") == str(tmp_path / "data/imagenet21k/present_level0/2.0.0")
     assert found == {
-        "dataset": "imagenet21k/present_level2/1.0.0",
+        "dataset": "imagenet21k/present_level2/2.0.0",
         "source": "tar of per-synset tars",
         "num_files": 12,
         "splits": {"train": 9, "validation": 2},
@@ -95,6 +95,7 @@ def test_prepare_and_its_summary(tmp_path):
         "transcoded": {},
         "duplicate_groups": 0,
         "duplicate_files": 0,
+        "duplicates_across": {},
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from fine2coarse.experiment.report import numbers, provenance
+from fine2coarse.experiment.report import data_section, numbers, provenance
 from fine2coarse.experiment.report.merging import Merged
 from fine2coarse.experiment.report.studies import FinishedRun
 from fine2coarse.experiment.run_folder import read_json
@@ -21,6 +21,7 @@ def section(merged: Merged) -> list[str]:
         *_commands(merged),
         page.heading("Data", 3),
         page.facts(_data(merged)),
+        *data_section.images(merged),
         page.heading("Versions", 3),
         *_versions(merged),
         page.folded("Label spaces", _label_spaces(merged.runs)),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fine2coarse.experiment.finished import NEW
+from fine2coarse.experiment.outcomes import load_arrays
 from fine2coarse.experiment.report.studies import FinishedRun, MergeError, StudyFolder
 from fine2coarse.experiment.run_folder import BASELINE, PREDICTIONS
 from fine2coarse.experiment.sentences import tries_candidates
@@ -201,5 +202,5 @@ def _different_images(first: StudyFolder, other: StudyFolder) -> list[str]:
 
 
 def _tested(run: FinishedRun) -> tuple[np.ndarray, np.ndarray]:
-    with np.load(run.final / PREDICTIONS, allow_pickle=False) as arrays:
-        return arrays["image_ids"], arrays["targets"]
+    arrays = load_arrays(run.final / PREDICTIONS)
+    return arrays["image_ids"], arrays["targets"]

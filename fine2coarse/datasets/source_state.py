@@ -1,0 +1,162 @@
+"""Whether the photographs are still those that data was prepared from.
+
+Beside the prepared data lies `source_files.npz`: every file's name, size, time of change, and what
+its image shows. Files whose name and size are the same but whose time is not are in doubt, and are
+read. Hidden files and those of systems do not count.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from etils import epath
+
+from fine2coarse.datasets.file_tree import FileTree, ListedFile, is_hidden
+from fine2coarse.datasets.images import check_image, hash128
+from fine2coarse.datasets.spill import write_whole
+
+STATE_NAME = "source_files.npz"
+_NUM_NAMES_TOLD = 3
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SourceState:
+    """The files of a source when it was read; N files, by name.
+
+    Attributes:
+      names: of the files, below the source's root.
+      sizes: int64 [N], bytes.
+      times_ns: int64 [N], of their last changes.
+      digests: uint64 [N, 2], `file_digest` of each; 0 of what could not be used.
+    """
+
+    names: Sequence[str]
+    sizes: np.ndarray
+    times_ns: np.ndarray
+    digests: np.ndarray
+
+    @classmethod
+    def of(cls, files: Iterable[ListedFile], digests: Mapping[str, tuple[int, int]]) -> SourceState:
+        """The state of listed files, whose images have these digests."""
+        files = sorted(_visible(files), key=lambda file: file.name)
+        return cls(
+            [file.name for file in files],
+            np.asarray([file.size for file in files], np.int64),
+            np.asarray([file.time_ns for file in files], np.int64),
+            np.asarray([digests.get(f.name, (0, 0)) for f in files], np.uint64).reshape(-1, 2),
+        )
+
+    @property
+    def digest_of(self) -> dict[str, tuple[int, int]]:
+        """Name → digest."""
+        return dict(zip(self.names, map(tuple, self.digests.tolist())))
+
+    def save(self, folder: epath.PathLike) -> None:
+        """Writes it beside prepared data."""
+        names = "\0".join(self.names).encode("utf-8", "surrogateescape")
+        buffer = io.BytesIO()
+        np.savez_compressed(
+            buffer,
+            names=np.frombuffer(names, np.uint8),
+            sizes=self.sizes,
+            times_ns=self.times_ns,
+            digests=self.digests,
+        )
+        write_whole(epath.Path(folder) / STATE_NAME, buffer.getvalue())
+
+    @classmethod
+    def load(cls, folder: epath.PathLike) -> SourceState | None:
+        """Reads it; None where there is none."""
+        path = epath.Path(folder) / STATE_NAME
+        if not path.exists():
+            return None
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
+            names = stored["names"].tobytes().decode("utf-8", "surrogateescape")
+            return cls(
+                names.split("\0") if names else [],
+                stored["sizes"],
+                stored["times_ns"],
+                stored["digests"],
+            )
+
+
+def _visible(files: Iterable[ListedFile]) -> list[ListedFile]:
+    return [file for file in files if not is_hidden(file.name)]
+
+
+def listing_digest(files: Iterable[ListedFile]) -> str:
+    """Hex digest of names, sizes and times: the name of a state that is to be prepared."""
+    rows = sorted((file.name, file.size, file.time_ns) for file in _visible(files))
+    text = json.dumps(rows)  # escapes what is not ASCII, file names of other encodings too
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+@dataclasses.dataclass(frozen=True)
+class Changes:
+    """What is different in a source since it was read.
+
+    Attributes:
+      new: names of files that were not there.
+      gone: names of files that are no longer there.
+      changed: names of files with other content.
+      touched: names of files with another time of change, but the same content.
+    """
+
+    new: tuple[str, ...]
+    gone: tuple[str, ...]
+    changed: tuple[str, ...]
+    touched: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether anything is different that matters."""
+        return bool(self.new or self.gone or self.changed)
+
+    def __str__(self) -> str:
+        """In words, with some of the names."""
+        kinds = (("new", self.new), ("gone", self.gone), ("changed", self.changed))
+        return "; ".join(
+            f"{len(names)} {'file is' if len(names) == 1 else 'files are'} {kind}, such as "
+            f"{names[0]}"
+            for kind, names in kinds
+            if names
+        )
+
+
+def changes_since(before: SourceState, tree: FileTree) -> Changes:
+    """Compares a source with its state of before.
+
+    Reads the files that are in doubt, up to the first that has changed.
+
+    Raises:
+      SourceError: where the source is an archive that is damaged by now.
+    """
+    listed, _ = tree.list_files()
+    now = {file.name: file for file in _visible(listed)}
+    new = tuple(sorted(now.keys() - set(before.names)))
+    gone = tuple(name for name in before.names if name not in now)
+    changed, doubtful = [], []
+    for row, name in enumerate(before.names):
+        if name not in now:
+            continue
+        if now[name].size != before.sizes[row]:
+            changed.append(name)
+        elif now[name].time_ns != before.times_ns[row]:
+            doubtful.append(now[name])
+    if not (new or gone or changed):
+        row_of = {name: row for row, name in enumerate(before.names)}
+        for file, data in tree.read(doubtful):
+            if file_digest(data) != tuple(before.digests[row_of[file.name]].tolist()):
+                changed.append(file.name)
+                break
+    return Changes(new, gone, tuple(changed), tuple(file.name for file in doubtful))
+
+
+def file_digest(data: bytes) -> tuple[int, int]:
+    """What an image shows; of other files the hash of their bytes."""
+    checked = check_image(data)
+    return hash128(data) if checked.problem else checked.digest

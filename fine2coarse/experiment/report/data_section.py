@@ -1,0 +1,70 @@
+"""What the images are: files used and left out, stored in other formats, there twice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fine2coarse.experiment.data_facts import DATA
+from fine2coarse.experiment.report.merging import Merged
+from fine2coarse.experiment.run_folder import read_json
+from fine2coarse.reporting import page
+
+
+def images(merged: Merged) -> list[str]:
+    """HTML of what each study's folder says of its images; nothing where it says nothing."""
+    parts: list[str] = []
+    seen = []
+    for study in merged.studies:
+        path = study.workdir / DATA
+        facts = read_json(path) if path.is_file() else None
+        if facts is None or facts in seen:
+            continue
+        seen.append(facts)
+        parts += [part for told in facts["preparations"] for part in _preparation(told)]
+        parts += [page.paragraph(overlap_in_words(found)) for found in facts["overlaps"]]
+    return parts
+
+
+def overlap_in_words(overlap: Mapping[str, Any]) -> str:
+    """A sentence on the images that training and test have in common."""
+    begin = f"Of the {overlap['num_images']:,} images of {overlap['images']}, "
+    if not overlap["num_in_test"]:
+        return f"{begin}none shows the same picture as a test image."
+    told = f"{begin}{overlap['num_in_test']:,} show the same picture as a test image; "
+    if overlap["num_dropped"]:
+        return f"{told}these were left out of training (drop_duplicates)."
+    return f"{told}they were trained on all the same (dataset.drop_duplicates leaves them out)."
+
+
+def _preparation(told: Mapping[str, Any]) -> list[str]:
+    splits = ", ".join(f"{name} {count:,}" for name, count in told["splits"].items())
+    facts = {"images of": told["dataset"], "splits": splits}
+    if "num_files" not in told:
+        return [page.facts(facts)]
+    facts |= {
+        "prepared from": f"{told['source']}: {told['num_files']:,} files",
+        "skipped": _counts(told["skipped"]) or "none",
+        "stored in another format": _counts(told["transcoded"]) or "none",
+        "same picture within a split": f"{told['duplicate_files']:,} files in "
+        f"{told['duplicate_groups']:,} groups",
+        "same picture across splits": _counts(told.get("duplicates_across", {})) or "none",
+    }
+    return [page.facts(facts), *_skips(told["first_skips"])]
+
+
+def _skips(rows: Sequence[Sequence[str]]) -> list[str]:
+    if not rows:
+        return []
+    table = page.table(
+        ["file", "reason", "detail"],
+        [list(row) for row in rows],
+        caption="The first of them; skipped.csv beside the prepared data has all.",
+        label="Files that were skipped",
+        text_columns=(0, 1, 2),
+    )
+    return [page.folded("Files that were skipped", table)]
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name}: {count:,}" for name, count in counts.items())

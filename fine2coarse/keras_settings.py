@@ -1,0 +1,119 @@
+"""Keras' global settings, the same whatever a user's profile says.
+
+Keras reads `~/.keras/keras.json` (or the one in KERAS_HOME) and the variable KERAS_BACKEND when it
+is imported. What stands there would change our networks and their numbers without a word: with
+`channels_first` another network is built, with `floatx` float16 others are computed. So the
+packages that build or train models call `pin()` when they are imported.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from types import ModuleType
+
+BACKEND = "tensorflow"
+IMAGE_DATA_FORMAT, FLOATX, EPSILON = "channels_last", "float32", 1e-7
+_VARIABLE = "KERAS_BACKEND"
+_allowed = {BACKEND}
+
+
+class KerasSettingsError(ValueError):
+    """Settings of Keras that fine2coarse cannot work with."""
+
+
+def pinned() -> Mapping[str, str | float]:
+    """The settings that `pin` makes, by their names in keras.json."""
+    return {
+        "backend": BACKEND,
+        "image_data_format": IMAGE_DATA_FORMAT,
+        "floatx": FLOATX,
+        "epsilon": EPSILON,
+    }
+
+
+def pin() -> None:
+    """Imports Keras and sets its global settings to those of `pinned()`.
+
+    A dtype policy that the caller set (`keras.config.set_dtype_policy("mixed_bfloat16")`) stays;
+    one that only follows another `floatx` becomes float32.
+
+    Raises:
+      KerasSettingsError: where Keras runs, or is to run, on another backend, or where its
+        keras.json cannot be read.
+    """
+    check_backend()
+    prefer_tensorflow()
+    config = _import_keras().config
+    follows_floatx = config.dtype_policy().name == config.floatx()
+    config.set_image_data_format(IMAGE_DATA_FORMAT)
+    config.set_floatx(FLOATX)
+    config.set_epsilon(EPSILON)
+    if follows_floatx:
+        config.set_dtype_policy(FLOATX)
+
+
+def check_backend() -> None:
+    """Checks which backend Keras runs on or would be imported with; imports nothing.
+
+    Raises:
+      KerasSettingsError: where that is another one than TensorFlow.
+    """
+    keras = sys.modules.get("keras")
+    if keras is not None:
+        backend = keras.config.backend()
+        if backend not in _allowed:
+            raise KerasSettingsError(
+                f"Keras was imported with its backend {backend!r}, and fine2coarse needs "
+                f"{BACKEND!r}: start Python anew with {_VARIABLE}={BACKEND}"
+            )
+        return
+    named = os.environ.get(_VARIABLE)
+    if named and named not in _allowed:
+        raise KerasSettingsError(
+            f"the environment variable {_VARIABLE} is {named!r}, and fine2coarse needs "
+            f"{BACKEND!r}: unset {_VARIABLE}, or set {_VARIABLE}={BACKEND}"
+        )
+
+
+def prefer_tensorflow() -> None:
+    """Makes TensorFlow the backend where KERAS_BACKEND names none; imports nothing.
+
+    The backend of keras.json, and Keras' NNX mode (JAX only), are thereby overruled. Call before
+    Keras is imported.
+    """
+    if not os.environ.get(_VARIABLE):
+        os.environ[_VARIABLE] = BACKEND
+    os.environ["KERAS_NNX_ENABLED"] = "false"
+
+
+def allow_backend(name: str) -> None:
+    """Lets Keras run on another backend too, for programs that use only parts that can.
+
+    Models and losses work on JAX as well; training, export and studies do not.
+
+    Args:
+      name: of the backend, as in KERAS_BACKEND.
+    """
+    _allowed.add(name)
+
+
+def _import_keras() -> ModuleType:
+    try:
+        import keras
+    except ValueError as error:
+        if "configuration" not in str(error):
+            raise
+        raise KerasSettingsError(
+            f"Keras refuses its settings file {_settings_file()} ({error}): correct that entry, or "
+            "delete the file"
+        ) from error
+    return keras
+
+
+def _settings_file() -> str:
+    """Where Keras looks for keras.json, by its own rule."""
+    home = os.path.expanduser("~")  # noqa: PTH111 (Keras' own words: it never fails)
+    default = os.path.join(home if os.access(home, os.W_OK) else "/tmp", ".keras")  # noqa: PTH118
+    return os.path.join(os.environ.get("KERAS_HOME", default), "keras.json")  # noqa: PTH118

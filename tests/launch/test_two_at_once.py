@@ -1,0 +1,106 @@
+"""A launcher that is started twice at once on one folder or file: the second one is refused."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+import sys
+import types
+
+import pytest
+
+from fine2coarse.experiment.claims import AlreadyHeld, hold, hold_file
+from fine2coarse.experiment.run_folder import RECIPE, RunFolder
+from tests.launch.programs import launch
+
+_LAUNCH = pathlib.Path(__file__).resolve().parents[2] / "launch"
+sys.path.insert(0, str(_LAUNCH))
+import _cli  # noqa: E402 - found by the line above
+
+_READ_ONLY = {"levels"}
+_OTHERWISE = {
+    "study": "claims every run",
+    "cloud_tpu": "the machine's name is taken: test_cloud_tpu.py",
+    "wordnet_table": "writes the same text, whole, whoever does it",
+}
+
+
+def test_every_launcher_that_writes_claims_what_it_writes():
+    for path in _LAUNCH.glob("[a-z]*.py"):
+        if path.stem not in {*_READ_ONLY, *_OTHERWISE}:
+            assert re.search(r"with (_?hold|hold_\w+)\(", path.read_text("utf-8")), path.name
+
+
+@pytest.fixture
+def flags_are(monkeypatch):
+    def set_to(workdir: pathlib.Path, strategy: str = "auto") -> None:
+        monkeypatch.setattr(_cli, "WORKDIR", types.SimpleNamespace(value=str(workdir)))
+        monkeypatch.setattr(_cli, "STRATEGY", types.SimpleNamespace(value=strategy))
+
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    return set_to
+
+
+def test_the_workdir_is_held_and_free_again(flags_are, tmp_path):
+    flags_are(tmp_path / "run")
+    with (
+        _cli.hold_workdir(),
+        pytest.raises(AlreadyHeld, match=r"--workdir=.*run is being written"),
+        _cli.hold_workdir(),
+    ):
+        pass
+    with _cli.hold_workdir():
+        pass
+
+
+def test_the_workers_of_one_run_are_let_in_each_once(flags_are, tmp_path, monkeypatch):
+    flags_are(tmp_path)
+    text = '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": %d}}'
+    monkeypatch.setenv("TF_CONFIG", text % 0)
+    with _cli.hold_workdir():
+        monkeypatch.setenv("TF_CONFIG", text % 1)
+        with _cli.hold_workdir():
+            with pytest.raises(AlreadyHeld), _cli.hold_workdir():
+                pass
+            monkeypatch.delenv("TF_CONFIG")
+            with pytest.raises(AlreadyHeld), _cli.hold_workdir():
+                pass
+
+
+def test_a_program_that_trains_nothing_is_no_worker(flags_are, tmp_path, monkeypatch):
+    flags_are(tmp_path)
+    _cli.refuse_workers("start it once")
+    monkeypatch.setenv("TF_CONFIG", "{}")
+    with pytest.raises(ValueError, match=r"TF_CONFIG .* one of several: start it once"):
+        _cli.refuse_workers("start it once")
+    flags_are(tmp_path, "one_device")
+    _cli.refuse_workers("start it once")
+
+
+def test_the_claims_in_a_run_are_not_taken_along(tmp_path):
+    """A finished run is made another folder's own by hard links: its claims stay behind."""
+    first, second = RunFolder(tmp_path / "a"), RunFolder(tmp_path / "b")
+    with hold(first.path / "claims", "run", "a"), hold_file(first.path / "x.npz"):
+        first.claim({"purpose": "pretrain"})
+        first.write_result({"loss": 1.0})
+        second.adopt(first, {})
+    assert sorted(path.name for path in second.path.iterdir()) == ["recipe.json", "result.json"]
+
+
+def test_the_second_report_is_refused(tmp_path):
+    (tmp_path / RECIPE).write_text("{}")
+    with hold(tmp_path / "claims", "report", "the report"):
+        shown = launch("report", f"--workdir={tmp_path}")
+    assert shown.returncode == 2
+    assert f"process {os.getpid()}" in shown.stderr and shown.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_the_second_pretraining_is_refused(tmp_path):
+    arguments = ["--config=configs/demo.py:smoke", "--arm=fine", f"--workdir={tmp_path / 'run'}"]
+    with hold(tmp_path / "run" / "claims", "run", "the run"):
+        shown = launch("pretrain", *arguments)
+    assert shown.returncode == 2
+    assert f"process {os.getpid()}" in shown.stderr and shown.stderr.count("\n") == 1
+    assert not (tmp_path / "run" / RECIPE).exists()
