@@ -47,6 +47,7 @@ def decode_upright(image_bytes: tf.Tensor) -> tf.Tensor:
     Raises:
       tf.errors.InvalidArgumentError: where the bytes are none of these formats, are damaged, or
         hold more pixels than `MAX_PIXEL_BYTES`.
+      tf.errors.DataLossError: where a PNG's packed metadata are damaged.
     """
     pixels = tf.cond(
         jpeg.is_jpeg(image_bytes),
@@ -94,7 +95,7 @@ def _refuse(data: tf.Tensor) -> tf.Tensor:
         tf.zeros([0, 0, 3], tf.uint8),
         tf.constant(False),
         "expected the bytes of a JPEG, PNG, GIF, BMP or WebP file; convert the image to one of "
-        "them. Its first bytes, and how many it has:",
-        piece(data, 0, 12),
+        "them. The values of its first bytes, and how many it has:",
+        tf.io.decode_raw(piece(data, 0, 12), tf.uint8),
         num_bytes(data),
     )

@@ -68,7 +68,7 @@ _MAGIC = (
     (0, b"8BPS", "Photoshop"),
 )
 _PILLOW_FORMATS = {
-    _JPEG: ("JPEG", "MPO"),  # MPO: what some cameras write, a JPEG with others behind it
+    _JPEG: ("JPEG",),  # and MPO, what some cameras write: a JPEG with others behind it
     "PNG": ("PNG",),
     "WebP": ("WEBP",),
     "GIF": ("GIF",),
@@ -148,8 +148,8 @@ def check_image(data: bytes) -> CheckedImage:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of size, which is checked here, and of odd metadata
             return _checked(data, source_format)
-    except Image.DecompressionBombError:
-        return _too_large(MAX_PIXELS + 1)
+    except Image.DecompressionBombError as error:
+        return _too_large(_one_line(error).partition(" exceeds")[0])
     except _Refused as refused:
         return CheckedImage(problem=NOT_READ, detail=str(refused))
     # Decoders raise whatever comes to hand on damaged bytes: struct.error, KeyError, SyntaxError…
@@ -162,7 +162,7 @@ def _checked(data: bytes, source_format: str) -> CheckedImage:
     with Image.open(io.BytesIO(data), formats=_PILLOW_FORMATS[source_format]) as image:
         num_pixels = image.width * image.height
         if num_pixels > MAX_PIXELS or max(image.size) > _MAX_PNG_SIDE:
-            return _too_large(num_pixels, image.size)
+            return _too_large(f"{image.width} × {image.height} pixels")
         orientation = _orientation(image)
         if source_format == _JPEG and orientation == 1 and image.mode in _PLAIN_JPEG_MODES:
             tf.io.decode_jpeg(data, channels=3, ratio=_CHECK_RATIO)
@@ -262,8 +262,7 @@ def _encoded(pixels: Image.Image, is_lossy: bool) -> bytes:
     return buffer.getvalue()
 
 
-def _too_large(num_pixels: int, size: tuple[int, int] | None = None) -> CheckedImage:
-    shape = f"{size[0]} × {size[1]} pixels" if size else f"{num_pixels} pixels or more"
+def _too_large(shape: str) -> CheckedImage:
     detail = (
         f"{shape}; at most {MAX_PIXELS} in all and {_MAX_PNG_SIDE} a side are read: make it smaller"
     )

@@ -195,7 +195,7 @@ class StoredReport:
             told.append(f"skipped: {reasons}, such as {names} (all are named in {listed})")
         if report.transcoded:
             formats = ", ".join(f"{name} {count:,}" for name, count in report.transcoded.items())
-            told.append(f"stored in another format: {formats}")
+            told.append(f"stored anew, as PNG or JPEG: {formats}")
         if report.duplicates_across:
             pairs = ", ".join(f"{n:,} of {pair}" for pair, n in report.duplicates_across.items())
             told.append(f"the same picture in two splits: {pairs}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -46,3 +46,21 @@ def _preparation(dataset: PreparedDataset) -> Mapping[str, Any]:
     told |= dataclasses.asdict(found.report)
     told["first_skips"] = [list(row) for row in found.skips(_NUM_SKIPS_TOLD)]
     return told
+
+
+def overlap_in_words(overlap: Mapping[str, Any]) -> str:
+    """A sentence on the images that training and test have in common."""
+    begin = f"Of the {overlap['num_images']:,} images of {overlap['images']}, "
+    if not overlap["num_in_test"]:
+        return f"{begin}none shows the same picture as a test image."
+    told = f"{begin}{overlap['num_in_test']:,} show the same picture as a test image; "
+    if overlap["num_dropped"]:
+        return f"{told}these were left out of training (drop_duplicates)."
+    return f"{told}they were trained on all the same (dataset.drop_duplicates leaves them out)."
+
+
+def notes(facts: Mapping[str, Any]) -> Iterator[str]:
+    """What a user should know before the study starts: test images that are trained on."""
+    for overlap in facts.get("overlaps", ()):
+        if overlap["num_in_test"]:
+            yield overlap_in_words(overlap)

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from fine2coarse.experiment import results
 from fine2coarse.experiment.claims import DEFAULT_TIMEOUT_S, Claim, Claims
-from fine2coarse.experiment.data_facts import DATA
+from fine2coarse.experiment.data_facts import DATA, notes
 from fine2coarse.experiment.finished import RunResults
 from fine2coarse.experiment.mirror import Mirror
 from fine2coarse.experiment.recipe import Recipe
@@ -146,6 +146,8 @@ class Study:
 
         self._check_images(data.dataset_fingerprint)
         write_json(self.workdir / DATA, data.facts)
+        for note in notes(data.facts):
+            announce(f"note: {note}")
         chosen = self.units if units is None else units
         failures = share_units(
             chosen, self.claims, self.is_finished, do, wait=wait, announce=announce

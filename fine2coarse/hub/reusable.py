@@ -223,9 +223,10 @@ def decode_images(image_bytes: tf.Tensor, size_px: int) -> tf.Tensor:
       float32 [B, size_px, size_px, 3] in [0, 1].
     """
     spec = tf.TensorSpec([size_px, size_px, 3], tf.float32)
-    return tf.map_fn(
-        lambda encoded: eval_image(encoded, size_px), image_bytes, fn_output_signature=spec
-    )
+    with tf.device("CPU"):  # where input pipelines decode
+        return tf.map_fn(
+            lambda encoded: eval_image(encoded, size_px), image_bytes, fn_output_signature=spec
+        )
 
 
 def _signature(function: Callable[[tf.Tensor], Any], spec: tf.TensorSpec) -> Any:

@@ -65,6 +65,7 @@ def test_exif_behind_the_tables_counts():
     np.testing.assert_array_equal(decoded(moved), decoded(jpeg))
 
 
+@pytest.mark.filterwarnings("ignore:.*:UserWarning:PIL")  # of what is damaged
 def test_the_last_of_two_orientations_counts_and_damaged_ones_do_not():
     def with_entries(*entries: bytes, count: int | None = None) -> bytes:
         tiff = b"MM\0*\0\0\0\x08" + struct.pack(">H", count or len(entries)) + b"".join(entries)
@@ -78,7 +79,8 @@ def test_the_last_of_two_orientations_counts_and_damaged_ones_do_not():
         ((entry(3), entry(6)), None, (48, 32, 3)),
         ((entry(6), entry(3)), 1, (48, 32, 3)),  # the second lies behind the directory
         ((entry(6),), 999, (48, 32, 3)),
-        ((entry(6, number=2),), None, (32, 48, 3)),
+        ((entry(6, number=2),), None, (48, 32, 3)),
+        ((entry(6, number=3),), None, (32, 48, 3)),
         ((entry(6, kind=2),), None, (32, 48, 3)),
         ((entry(6)[:11],), 1, (32, 48, 3)),
     ):
@@ -165,9 +167,9 @@ def test_what_cannot_be_shown_is_refused(data, message):
         decoded(data)
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if "EXIF" not in name])
+@pytest.mark.parametrize(
+    "name", [name for name in FILES if "EXIF" not in name and "animated" not in name]
+)
 def test_half_a_file_is_refused(name):
-    if name == "PNG 1":  # of few bytes, all in its second half
-        return
     with pytest.raises(tf.errors.InvalidArgumentError):
         decoded(FILES[name][: len(FILES[name]) // 2])

@@ -19,6 +19,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
+from tensorflow.core.protobuf import saved_model_pb2
 
 from fine2coarse.data.images import eval_image
 from fine2coarse.experiment.export import ExportOptions, export_run
@@ -195,12 +197,36 @@ def test_serving_takes_encoded_images_as_the_run_evaluates_them(classifier):
     assert served["class_name"].numpy().tolist() == [names[i] for i in np.argmax(logits, -1)]
 
 
+def test_serving_shows_photographs_upright_and_alpha_on_white(resnet):
+    serve = tf.saved_model.load(resnet.folder).signatures["serving_default"]
+    pixels = np.random.default_rng(0).integers(0, 255, (16, 16, 3), np.uint8)
+    orientation, exif = 0x0112, Image.Exif()
+    exif[orientation] = 6  # to be turned clockwise by 90°
+    photograph, lossless = io.BytesIO(), io.BytesIO()
+    Image.fromarray(pixels).save(photograph, "JPEG", exif=exif)
+    clear = np.dstack([pixels, np.zeros((16, 16), np.uint8)])
+    Image.fromarray(clear).save(lossless, "WEBP", lossless=True, exact=True)
+    stored = np.asarray(Image.open(photograph))
+    shown = np.stack([np.rot90(stored, -1), np.full((16, 16, 3), 255)])
+    served = serve(image_bytes=tf.constant([photograph.getvalue(), lossless.getvalue()]))
+    expected = numbers(resnet.model.backbone, shown.astype(np.float32) / 255)
+    np.testing.assert_allclose(served["feature_vector"], expected, atol=1e-5)
+
+
+def test_decoding_in_an_export_calls_no_python(resnet):
+    graph = saved_model_pb2.SavedModel()
+    graph.ParseFromString((pathlib.Path(resnet.folder) / "saved_model.pb").read_bytes())
+    functions = graph.meta_graphs[0].graph_def.library.function
+    ops = {node.op for function in functions for node in function.node_def}
+    assert "DecodeJpeg" in ops and not [op for op in ops if "PyFunc" in op]
+
+
 def test_serving_refuses_garbage_and_goes_on(resnet):
     serve = tf.saved_model.load(resnet.folder).signatures["serving_default"]
     good = _encoded()["jpeg"]
     for bad, message in (
-        (b"", "Input is empty"),
-        (b"not an image", "Unknown image file format"),
+        (b"", "expected the bytes of a JPEG, PNG, GIF, BMP or WebP file"),
+        (b"not an image", "convert the image to one of them"),
         (good[: len(good) // 4], "Invalid JPEG data"),
     ):
         with pytest.raises(tf.errors.InvalidArgumentError, match=message):

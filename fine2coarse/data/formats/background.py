@@ -17,9 +17,10 @@ def of_bearable_size(
     data: tf.Tensor, height: tf.Tensor, width: tf.Tensor, num_channels: int
 ) -> tf.Tensor:
     """The data, once the image's size int64 is known to be one that can be decoded."""
+    most = MAX_PIXEL_BYTES // num_channels
     return checked(
         data,
-        (height >= 0) & (width >= 0) & (height * width <= MAX_PIXEL_BYTES // num_channels),
+        (height <= most) & (width <= most) & (height * width <= most),
         f"image too large: expected at most {MAX_PIXEL_BYTES} bytes of pixels at {num_channels} "
         "bytes a pixel; make it smaller. Its height and width:",
         height,

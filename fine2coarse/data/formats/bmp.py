@@ -53,17 +53,18 @@ def decode(data: tf.Tensor) -> tf.Tensor:
     height = tf.where(goes_down, (1 << 32) - height, height)
     is_indexed, has_masks = bits <= 8, compression == _BIT_MASKS
     data = of_bearable_size(data, height, width, 4)
-    data = checked(
-        data,
+    bits = checked(
+        bits,
         is_one_of(header, *_HEADER_BYTES)
         & is_one_of(bits, *_BITS)
         & ((compression == _UNCOMPRESSED) | (has_masks & ~is_indexed))
         & (height > 0)
-        & (width > 0),
+        & (width > 0)
+        & (pixels_at >= _FILE_HEADER_BYTES + header),
         "BMP file that cannot be decoded: expected 1, 4, 8, 16, 24 or 32 bits a pixel and no "
-        "compression; save the image as PNG. Its header's size, width, height, bits and "
-        "compression:",
-        *(header, width, height, bits, compression),
+        "compression; save the image as PNG. Its header's size, width, height, bits, compression "
+        "and the place of its pixels:",
+        *(header, width, height, bits, compression, pixels_at),
     )
     palette_at = _FILE_HEADER_BYTES + header
     entry_bytes = tf.where(is_core, tf.constant(3, tf.int64), 4)

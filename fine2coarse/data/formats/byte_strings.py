@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from typing import Any
@@ -23,9 +24,21 @@ def traced_once(*signature: tf.TensorSpec) -> Callable[[Callable[..., Any]], Any
     Its graph is made once a process and stays apart from those that call it: an input pipeline
     starts without it, and for an image that does not need it, it costs nothing.
     """
-    return tf.function(
-        autograph=False, input_signature=signature, experimental_attributes={"_noinline": True}
-    )
+
+    def traced(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def on_cpu(*tensors: tf.Tensor) -> Any:
+            with tf.device("CPU"):  # where strings are; a GPU would only be waited for
+                return function(*tensors)
+
+        return tf.function(
+            on_cpu,
+            autograph=False,
+            input_signature=signature,
+            experimental_attributes={"_noinline": True},
+        )
+
+    return traced
 
 
 def num_bytes(data: tf.Tensor) -> tf.Tensor:

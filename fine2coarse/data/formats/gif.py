@@ -1,7 +1,8 @@
 """GIF files: the first frame on its canvas.
 
-TensorFlow paints transparent pixels black. So the palette's transparent entry is overwritten with
-the background before it decodes.
+TensorFlow paints transparent pixels black, and cuts a frame that does not begin in the canvas's
+corner. So before it decodes, the palette's transparent entry is overwritten with the background,
+and the frame is moved to the corner.
 """
 
 from __future__ import annotations
@@ -73,7 +74,8 @@ def decode(data: tf.Tensor) -> tf.Tensor:
         return _replaced(patched, palette + tf.where(is_color, 3 * index, 0), new)
 
     readable = tf.cond(is_transparent, opaque, lambda: data)
-    pixels = tf.io.decode_image(readable, channels=3, expand_animations=False)
+    in_corner = _replaced(readable, image + 1, tf.constant(bytes(4)))
+    pixels = tf.io.decode_image(in_corner, channels=3, expand_animations=False)
     pixels = tf.ensure_shape(pixels, [None, None, 3])
     first_color = piece(data, palette, tf.minimum(palette_bytes, 3))
     around = tf.io.decode_raw(
@@ -81,10 +83,10 @@ def decode(data: tf.Tensor) -> tf.Tensor:
     )
 
     def on_canvas() -> tf.Tensor:
-        rows, columns = tf.range(height)[:, None, None], tf.range(width)[None, :, None]
-        is_below = (rows >= top) & (rows < top + frame_height)
-        is_inside = is_below & (columns >= left) & (columns < left + frame_width)
-        return tf.where(is_inside, pixels, around)
+        below, right = height - top - frame_height, width - left - frame_width
+        margins = tf.stack([[top, below], [left, right], [0, 0]])
+        is_inside = tf.pad(tf.ones_like(pixels, tf.bool), margins)
+        return tf.where(is_inside, tf.pad(pixels, margins), around)
 
     fills = (frame_width == width) & (frame_height == height)
     return tf.cond(fills, lambda: pixels, on_canvas)

@@ -35,10 +35,10 @@ _ENTRY_BYTES = 12
 _ENTRY = [(0, 2), (2, 2), (4, 4), (8, 2), (8, 4)]
 _ENTRY_LITTLE, _ENTRY_BIG = weights(_ENTRY, LITTLE), weights(_ENTRY, BIG)
 _EXIF_MARK = b"Exif\x00\x00"
-# What says 2 to 8: an entry of a directory in either byte order (tag, type, one value, value), XMP.
+# What says 2 to 8: an entry of a directory in either byte order (tag, type, count, value), XMP.
 _TURNED = (
-    r"\x12\x01[\x03\x04]\x00\x01\x00\x00\x00[\x02-\x08]\x00",
-    r"\x01\x12\x00(?:\x03\x00\x00\x00\x01|\x04\x00\x00\x00\x01\x00\x00)\x00[\x02-\x08]",
+    r"\x12\x01[\x03\x04]\x00[\x01\x02]\x00\x00\x00[\x02-\x08]\x00",
+    r"\x01\x12\x00(?:\x03\x00\x00\x00[\x01\x02]|\x04\x00\x00\x00\x01\x00\x00)\x00[\x02-\x08]",
     rf'{XMP_TAG}(?:="|>)[2-8]',
 )
 # The expression that Pillow searches; \C is any byte.
@@ -112,7 +112,10 @@ def _exif_orientation(exif: tf.Tensor) -> tf.Tensor:
     tag, kind, num_values, short, long = tf.unstack(
         tf.where(is_little, rows @ _ENTRY_LITTLE, rows @ _ENTRY_BIG), axis=1
     )
-    wanted = (tag == _TAG) & (num_values == 1) & ((kind == _SHORT) | (kind == _LONG))
+    # Two short values lie in the entry as well, and the first of them is taken.
+    is_short = (kind == _SHORT) & ((num_values == 1) | (num_values == 2))
+    is_long = (kind == _LONG) & (num_values == 1)
+    wanted = (tag == _TAG) & (is_short | is_long)
     values = tf.boolean_mask(tf.where(kind == _SHORT, short, long), wanted)
     # Of a tag that occurs twice the last one counts.
     found = tf.concat([[0], values], 0)[-1]

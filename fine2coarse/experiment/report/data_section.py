@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fine2coarse.experiment.data_facts import DATA
+from fine2coarse.experiment.data_facts import DATA, overlap_in_words
 from fine2coarse.experiment.report.merging import Merged
 from fine2coarse.experiment.run_folder import read_json
 from fine2coarse.reporting import page
@@ -26,17 +26,6 @@ def images(merged: Merged) -> list[str]:
     return parts
 
 
-def overlap_in_words(overlap: Mapping[str, Any]) -> str:
-    """A sentence on the images that training and test have in common."""
-    begin = f"Of the {overlap['num_images']:,} images of {overlap['images']}, "
-    if not overlap["num_in_test"]:
-        return f"{begin}none shows the same picture as a test image."
-    told = f"{begin}{overlap['num_in_test']:,} show the same picture as a test image; "
-    if overlap["num_dropped"]:
-        return f"{told}these were left out of training (drop_duplicates)."
-    return f"{told}they were trained on all the same (dataset.drop_duplicates leaves them out)."
-
-
 def _preparation(told: Mapping[str, Any]) -> list[str]:
     splits = ", ".join(f"{name} {count:,}" for name, count in told["splits"].items())
     facts = {"images of": told["dataset"], "splits": splits}
@@ -45,7 +34,7 @@ def _preparation(told: Mapping[str, Any]) -> list[str]:
     facts |= {
         "prepared from": f"{told['source']}: {told['num_files']:,} files",
         "skipped": _counts(told["skipped"]) or "none",
-        "stored in another format": _counts(told["transcoded"]) or "none",
+        "stored anew, as PNG or JPEG": _counts(told["transcoded"]) or "none",
         "same picture within a split": f"{told['duplicate_files']:,} files in "
         f"{told['duplicate_groups']:,} groups",
         "same picture across splits": _counts(told.get("duplicates_across", {})) or "none",
