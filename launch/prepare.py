@@ -81,6 +81,17 @@ def _beam_options(argv: list[str]):
     return pipeline_options.PipelineOptions(argv[1:])
 
 
+def _splits() -> tuple[str, ...] | None:
+    """Those asked for; where none are, all that the dataset's archives have."""
+    if _SPLITS.value:
+        return tuple(_SPLITS.value)
+    if not _DATASET.value.startswith("inat2021"):
+        return None
+    from fine2coarse.datasets.inat2021 import ARCHIVES
+
+    return tuple(ARCHIVES)
+
+
 def _format_summary(summary: dict) -> str:
     def counts(values: dict) -> str:
         return ", ".join(f"{key} {value:,}" for key, value in values.items()) or "none"
@@ -127,7 +138,7 @@ def main(argv: list[str]) -> None:
     config = PrepareConfig(
         manual_dir=_MANUAL_DIR.value,
         num_workers=_NUM_WORKERS.value,
-        splits=tuple(_SPLITS.value) if _SPLITS.value else None,
+        splits=_splits(),
         num_validation=_NUM_VALIDATION.value,
         use_beam=_RUNNER.value == "beam",
         beam_options=beam_options,

@@ -8,7 +8,8 @@ SavedModel that a bare TensorFlow loads.
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Sequence
+from types import ModuleType
 
 import tensorflow as tf
 
@@ -50,17 +51,11 @@ def decode_upright(image_bytes: tf.Tensor) -> tf.Tensor:
       tf.errors.DataLossError: where a PNG's packed metadata are damaged.
     """
     pixels = tf.cond(
-        jpeg.is_jpeg(image_bytes),
-        lambda: jpeg.decode(image_bytes),
-        lambda: _decode_other(image_bytes),
+        is_plain_jpeg(image_bytes),
+        lambda: jpeg.decode_plain(image_bytes),
+        lambda: decode_upright_apart(image_bytes),
     )
     return tf.ensure_shape(pixels, [None, None, 3])
-
-
-@traced_once(STRING)
-def decode_upright_apart(image_bytes: tf.Tensor) -> tf.Tensor:
-    """As `decode_upright`, for where few images need it: no part of the graph that calls it."""
-    return decode_upright(image_bytes)
 
 
 def is_plain_jpeg(image_bytes: tf.Tensor) -> tf.Tensor:
@@ -69,25 +64,32 @@ def is_plain_jpeg(image_bytes: tf.Tensor) -> tf.Tensor:
     So it is for grey and RGB JPEG that is stored upright.
     """
     return tf.cond(
-        jpeg.is_jpeg(image_bytes), lambda: jpeg.is_plain(image_bytes), lambda: tf.constant(False)
+        jpeg.is_of_format(image_bytes),
+        lambda: jpeg.is_plain(image_bytes),
+        lambda: tf.constant(False),
     )
 
 
 @traced_once(STRING)
-def _decode_other(data: tf.Tensor) -> tf.Tensor:
-    """Upright pixels of what is no JPEG: uint8 [h, w, 3]."""
-    decoders = (
-        (png.is_png, png.decode),
-        (gif.is_gif, gif.decode),
-        (bmp.is_bmp, bmp.decode),
-        (webp.is_webp, webp.decode),
+def decode_upright_apart(image_bytes: tf.Tensor) -> tf.Tensor:
+    """As `decode_upright`, for where few images need it: no part of the graph that calls it."""
+    return _decode_by_format(image_bytes, (jpeg, png, gif, bmp, webp))
+
+
+def _decode_by_format(image_bytes: tf.Tensor, formats: Sequence[ModuleType]) -> tf.Tensor:
+    """Pixels by the first format that applies.
+
+    The choices are nested, and no `tf.switch_case`: where that holds an assertion, `tf.data` takes
+    it for random, and under deterministic operations decodes one image at a time.
+    """
+    if not formats:
+        return _refuse(image_bytes)
+    first, *others = formats
+    return tf.cond(
+        first.is_of_format(image_bytes),
+        lambda: first.decode(image_bytes),
+        lambda: _decode_by_format(image_bytes, others),
     )
-    applies = tf.stack([is_format(data) for is_format, _ in decoders])
-    branches = [functools.partial(decode, data) for _, decode in decoders]
-    found = tf.where(
-        tf.reduce_any(applies), tf.argmax(tf.cast(applies, tf.int32), output_type=tf.int32), -1
-    )
-    return tf.switch_case(found, branches, default=lambda: _refuse(data))
 
 
 def _refuse(data: tf.Tensor) -> tf.Tensor:

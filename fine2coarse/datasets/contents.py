@@ -18,6 +18,7 @@ from etils import epath
 
 from fine2coarse.datasets.images import content_digest, hash128
 from fine2coarse.datasets.spill import write_whole
+from fine2coarse.labels.space import UNREADABLE
 
 CONTENTS_NAME = "contents.json"
 
@@ -107,7 +108,7 @@ def read_contents(
             name: SplitContents(_load(_array_path(folder, name)), split["digest"])
             for name, split in told.items()
         }
-    except (FileNotFoundError, ValueError, KeyError):
+    except (*UNREADABLE, AttributeError):  # or missing: they are made again
         return None
     lengths = {name: len(split.digests) for name, split in found.items()}
     return found if lengths == dict(num_examples) else None

@@ -22,6 +22,7 @@ from fine2coarse.datasets.archives import (
     SourceError,
 )
 
+LINK_LOOP = "link that leads back"
 _SYSTEM_NAMES = frozenset(("thumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin"))
 
 
@@ -32,20 +33,23 @@ class ListedFile:
     Attributes:
       name: its path below the root, with `/` between the parts.
       size: in bytes.
-      time_ns: of its last change; of a file in an archive, the archive's.
+      stamp: times of the last changes of its content and of its place, in ns, and its inode: where
+        these are the same, so is the file. Of a file in an archive they are the archive's.
       entry: its place in the archive; None in a folder.
     """
 
     name: str
     size: int
-    time_ns: int
+    stamp: tuple[int, int, int]
     entry: Entry | None = None
 
 
 def is_hidden(name: str) -> bool:
     """Whether a path is hidden, or is what a system leaves beside its user's files."""
     parts = pathlib.PurePosixPath(name).parts
-    return any(part.startswith(".") or part.lower() in _SYSTEM_NAMES for part in parts)
+    return any(
+        (part.startswith(".") and part != "..") or part.lower() in _SYSTEM_NAMES for part in parts
+    )
 
 
 class FileTree(Protocol):
@@ -87,7 +91,9 @@ def open_tree(path: pathlib.Path) -> FileTree:
 
 @dataclasses.dataclass(frozen=True)
 class FolderTree:
-    """A folder; links are followed.
+    """A folder; links to files and folders are followed, except one that leads back to itself.
+
+    Names are read as UTF-8, whatever the locale says, so that they are the same everywhere.
 
     Attributes:
       path: it.
@@ -105,53 +111,73 @@ class FolderTree:
         """
         files: list[ListedFile] = []
         skips: list[Skip] = []
-        for name, path in self._walk():
-            try:
-                found = os.stat(path)  # noqa: PTH116 (a million Path objects take their time)
-            except FileNotFoundError:
-                target = os.readlink(path) if os.path.islink(path) else "gone"  # noqa: PTH114, PTH115
-                skips.append(Skip(name, BROKEN_LINK, target))
-                continue
-            if not stat.S_ISREG(found.st_mode):
-                skips.append(Skip(name, NOT_A_FILE, "a device, pipe or socket"))
-            elif found.st_size > MAX_FILE_BYTES:
-                skips.append(Skip(name, TOO_LARGE, f"{found.st_size} bytes"))
-            else:
-                files.append(ListedFile(name, found.st_size, found.st_mtime_ns))
+        for _, item in self._walk():
+            if isinstance(item, ListedFile):
+                files.append(item)
+            elif item is not None:
+                skips.append(item)
         return sorted(files, key=lambda file: file.name), skips
-
-    def _walk(self) -> Iterator[tuple[str, str]]:
-        for folder, _, names in self._folders():
-            below = os.path.relpath(folder, self.path)
-            prefix = "" if below == "." else below.replace(os.sep, "/") + "/"
-            for name in names:
-                yield prefix + name, os.path.join(folder, name)  # noqa: PTH118
-
-    def _folders(self) -> Iterator[tuple[str, list[str], list[str]]]:
-        """As `os.walk`; a folder that a link shows again is entered once."""
-        seen = {os.path.realpath(self.path)}
-        for folder, folders, names in os.walk(self.path, onerror=_raise, followlinks=True):
-            new = {name: os.path.realpath(os.path.join(folder, name)) for name in folders}  # noqa: PTH118
-            folders[:] = sorted(name for name, path in new.items() if path not in seen)
-            seen.update(new.values())
-            yield folder, folders, names
 
     def empty_folders(self) -> list[str]:
         """Folders with neither files nor folders in them."""
-        return sorted(
-            pathlib.Path(folder).relative_to(self.path).as_posix()
-            for folder, folders, names in self._folders()
-            if not folders and not names
-        )
+        return sorted(name for name, item in self._walk() if item is None)
 
     def read(self, files: Iterable[ListedFile]) -> Iterator[tuple[ListedFile, bytes]]:
         """Files and their bytes, in the order given."""
         for file in files:
-            yield file, (self.path / file.name).read_bytes()
+            yield file, (self.path / _system_name(file.name)).read_bytes()
+
+    def _walk(self) -> Iterator[tuple[str, ListedFile | Skip | None]]:
+        """Names below the folder with what is there; None for an empty folder."""
+        top = self.path.stat()
+        yield from _walk(os.fspath(self.path), "", ((top.st_dev, top.st_ino),))
 
 
-def _raise(error: OSError) -> None:
-    raise error
+def _walk(
+    folder: str, name: str, above: tuple[tuple[int, int], ...]
+) -> Iterator[tuple[str, ListedFile | Skip | None]]:
+    """Walks a folder.
+
+    Args:
+      folder: its path.
+      name: its path below the root; empty for that.
+      above: device and inode of the folder and those above it, to notice loops by.
+    """
+    items = sorted(os.scandir(folder), key=lambda item: os.fsencode(item.name))
+    if not items and name:
+        yield name, None
+    for item in items:
+        below = f"{name}/{_text(item.name)}" if name else _text(item.name)
+        try:
+            found = item.stat()
+        except OSError as error:  # a link to nothing, or to itself
+            target = os.readlink(item.path) if item.is_symlink() else error.strerror  # noqa: PTH115
+            yield below, Skip(below, BROKEN_LINK, f"leads to {target}")
+            continue
+        key = found.st_dev, found.st_ino
+        if stat.S_ISDIR(found.st_mode):
+            if key in above:
+                yield below, Skip(below, LINK_LOOP, f"leads back to {os.path.realpath(item.path)}")
+            else:
+                yield from _walk(item.path, below, (*above, key))
+        elif not stat.S_ISREG(found.st_mode):
+            yield below, Skip(below, NOT_A_FILE, "a device, pipe or socket")
+        elif found.st_size > MAX_FILE_BYTES:
+            yield below, Skip(below, TOO_LARGE, f"{found.st_size} bytes")
+        else:
+            yield below, ListedFile(below, found.st_size, _stamp(found))
+
+
+def _text(system_name: str) -> str:
+    return os.fsencode(system_name).decode("utf-8", "surrogateescape")
+
+
+def _system_name(text: str) -> str:
+    return os.fsdecode(text.encode("utf-8", "surrogateescape"))
+
+
+def _stamp(found: os.stat_result) -> tuple[int, int, int]:
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,15 +206,13 @@ class ArchiveTree:
         Raises:
           SourceError: where it is damaged.
         """
-        entries, skips = _scanned(self.archive, self._time_ns())
+        stamp = _stamp(self.archive.path.stat())
+        entries, skips = _scanned(self.archive, stamp)
         files = [
-            ListedFile(entry.name, entry.size, self._time_ns(), entry)
+            ListedFile(entry.name, entry.size, stamp, entry)
             for entry in sorted(entries, key=lambda entry: entry.name)
         ]
         return files, list(skips)
-
-    def _time_ns(self) -> int:
-        return self.archive.path.stat().st_mtime_ns
 
     def empty_folders(self) -> list[str]:
         """None: an archive's folders are those of its files."""
@@ -206,7 +230,7 @@ class ArchiveTree:
 
 
 @functools.lru_cache(maxsize=2)
-def _scanned(archive: Archive, time_ns: int) -> tuple[list[Entry], list[Skip]]:
+def _scanned(archive: Archive, stamp: tuple[int, int, int]) -> tuple[list[Entry], list[Skip]]:
     """Scanned once as long as it does not change: a compressed archive is read through for it."""
-    del time_ns
+    del stamp
     return archive.scan()

@@ -12,6 +12,7 @@ are told by content, not by name, and each is accounted for: used, or named in `
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import glob
@@ -50,6 +51,7 @@ from fine2coarse.datasets.units import SourceImage
 from fine2coarse.taxonomy.taxonomy import Taxonomy
 
 DEFAULT_TEST_SHARE = 0.2
+DATASET_INFO = "dataset_info.json"
 _MAX_BATCH_BYTES = 64 << 20
 _MAX_BATCH_FILES = 2048
 
@@ -78,6 +80,8 @@ class FolderConfig(LevelConfig):
     def __post_init__(self) -> None:
         """Checks the shares."""
         self.stored_as = self.name
+        if not isinstance(self.flat, bool):
+            raise FolderError(f"flat is True or False, got {self.flat!r}")
         if not 0 <= self.max_skipped_share <= 1:
             raise FolderError(
                 f"max_skipped_share is from 0 to 1, got {self.max_skipped_share}: the share of "
@@ -90,6 +94,10 @@ class FolderConfig(LevelConfig):
 class LabelledFolder(LeveledBuilder):
     """Photographs in class folders with a taxonomy of one's own."""
 
+    MISSING_SPLIT_HINT = (
+        "; name another by --config.dataset.eval_split=..., or hold a share of each class out of "
+        "train by --config.dataset.options.test_share=0.2"
+    )
     VERSION = tfds.core.Version("2.0.0")
     RELEASE_NOTES = {
         "2.0.0": "Upright, lossless where the source is; in the order of the ids' hashes."
@@ -349,6 +357,12 @@ def find_prepared(
       SourceError: where the source is a damaged archive.
     """
     earlier = _prepared_folders(pathlib.Path(data_dir) / LabelledFolder.name, name)
+    for folder in earlier:
+        if not (folder / DATASET_INFO).is_file():
+            raise FolderError(
+                f"{folder}: prepared data without its {DATASET_INFO}; delete that folder and start "
+                "again to prepare it anew"
+            )
     if not source.exists():
         if not earlier:
             raise FolderError(f"{str(source)!r}: no such folder or archive")
@@ -361,7 +375,8 @@ def find_prepared(
         changes = changes_since(state, tree) if state else None
         if changes is not None and not changes:
             if changes.touched:
-                SourceState.of(tree.list_files()[0], state.digest_of).save(folder)
+                with contextlib.suppress(OSError):  # a folder that others prepared
+                    SourceState.of(tree.list_files()[0], state.digest_of).save(folder)
             return builder_named(folder.parent.name)
         told = told or f"{source} has changed since {folder} was prepared: {changes}"
     if told:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import pathlib
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
 from fine2coarse.datasets.archives import Skip, SourceError
@@ -120,12 +121,14 @@ def read_layout(tree: FileTree, where: str, *, is_flat: bool) -> FolderLayout:
         if not file.name.startswith(root)
     ]
     has_splits = any(place.split and len(place.parts) > 2 for place in places)
+    if not has_splits:
+        _check_no_deeper_splits(places, where)
     sorter = _Sorter(where, has_splits)
     table_digest = {}
     if is_flat:
         taxonomy = _flat_taxonomy(places, has_splits, where)
     else:
-        table, data = _read_table(tree, places, where)
+        table, data = _read_table(tree, places, skips, where)
         taxonomy = from_bytes(data, where=f"{where}: {TAXONOMY_FILE}")
         table_digest[table.name] = hash128(data)
     sorter.sort(places, taxonomy, is_flat)
@@ -148,20 +151,49 @@ def _root(files: Sequence[ListedFile], is_flat: bool) -> str:
     return ""
 
 
-def _read_table(tree: FileTree, places: Iterable[_Place], where: str) -> tuple[ListedFile, bytes]:
+def _read_table(
+    tree: FileTree, places: Iterable[_Place], skips: Sequence[Skip], where: str
+) -> tuple[ListedFile, bytes]:
     table = next((place.file for place in places if place.parts == (TAXONOMY_FILE,)), None)
     if table is None:
-        raise FolderError(f"{where}: no {TAXONOMY_FILE} (columns: the levels, finest first)")
+        raise FolderError(
+            f"{where}: no {TAXONOMY_FILE} (columns: the levels, finest first){_in_words(skips)}"
+        )
     ((_, data),) = tree.read([table])
     return table, data
 
 
+def _in_words(skips: Sequence[Skip]) -> str:
+    """What could not be read at all, for an error about what is missing."""
+    counts = collections.Counter(skip.reason for skip in skips if not is_hidden(skip.name))
+    if not counts:
+        return ""
+    told = ", ".join(f"{reason}: {count}" for reason, count in counts.most_common())
+    first = next(skip for skip in skips if not is_hidden(skip.name))
+    return f"; {sum(counts.values())} files could not be read ({told}), such as {first.name!r}"
+
+
+def _check_no_deeper_splits(places: Iterable[_Place], where: str) -> None:
+    """Raises FolderError where folders are named as splits, but not at the root."""
+    for place in places:
+        if place.is_hidden:
+            continue
+        for depth, part in enumerate(place.parts[1:-1], start=1):
+            if part.lower() in SPLIT_OF_FOLDER:
+                raise FolderError(
+                    f"{where}: {'/'.join(place.parts[: depth + 1])!r} is named as a split, but "
+                    f"lies deeper than expected: put {TRAIN}/, {VAL}/ and {TEST}/ directly beside "
+                    f"{TAXONOMY_FILE}, with the class folders in them, or rename it"
+                )
+
+
 def _flat_taxonomy(places: Iterable[_Place], has_splits: bool, where: str) -> Taxonomy:
     depth = 1 if has_splits else 0
+    in_split = [place for place in places if place.split or not has_splits]
     classes = {
         normalized(place.parts[depth])
-        for place in places
-        if len(place.parts) > depth + 1 and not place.is_hidden and bool(place.split) == has_splits
+        for place in in_split
+        if len(place.parts) > depth + 1 and not place.is_hidden
     }
     if not classes:
         raise FolderError(
@@ -220,7 +252,7 @@ class _Sorter:
         """Counts what the listing itself left out."""
         parts = pathlib.PurePosixPath(skip.name.removeprefix(root)).parts
         split = SPLIT_OF_FOLDER.get(parts[0].lower(), UNSPLIT) if len(parts) > 1 else UNSPLIT
-        if is_hidden(skip.name):
+        if is_hidden(skip.name) and ".." not in parts:
             skip = dataclasses.replace(skip, reason=HIDDEN)
         self._skip(split, skip)
 
@@ -235,8 +267,9 @@ class _Sorter:
             if any(_is_not_utf8(name) for name in names):
                 hint = "; names that are not UTF-8 are shown as \\udc…: rename them, e.g. convmv"
             raise FolderError(
-                f"{self._where}: {len(names)} class folders are missing from {TAXONOMY_FILE}, "
-                f"such as {names[:_NUM_NAMES_TOLD]}{hint}"
+                f"{self._where}: {len(names)} class folders are missing from "
+                f"{'the class folders' if is_flat else TAXONOMY_FILE}, such as "
+                f"{names[:_NUM_NAMES_TOLD]}{hint}"
             )
         leaves = [taxonomy.names[node] for node in taxonomy.leaf_nodes]
         empty = [name for name in empty_folders if self._is_class_folder(name, leaves)]
@@ -275,7 +308,8 @@ def empty_classes(where: str, names: Sequence[str]) -> FolderError:
 
 def image_id(parts: Sequence[str]) -> str:
     """A file's path as image id: in one Unicode form, whatever system wrote the names."""
-    return normalized("/".join(parts).encode("utf-8", "backslashreplace").decode())
+    text = "/".join(parts).encode("utf-8", "backslashreplace").decode()
+    return unicodedata.normalize("NFC", text)
 
 
 def _is_not_utf8(name: str) -> bool:

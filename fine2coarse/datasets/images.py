@@ -15,7 +15,7 @@ import warnings
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 TRANSCODE_QUALITY = 95
 """JPEG quality of transcoded images; without chroma subsampling, to lose as little as can be."""
@@ -84,6 +84,7 @@ _LOSSY = (_JPEG, "JPEG 2000", "AVIF")
 _PLAIN_JPEG_MODES = ("L", "RGB", "CMYK")
 _SUBSAMPLING_444 = 0
 _ORIENTATION_TAG = 0x0112
+_PNG_DEPTH_OFFSET = 24  # behind the signature, the first chunk's length and name, width and height
 _WIDE_MODES = {"I;16": 8, "I;16L": 8, "I;16B": 8, "I;16N": 8}
 _REFUSED_MODES = {"I": "32-bit samples", "F": "floating-point samples", "LAB": "CIELAB colours"}
 
@@ -171,7 +172,10 @@ def _checked(data: bytes, source_format: str) -> CheckedImage:
             _check_png(data)
         num_frames = getattr(image, "n_frames", 1)
         image.seek(0)
-        pixels = upright_rgb(image, orientation)
+        depth = data[_PNG_DEPTH_OFFSET] if source_format == "PNG" else 8
+        pixels = upright_rgb(image, depth)
+        if source_format == "TIFF" and pixels.tobytes() != _decoded_again(data).tobytes():
+            return CheckedImage(problem=DAMAGED, detail="decodes to other pixels each time")
     former = source_format
     if source_format == _JPEG and orientation == 1:
         former += f", mode {image.mode}"
@@ -186,12 +190,12 @@ def _checked(data: bytes, source_format: str) -> CheckedImage:
     return CheckedImage(stored, former if stored != data else "", digest=digest)
 
 
-def upright_rgb(image: Image.Image, orientation: int) -> Image.Image:
+def upright_rgb(image: Image.Image, depth: int = 8) -> Image.Image:
     """An image's pixels as a viewer shows them.
 
     Args:
       image: as Pillow opened it, of any mode.
-      orientation: its EXIF orientation, 1 to 8.
+      depth: bits of a sample in the file.
 
     Returns:
       The image turned upright, in RGB, on a ground of `BACKGROUND` where it is transparent.
@@ -199,30 +203,48 @@ def upright_rgb(image: Image.Image, orientation: int) -> Image.Image:
     if image.mode in _REFUSED_MODES:
         raise _Refused(f"{_REFUSED_MODES[image.mode]}: convert it to 8 bits of RGB")
     image.load()
+    clear = _transparent_sample(image, depth)
+    image = _turned(image)
     if image.mode in _WIDE_MODES:
         # Pillow's own conversion would clip all above 255 to white.
-        samples = np.asarray(image).astype(np.uint16) >> _WIDE_MODES[image.mode]
-        rgb = Image.fromarray(samples.astype(np.uint8)).convert("RGB")
-    elif image.has_transparency_data:
+        samples = np.asarray(image).astype(np.uint16)
+        grey = (samples >> _WIDE_MODES[image.mode]).astype(np.uint8)
+        pixels = np.repeat(grey[..., None], 3, axis=2)
+        if clear is not None:
+            pixels[samples == clear] = BACKGROUND
+        return Image.fromarray(pixels)
+    if clear is not None:
+        image.info["transparency"] = clear
+    if image.has_transparency_data:
         rgba = image.convert("RGBA")
-        rgb = Image.alpha_composite(Image.new("RGBA", image.size, (*BACKGROUND, 255)), rgba)
-        rgb = rgb.convert("RGB")
-    else:
-        rgb = image.convert("RGB")
-    turn = _TURNS.get(orientation)
-    return rgb.transpose(turn) if turn is not None else rgb
+        ground = Image.new("RGBA", image.size, (*BACKGROUND, 255))
+        return Image.alpha_composite(ground, rgba).convert("RGB")
+    return image.convert("RGB")
 
 
-# EXIF 2.3, tag 0x0112: how the stored rows and columns lie in the picture.
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+def _turned(image: Image.Image) -> Image.Image:
+    """The image upright. (A TIFF is so once Pillow has loaded it, and then says nothing of it.)"""
+    return ImageOps.exif_transpose(image) if _orientation(image) != 1 else image
+
+
+def _transparent_sample(image: Image.Image, depth: int) -> int | None:
+    """The grey that a PNG declares transparent, as Pillow shows it; None where there is none.
+
+    It is written in the file's own depth. Pillow scales samples of two and four bits to eight, but
+    not this one.
+    """
+    clear = image.info.get("transparency")
+    if isinstance(clear, tuple) and depth > 8:
+        raise _Refused("16 bits of RGB with a transparent colour: convert it to 8 bits of RGB")
+    if not isinstance(clear, int) or image.mode not in ("L", *_WIDE_MODES):
+        return None
+    return clear * 255 // (2**depth - 1) if depth < 8 else clear
+
+
+def _decoded_again(data: bytes) -> Image.Image:
+    """A second decoding: libtiff leaves pixels unset where a strip is damaged, and goes on."""
+    with Image.open(io.BytesIO(data), formats=("TIFF",)) as image:
+        return upright_rgb(image)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -231,7 +253,7 @@ def _orientation(image: Image.Image) -> int:
         found = image.getexif().get(_ORIENTATION_TAG, 1)
     except Exception:  # damaged metadata, of which viewers make nothing either
         return 1
-    return found if found in _TURNS else 1
+    return found if found in range(2, 9) else 1
 
 
 def _check_png(data: bytes) -> None:
@@ -277,6 +299,8 @@ def _why_undecodable(data: bytes, source_format: str) -> str:
 
 
 def _one_line(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "its header cannot be read"
     return " ".join(str(error).split())[:120]
 
 

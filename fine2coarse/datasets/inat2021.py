@@ -17,7 +17,12 @@ from fine2coarse.datasets.inat2021_sources import (
     annotations_digest,
     read_annotations,
 )
-from fine2coarse.datasets.leveled import LevelConfig, LeveledBuilder, PrepareConfig
+from fine2coarse.datasets.leveled import (
+    LevelConfig,
+    LeveledBuilder,
+    PreparationError,
+    PrepareConfig,
+)
 from fine2coarse.datasets.units import Source
 from fine2coarse.taxonomy.inat2021 import LEVELS
 from fine2coarse.taxonomy.taxonomy import Taxonomy
@@ -96,6 +101,15 @@ class Inat2021(LeveledBuilder):
             have[split] |= _read_what_is_there({part: pathlib.Path(path)})
         source = Inat2021Source([SplitFiles(split, **have[split]) for split in names])
         return source, source.taxonomy()
+
+    def _check_prepared(self, config: PrepareConfig) -> None:
+        missing = [split for split in config.splits or () if split not in self.info.splits]
+        if missing:
+            raise PreparationError(
+                f"{self.data_dir} is prepared with the splits {sorted(self.info.splits)}, without "
+                f"{missing}; give another data_dir, or delete that folder, and name all splits "
+                "that you want in one command"
+            )
 
     def _identity_now(self, config: PrepareConfig, before: Mapping[str, Any]) -> Mapping[str, Any]:
         splits = {name: dict(told) for name, told in before["splits"].items()}

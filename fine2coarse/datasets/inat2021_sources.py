@@ -80,12 +80,14 @@ def read_annotations(path: pathlib.Path) -> Annotations:
         raise SourceError(f"{path}: the annotations lack {sorted(missing)}")
     categories = inat2021.in_order(content["categories"], str(path))
     label_of = {int(category["id"]): label for label, category in enumerate(categories)}
-    annotations = join(
-        content["images"],
-        content["annotations"],
-        label_of,
-        inat2021.from_categories(categories, str(path)),
-    )
+    taxonomy = inat2021.from_categories(categories, str(path))
+    try:
+        annotations = join(content["images"], content["annotations"], label_of, taxonomy)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise SourceError(
+            f"{path}: an image without `id` or `file_name`, or an annotation without `id`, "
+            f"`image_id` or `category_id` ({error!r}); get the file again"
+        ) from error
     return dataclasses.replace(annotations, digest=hashlib.sha256(data).hexdigest())
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import pathlib
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tensorflow_datasets as tfds
+from google.protobuf import json_format
 
 from fine2coarse.datasets.demo import Demo, DemoConfig
 from fine2coarse.datasets.folder import FolderConfig, LabelledFolder, find_prepared
@@ -50,6 +52,11 @@ def open_dataset(
         tfds.disable_progress_bar()
     try:
         return _OPENERS[name](dict(options), data_dir, prepare)
+    except json_format.ParseError as error:
+        raise DatasetError(
+            f"dataset {name!r}: a dataset_info.json in {data_dir} is damaged "
+            f"({' '.join(str(error).split())}); delete the folder it lies in to prepare it anew"
+        ) from error
     except TypeError as error:
         raise DatasetError(f"dataset {name!r} does not take these options: {error}") from error
 
@@ -105,8 +112,12 @@ def _folder(options: dict[str, Any], data_dir: str, prepare: bool) -> PreparedDa
             "dataset 'folder' needs `source`: a folder of photographs or an archive of one"
         )
     source = pathlib.Path(expand(given)).resolve()
-    shaping = {key: options.get(key) for key in ("flat", "test_share")}
-    name = options.pop("name", None) or f"folder-{_digest([str(source), shaping])}"
+    shaping = {key: options[key] for key in ("flat", "test_share") if options.get(key)}
+    name = options.pop("name", None) or f"folder-{_digest(str(source))}"
+    if not re.fullmatch(r"[\w.-]+", name) or name.startswith("."):
+        raise FolderError(f"name is made of letters, digits, '-', '_' and '.', got {name!r}")
+    if shaping:
+        name += f"-{_digest(shaping)}"
     num_workers = options.pop("num_workers", 1)
 
     def builder_named(full_name: str) -> LabelledFolder:

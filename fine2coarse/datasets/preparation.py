@@ -328,11 +328,14 @@ class Preparation:
         """Raises SourceError where too many images of a split cannot be used."""
         if self.max_skipped_share is None:
             return
+        num_examples = sum(len(index.sizes) for index in indices)
         for split in dict.fromkeys(index.split for index in indices):
             ours = [index for index in indices if index.split == split]
             lost = report.lost_images(skip for index in ours for skip in index.skips)
             num_lost = sum(max(1, skip.num_files) for skip in lost)
-            num_images = num_lost + sum(len(index.sizes) for index in ours)
+            # What lies in no split is compared with all images.
+            num_ours = sum(len(index.sizes) for index in ours) or num_examples
+            num_images = num_lost + num_ours
             if num_lost <= self.max_skipped_share * num_images:
                 continue
             told = ", ".join(

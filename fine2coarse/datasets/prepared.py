@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
+import os
+import pathlib
 from collections.abc import Mapping
 
 import numpy as np
@@ -70,6 +72,22 @@ class PreparedDataset:
                 f"{self.taxonomy.num_leaves} leaves"
             )
 
+        self._check_files()
+
+    def _check_files(self) -> None:
+        """Raises DatasetError where a file of records is missing."""
+        folder = os.fspath(self.builder.data_dir)
+        if "://" in folder:
+            return
+        present = {path.name for path in pathlib.Path(folder).iterdir()}
+        for split in self.builder.info.splits.values():
+            for path in map(pathlib.Path, split.filepaths):
+                if path.name not in present and not path.exists():
+                    raise DatasetError(
+                        f"{self.name}: {path} is missing; delete the folder {folder} and start "
+                        "again to prepare it anew"
+                    )
+
     @property
     def name(self) -> str:
         """Name, config and version, e.g. `demo/default/1.0.0`."""
@@ -87,7 +105,10 @@ class PreparedDataset:
           DatasetError: on an unknown split.
         """
         if split.split("[")[0] not in self.splits:
-            raise DatasetError(f"{self.name} has no split {split!r}; it has {sorted(self.splits)}")
+            hint = getattr(self.builder, "MISSING_SPLIT_HINT", "")
+            raise DatasetError(
+                f"{self.name} has no split {split!r}; it has {sorted(self.splits)}{hint}"
+            )
         return self.builder.as_dataset(
             split=split,
             decoders={"image": tfds.decode.SkipDecoding()},

@@ -14,8 +14,9 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from etils import epath
 
-from fine2coarse.datasets.archives import Skip
+from fine2coarse.datasets.archives import REPEATED_MEMBER, Skip, SourceError
 from fine2coarse.datasets.contents import duplicates_across
+from fine2coarse.datasets.file_tree import LINK_LOOP
 from fine2coarse.datasets.images import NOT_AN_IMAGE
 from fine2coarse.datasets.shards import Plan
 from fine2coarse.datasets.spill import SpillIndex, write_whole
@@ -112,8 +113,8 @@ def lost_images(skips: Iterable[Skip]) -> list[Skip]:
     return [
         skip
         for skip in skips
-        if skip.reason not in (HIDDEN, NOT_IN_LAYOUT)
-        and (skip.reason != NOT_AN_IMAGE or _is_named_as_image(skip.name))
+        if skip.reason not in (HIDDEN, REPEATED_MEMBER, LINK_LOOP)
+        and (skip.reason not in (NOT_AN_IMAGE, NOT_IN_LAYOUT) or _is_named_as_image(skip.name))
     ]
 
 
@@ -159,8 +160,21 @@ def read_report(folder: epath.PathLike) -> Report:
 
     Raises:
       FileNotFoundError: where there is none.
+      SourceError: where it is damaged.
     """
-    return Report(**json.loads((epath.Path(folder) / REPORT_NAME).read_text(encoding="utf-8")))
+    path = epath.Path(folder) / REPORT_NAME
+    try:
+        return Report(**json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise damaged(path, error) from error
+
+
+def damaged(path: epath.Path, error: Exception) -> SourceError:
+    """The error that a file beside prepared data cannot be read."""
+    return SourceError(
+        f"{path} is damaged ({' '.join(str(error).split())}); delete the folder {path.parent} and "
+        "start again to prepare it anew"
+    )
 
 
 @dataclasses.dataclass(frozen=True)

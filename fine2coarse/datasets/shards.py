@@ -79,6 +79,7 @@ def make_plan(indices: Sequence[SpillIndex], split_rule: SplitRule | None) -> Pl
     order = np.lexsort((columns.units, columns.keys[:, 1], columns.keys[:, 0]))
     splits: dict[str, SplitPlan] = {}
     repeated: list[Skip] = []
+    is_kept = np.ones(len(columns.labels), bool)
     for split in dict.fromkeys(index.split for index in indices):
         in_split = np.asarray([index.split == split for index in indices])
         rows = order[in_split[columns.units[order]]]
@@ -86,6 +87,7 @@ def make_plan(indices: Sequence[SpillIndex], split_rule: SplitRule | None) -> Pl
         again = np.zeros(len(rows), bool)
         again[1:] = np.all(keys[1:] == keys[:-1], axis=1)
         repeated += [_repeated(indices, columns, row) for row in rows[again]]
+        is_kept[rows[again]] = False
         rows = rows[~again]
         fields = [field.name for field in dataclasses.fields(SplitPlan)]
         plan = SplitPlan(*(getattr(columns, name)[rows] for name in fields))
@@ -93,7 +95,7 @@ def make_plan(indices: Sequence[SpillIndex], split_rule: SplitRule | None) -> Pl
     return Plan(
         {name: plan for name, plan in splits.items() if plan.num_examples},
         tuple(repeated),
-        tuple(_duplicates(indices, columns)),
+        tuple(_duplicates(indices, columns, is_kept)),
     )
 
 
@@ -130,9 +132,12 @@ def _repeated(indices: Sequence[SpillIndex], columns: _Columns, row: int) -> Ski
     return Skip(_name(indices, columns, row), REPEATED_ID, f"{image_id} stands earlier too")
 
 
-def _duplicates(indices: Sequence[SpillIndex], columns: _Columns) -> Iterator[tuple[str, ...]]:
+def _duplicates(
+    indices: Sequence[SpillIndex], columns: _Columns, is_kept: np.ndarray
+) -> Iterator[tuple[str, ...]]:
     """Groups of files of the same picture within a split that the source names."""
     order = np.lexsort((columns.rows, columns.units, columns.digests[:, 1], columns.digests[:, 0]))
+    order = order[is_kept[order]]
     digests = columns.digests[order]
     if not len(digests):
         return

@@ -1,8 +1,8 @@
 """Whether the photographs are still those that data was prepared from.
 
-Beside the prepared data lies `source_files.npz`: every file's name, size, time of change, and what
-its image shows. Files whose name and size are the same but whose time is not are in doubt, and are
-read. Hidden files and those of systems do not count.
+Beside the prepared data lies `source_files.npz`: every file's name, size, times of change, inode,
+and what its image shows. Files of the same name and size but of another time or inode are in doubt,
+and are read. Hidden files and those of systems do not count.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from etils import epath
 
 from fine2coarse.datasets.file_tree import FileTree, ListedFile, is_hidden
 from fine2coarse.datasets.images import check_image, hash128
+from fine2coarse.datasets.report import damaged
 from fine2coarse.datasets.spill import write_whole
+from fine2coarse.labels.space import UNREADABLE
 
 STATE_NAME = "source_files.npz"
 _NUM_NAMES_TOLD = 3
@@ -31,13 +33,14 @@ class SourceState:
     Attributes:
       names: of the files, below the source's root.
       sizes: int64 [N], bytes.
-      times_ns: int64 [N], of their last changes.
-      digests: uint64 [N, 2], `file_digest` of each; 0 of what could not be used.
+      stamps: int64 [N, 3], `ListedFile.stamp`.
+      digests: uint64 [N, 2], `images.content_digest` of what was stored of each; of taxonomy.csv
+        the hash of its bytes; 0 of what was not used.
     """
 
     names: Sequence[str]
     sizes: np.ndarray
-    times_ns: np.ndarray
+    stamps: np.ndarray
     digests: np.ndarray
 
     @classmethod
@@ -47,7 +50,7 @@ class SourceState:
         return cls(
             [file.name for file in files],
             np.asarray([file.size for file in files], np.int64),
-            np.asarray([file.time_ns for file in files], np.int64),
+            np.asarray([file.stamp for file in files], np.uint64).astype(np.int64).reshape(-1, 3),
             np.asarray([digests.get(f.name, (0, 0)) for f in files], np.uint64).reshape(-1, 2),
         )
 
@@ -64,25 +67,28 @@ class SourceState:
             buffer,
             names=np.frombuffer(names, np.uint8),
             sizes=self.sizes,
-            times_ns=self.times_ns,
+            stamps=self.stamps,
             digests=self.digests,
         )
         write_whole(epath.Path(folder) / STATE_NAME, buffer.getvalue())
 
     @classmethod
     def load(cls, folder: epath.PathLike) -> SourceState | None:
-        """Reads it; None where there is none."""
+        """Reads it; None where there is none.
+
+        Raises:
+          SourceError: where it is damaged.
+        """
         path = epath.Path(folder) / STATE_NAME
         if not path.exists():
             return None
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
-            names = stored["names"].tobytes().decode("utf-8", "surrogateescape")
-            return cls(
-                names.split("\0") if names else [],
-                stored["sizes"],
-                stored["times_ns"],
-                stored["digests"],
-            )
+        try:
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
+                names = stored["names"].tobytes().decode("utf-8", "surrogateescape")
+                fields = [stored[name] for name in ("sizes", "stamps", "digests")]
+        except UNREADABLE as error:
+            raise damaged(path, error) from error
+        return cls(names.split("\0") if names else [], *fields)
 
 
 def _visible(files: Iterable[ListedFile]) -> list[ListedFile]:
@@ -90,8 +96,8 @@ def _visible(files: Iterable[ListedFile]) -> list[ListedFile]:
 
 
 def listing_digest(files: Iterable[ListedFile]) -> str:
-    """Hex digest of names, sizes and times: the name of a state that is to be prepared."""
-    rows = sorted((file.name, file.size, file.time_ns) for file in _visible(files))
+    """Hex digest of names, sizes and stamps: the name of a state that is to be prepared."""
+    rows = sorted((file.name, file.size, file.stamp) for file in _visible(files))
     text = json.dumps(rows)  # escapes what is not ASCII, file names of other encodings too
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
@@ -145,18 +151,24 @@ def changes_since(before: SourceState, tree: FileTree) -> Changes:
             continue
         if now[name].size != before.sizes[row]:
             changed.append(name)
-        elif now[name].time_ns != before.times_ns[row]:
+        elif not np.array_equal(_as_int64(now[name].stamp), before.stamps[row]):
             doubtful.append(now[name])
     if not (new or gone or changed):
         row_of = {name: row for row, name in enumerate(before.names)}
         for file, data in tree.read(doubtful):
-            if file_digest(data) != tuple(before.digests[row_of[file.name]].tolist()):
+            if not _shows(data, tuple(before.digests[row_of[file.name]].tolist())):
                 changed.append(file.name)
                 break
     return Changes(new, gone, tuple(changed), tuple(file.name for file in doubtful))
 
 
-def file_digest(data: bytes) -> tuple[int, int]:
-    """What an image shows; of other files the hash of their bytes."""
+def _as_int64(stamp: Sequence[int]) -> np.ndarray:
+    return np.asarray(stamp, np.uint64).astype(np.int64)  # inodes may be as large
+
+
+def _shows(data: bytes, digest: tuple[int, int]) -> bool:
+    """Whether a file is what it was: shows the same image, or can be used as little as then."""
     checked = check_image(data)
-    return hash128(data) if checked.problem else checked.digest
+    if checked.problem:
+        return digest in (hash128(data), (0, 0))
+    return checked.digest == digest

@@ -334,7 +334,9 @@ def list_folder(
     stamps: list[tuple[str, int, int]] = []
     for item in sorted(os.scandir(path), key=lambda item: item.name):
         name = f"{where}/{printable(item.name)}" if where else printable(item.name)
-        if item.is_dir():
+        if _leads_nowhere(item):
+            skips.append(Skip(name, BROKEN_LINK, "leads to nothing or to itself"))
+        elif item.is_dir():
             if num_files := num_files_below(path / item.name):
                 skips.append(Skip(name, NOT_IN_LAYOUT, f"folder of {num_files} files", num_files))
         elif item.is_file():
@@ -344,11 +346,17 @@ def list_folder(
                 skips.append(Skip(name, TOO_LARGE, f"{status.st_size} bytes"))
             else:
                 files.append(Entry(item.name, status.st_size, -1))
-        elif item.is_symlink():
-            skips.append(Skip(name, BROKEN_LINK, "leads to nothing"))
         else:
             skips.append(Skip(name, NOT_A_FILE, "a device, pipe or socket"))
     return ListedFolder(str(path), tuple(files), tuple(skips), digest(stamps))
+
+
+def _leads_nowhere(item: os.DirEntry) -> bool:
+    try:
+        item.stat()
+    except OSError:
+        return True
+    return False
 
 
 def num_files_below(folder: pathlib.Path) -> int:

@@ -91,8 +91,7 @@ class Study:
         make_writable_folder(workdir)
         if mirror:
             mirror.pull()
-        _check_or_begin(recipe, workdir, writes=True)
-        write_json(workdir / RESOLVED, recipe.to_dict())
+        _check_or_begin(recipe, workdir, writes=False)
         self.units = plan_units(recipe)
         self.claims = Claims(workdir / CLAIMS, claim_timeout_s)
         self._rows: dict[Unit, results.Row] = {}
@@ -145,6 +144,8 @@ class Study:
                 gc.collect()
 
         self._check_images(data.dataset_fingerprint)
+        _check_or_begin(self.recipe, self.workdir, writes=True)
+        write_json(self.workdir / RESOLVED, self.recipe.to_dict())
         write_json(self.workdir / DATA, data.facts)
         for note in notes(data.facts):
             announce(f"note: {note}")

@@ -215,6 +215,14 @@ def _training_examples(
             f"{overlap.images}: all {overlap.num_images} images are among the images to test on; "
             "choose other splits, or leave out drop_duplicates"
         )
+    emptied = set(train.leaf_labels[chosen].tolist()) - set(train.leaf_labels[members].tolist())
+    if emptied:
+        names = [dataset.taxonomy.leaf_ids[label] for label in sorted(emptied)]
+        raise ValueError(
+            f"{overlap.images}: drop_duplicates leaves {len(names)} classes without a training "
+            f"image, such as {names[:3]}, for all of theirs are among the test images; mend the "
+            "splits, or leave out drop_duplicates"
+        )
     return train if members.all() else train.subset(members), overlap
 
 

@@ -7,11 +7,18 @@ import struct
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.framework import op_def_registry
 
-from fine2coarse.data.decoding import BACKGROUND, decode_upright, is_plain_jpeg
+from fine2coarse.data.decoding import (
+    BACKGROUND,
+    MAX_PIXEL_BYTES,
+    decode_upright,
+    is_plain_jpeg,
+)
 from fine2coarse.data.examples import Examples, load_examples
 from fine2coarse.data.images import AugmentSpec, eval_image, train_image
 from fine2coarse.data.thumbnails import jpeg_thumbnails
+from fine2coarse.datasets import images
 from tests.data import image_files
 
 FILES = image_files.every_kind()
@@ -30,9 +37,9 @@ def test_pixels_are_those_that_pillow_shows(name):
     assert np.abs(pixels - expected).max() <= 1
 
 
-def test_the_background_is_white():
+def test_the_background_is_white_here_and_where_images_are_prepared():
     clear = image_files.Image.new("RGBA", (2, 2), (0, 0, 0, 0))
-    assert BACKGROUND == image_files.WHITE
+    assert BACKGROUND == images.BACKGROUND == image_files.WHITE
     assert decoded(image_files.encoded(clear, "PNG")).tolist() == [[[255] * 3] * 2] * 2
 
 
@@ -126,8 +133,28 @@ def test_splits_in_memory_and_thumbnails_are_upright():
     assert np.abs(decoded(thumbnail) - image_files.shown(turned)).mean() < 2
 
 
+def test_decoding_stays_parallel_under_deterministic_operations():
+    """There `tf.data` maps one element at a time where it meets a stateful operation but these."""
+    harmless = {"Assert", "If", "StatefulPartitionedCall"}
+
+    def views(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        seed = tf.constant([1, 2], tf.int64)
+        return eval_image(data, 16), train_image(data, seed, 16, AugmentSpec())
+
+    function = tf.function(views).get_concrete_function(tf.TensorSpec([], tf.string))
+    library = function.graph.as_graph_def().library.function
+    ops = {node.op for called in library for node in called.node_def}
+    assert "DecodeJpeg" in ops
+    stateful = {op for op in ops if (found := op_def_registry.get(op)) and found.is_stateful}
+    assert stateful <= harmless
+
+
 def patched(data: bytes, position: int, new: bytes) -> bytes:
     return data[:position] + new + data[position + len(new) :]
+
+
+def test_what_is_prepared_is_not_too_large_to_be_read():
+    assert images.MAX_PIXELS * 3 <= MAX_PIXEL_BYTES
 
 
 def too_large() -> dict[str, bytes]:

@@ -19,6 +19,7 @@ from fine2coarse.datasets.archives import SourceError
 from fine2coarse.datasets.folder_layout import FolderError
 from fine2coarse.datasets.open import open_dataset
 from fine2coarse.datasets.prepared import DatasetError
+from fine2coarse.datasets.source_state import SourceState
 from fine2coarse.taxonomy import TaxonomyError
 from tests.datasets import fakes
 
@@ -139,7 +140,7 @@ def test_files_that_are_no_images_of_a_class_are_named(photos, tmp_path):
     (photos / "extra/apple").mkdir(parents=True)
     (photos / "extra/apple/0.jpg").write_bytes(jpeg(222))
     (photos / "train/apple/Thumbs.db").write_bytes(b"x")
-    dataset = opened(photos, tmp_path)
+    dataset = opened(photos, tmp_path, max_skipped_share=0.1)
     assert skipped(dataset) == {
         "README.txt": "not part of the layout",
         "train/notes.txt": "not part of the layout",
@@ -190,7 +191,10 @@ def test_links_in_a_folder_are_followed_and_broken_ones_named(photos, tmp_path):
         opened(photos, tmp_path)
     dataset = opened(photos, tmp_path, max_skipped_share=0.1)
     assert dataset.splits["train"] == 9
-    assert skipped(dataset) == {"train/apple/gone.jpg": "link that cannot be followed"}
+    assert skipped(dataset) == {
+        "train/apple/gone.jpg": "link that cannot be followed",
+        "train/apple/loop": "link that leads back",
+    }
 
 
 def test_photographs_added_replaced_or_gone_are_noticed(photos, tmp_path, capsys):
@@ -419,3 +423,155 @@ def test_flat_folder_needs_no_taxonomy(photos, tmp_path):
 def test_a_data_folder_that_tfds_cannot_write_is_named(photos, tmp_path):
     with pytest.raises(DatasetError, match="its name is not UTF-8"):
         open_dataset("folder", {"source": str(photos)}, str(tmp_path / os.fsdecode(b"\xff")))
+
+
+def test_splits_that_lie_deeper_are_not_taken_for_none(photos, tmp_path):
+    """Else the user's test images would be divided anew, and trained on."""
+    (photos / "images").mkdir()
+    for split in ("train", "test"):
+        (photos / split).rename(photos / "images" / split)
+    with pytest.raises(FolderError, match=r"'images/t[a-z]+' is named as a split"):
+        opened(photos, tmp_path)
+    by_class = tmp_path / "by_class"
+    for name in ("apple", "pear", "leek"):
+        for split in ("train", "test"):
+            (by_class / name).mkdir(parents=True, exist_ok=True)
+            shutil.copytree(photos / "images" / split / name, by_class / name / split)
+    (by_class / "taxonomy.csv").write_text(TAXONOMY)
+    with pytest.raises(FolderError, match=r"is named as a split"):
+        opened(by_class, tmp_path)
+
+
+def test_linked_folders_are_followed_unless_they_lead_back(photos, tmp_path):
+    (photos / "val").symlink_to("test")
+    (photos / "train/apple/more").symlink_to(photos / "train/apple")
+    outside = tmp_path / "outside"
+    shutil.move(photos / "train/leek", outside)
+    (photos / "train/leek").symlink_to(outside)
+    dataset = opened(photos, tmp_path, max_skipped_share=0.2)
+    assert dataset.splits == {"train": 9, "test": 3, "val": 3}
+    assert skipped(dataset) == {"train/apple/more": "link that leads back"}
+
+
+def test_options_that_shape_the_data_have_data_of_their_own_under_a_name_too(photos, tmp_path):
+    shutil.rmtree(photos / "test")
+    sizes = [
+        opened(photos, tmp_path, name="mine", test_share=share).splits["test"]
+        for share in (0.34, 0.67, 0.34)
+    ]
+    assert sizes == [3, 6, 3]
+    with pytest.raises(FolderError, match=r"name is made of letters.*'\.\./evil'"):
+        opened(photos, tmp_path, name="../evil")
+
+
+def test_class_folders_that_change_places_are_noticed(photos, tmp_path):
+    """Names, sizes and times of all files stay as they were; only where they lie is new."""
+    for path in photos.rglob("*.jpg"):
+        os.utime(path, (1000, 1000))
+    before = opened(photos, tmp_path)
+    train = photos / "train"
+    for one, other in (("apple", "held"), ("pear", "apple"), ("held", "pear")):
+        (train / one).rename(train / other)
+    after = opened(photos, tmp_path)
+    assert after.fingerprint != before.fingerprint
+    assert (b"train/pear/0.jpg", 1, jpeg(0)) in contents(after)
+
+
+def test_images_beside_the_layout_count_as_skipped(photos, tmp_path):
+    shutil.copytree(photos / "train", photos / "dev")
+    with pytest.raises(SourceError, match=r"9 of 21 images cannot be used: dev/apple/0.jpg"):
+        opened(photos, tmp_path)
+    (photos / "train/stray.jpg").write_bytes(jpeg(77))
+    shutil.rmtree(photos / "dev")
+    with pytest.raises(SourceError, match=r"1 of 10 images of train .*train/stray.jpg"):
+        opened(photos, tmp_path)
+
+
+def test_a_member_that_would_leave_its_folder_counts_and_is_called_so(photos, tmp_path):
+    path = pathlib.Path(shutil.make_archive(str(tmp_path / "zipped"), "zip", photos))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("../val/apple/1.jpg", jpeg(3))
+    with pytest.raises(SourceError, match=r"\.\./val/apple/1.jpg \(unsafe path"):
+        opened(path, tmp_path)
+
+
+def test_a_member_that_stands_twice_counts_once_and_stops_nothing(photos, tmp_path):
+    path = tar_of(photos, tmp_path / "photos.tar")
+    (photos / "train/apple/0.jpg").write_bytes(jpeg(203))
+    with tarfile.open(path, "a") as archive:
+        archive.add(photos / "train/apple/0.jpg", "train/apple/0.jpg")
+    rows = {row[0]: row[2] for row in contents(opened(path, tmp_path))}
+    assert len(rows) == 9 and rows[b"train/apple/0.jpg"] == jpeg(203)
+
+
+def test_what_no_taxonomy_is_due_to_is_told(photos, tmp_path):
+    path = tmp_path / "photos.tar"
+    with tarfile.open(path, "w") as archive:
+        for name in ("taxonomy.csv", "train/apple/0.jpg"):
+            info = archive.gettarinfo(photos / name)
+            info.name = f"/photos/{name}"
+            with (photos / name).open("rb") as file:
+                archive.addfile(info, file)
+    with pytest.raises(FolderError, match=r"no taxonomy.csv .*2 files could not be read \(unsafe"):
+        opened(path, tmp_path)
+
+
+def test_without_a_split_to_test_on_the_error_says_what_to_do(photos, tmp_path):
+    shutil.rmtree(photos / "test")
+    with pytest.raises(DatasetError, match=r"options.test_share=0.2") as error:
+        opened(photos, tmp_path).read("test")
+    assert "--config.dataset.eval_split" in str(error.value)
+    assert len(contents(opened(photos, tmp_path, test_share=0.2), "test")) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("dataset_info.json", None),
+        ("dataset_info.json", b""),
+        ("labelled_folder-train.tfrecord-00000-of-00001", None),
+        ("source_files.npz", b"PK\3\4cut"),
+        ("preparation.json", b"{"),
+    ],
+)
+def test_prepared_data_that_is_damaged_is_named_and_the_remedy_works(
+    photos, tmp_path, name, content
+):
+    folder = pathlib.Path(opened(photos, tmp_path).builder.data_dir)
+    if content is None:
+        (folder / name).unlink()
+    else:
+        (folder / name).write_bytes(content)
+    with pytest.raises(ValueError, match=r"delete the folder|delete that folder") as error:
+        opened(photos, tmp_path).preparation()
+    assert str(tmp_path / "data") in str(error.value)
+    shutil.rmtree(folder)
+    assert opened(photos, tmp_path).splits == {"train": 9, "test": 3}
+
+
+@pytest.mark.parametrize("content", [b"[]", b'{"splits": []}', b"{", b"\xff"])
+def test_contents_that_are_damaged_are_made_again(photos, tmp_path, content):
+    dataset = opened(photos, tmp_path)
+    (pathlib.Path(dataset.builder.data_dir) / "contents.json").write_bytes(content)
+    assert opened(photos, tmp_path).fingerprint == dataset.fingerprint
+
+
+def test_a_touched_file_in_data_that_cannot_be_written_is_read(photos, tmp_path, monkeypatch):
+    opened(photos, tmp_path)
+    os.utime(photos / "train/apple/0.jpg", (1, 1))
+
+    def refuse(self, folder):
+        raise PermissionError(13, "read-only", str(folder))
+
+    monkeypatch.setattr(SourceState, "save", refuse)
+    assert opened(photos, tmp_path).splits["train"] == 9
+
+
+def test_flat_classes_may_be_called_like_splits(tmp_path):
+    for name in ("test", "bus"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(2):
+            (tmp_path / "photos" / name / f"{number}.jpg").write_bytes(jpeg(len(name) + number))
+    dataset = opened(tmp_path / "photos", tmp_path, flat=True)
+    assert dataset.taxonomy.leaf_ids == ("bus", "test")
+    assert dataset.splits == {"train": 2, "test": 2}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import pathlib
 import random
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -56,6 +58,18 @@ def sixteen_bits() -> Image.Image:
     return Image.fromarray(np.arange(0, 65536, 32, np.uint16).reshape(32, 64))
 
 
+def png(depth: int, color: int, rows: bytes, size: tuple[int, int], clear: bytes) -> bytes:
+    """A PNG that Pillow does not write: with a transparent sample of its own depth."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        check = zlib.crc32(kind + data)
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", check)
+
+    header = struct.pack(">IIBBBBB", *size, depth, color, 0, 0, 0)
+    parts = {b"IHDR": header, b"tRNS": clear, b"IDAT": zlib.compress(rows), b"IEND": b""}
+    return b"\x89PNG\r\n\x1a\n" + b"".join(map(chunk, parts, parts.values()))
+
+
 FORMATS = {
     "JPEG, RGB": lambda: fakes.encode(picture(), "JPEG"),
     "JPEG, progressive": lambda: fakes.encode(picture(), "JPEG", progressive=True),
@@ -71,6 +85,13 @@ FORMATS = {
     "PNG, palette with a transparent colour": lambda: fakes.encode(
         picture().quantize(16), "PNG", transparency=3
     ),
+    "PNG, two-bit grey with a transparent grey": lambda: png(
+        2, 0, bytes([0, 0b00011011]), (4, 1), b"\0\2"
+    ),
+    "PNG, 16-bit grey with a transparent grey": lambda: png(
+        16, 0, bytes([0, 3, 232, 7, 208]), (2, 1), b"\3\xe8"
+    ),
+    "PNG, 16-bit RGB with a transparent colour": lambda: png(16, 2, bytes(7), (1, 1), bytes(6)),
     "PNG, one bit": lambda: fakes.encode(picture("1"), "PNG"),
     "PNG, RGB and alpha": lambda: fakes.encode(with_alpha(), "PNG"),
     "PNG, grey and alpha": lambda: fakes.encode(with_alpha().convert("LA"), "PNG"),
@@ -86,6 +107,7 @@ FORMATS = {
     ),
     "TIFF, RGB": lambda: fakes.encode(picture(), "TIFF"),
     "TIFF, 16-bit grey": lambda: fakes.encode(sixteen_bits(), "TIFF"),
+    "TIFF, orientation 6": lambda: fakes.encode(picture(), "TIFF", tiffinfo={0x0112: 6}),
     "TIFF, CMYK": lambda: fakes.encode(picture("CMYK"), "TIFF"),
     "TIFF, several pages": lambda: fakes.encode(
         picture(), "TIFF", save_all=True, append_images=[picture().rotate(180)]
@@ -106,7 +128,10 @@ FORMATS = {
     "JPEG XL": lambda: b"\xff\x0a" + bytes(100),
     "Photoshop": lambda: b"8BPS" + bytes(100),
 }
-READ = [n for n in FORMATS if n not in ("TIFF, floating point", "HEIC", "JPEG XL", "Photoshop")]
+REFUSED = ("TIFF, floating point", "PNG, 16-bit RGB with a transparent colour", "HEIC", "JPEG XL")
+READ = [name for name in FORMATS if name not in (*REFUSED, "Photoshop")]
+# Pillow itself does not see what is transparent here; these have a test of their own.
+OF_THEIR_OWN_DEPTH = ("PNG, two-bit grey with", "PNG, 16-bit grey with")
 
 
 def skip_where_pillow_cannot(name: str) -> None:
@@ -114,7 +139,7 @@ def skip_where_pillow_cannot(name: str) -> None:
         pytest.skip("this Pillow has no AVIF")
 
 
-@pytest.mark.parametrize("name", READ)
+@pytest.mark.parametrize("name", [n for n in READ if not n.startswith(OF_THEIR_OWN_DEPTH)])
 def test_what_is_stored_shows_what_a_viewer_shows(name):
     skip_where_pillow_cannot(name)
     data = FORMATS[name]()
@@ -138,6 +163,28 @@ def test_every_orientation_is_upright(orientation):
     for row in rows:
         for column in columns:
             assert abs(got[row, column, 0] - want[row, column, 0]) < 4
+
+
+def test_a_transparent_grey_of_another_depth_is_white():
+    two_bits = stored(FORMATS["PNG, two-bit grey with a transparent grey"]())
+    assert two_bits[0, :, 0].tolist() == [0, 85, 255, 255]
+    sixteen = stored(FORMATS["PNG, 16-bit grey with a transparent grey"]())
+    assert sixteen[0, :, 0].tolist() == [255, 2000 >> 8]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_tiff_is_turned_once(orientation):
+    data = fakes.encode(picture(), "TIFF", tiffinfo={0x0112: orientation})
+    np.testing.assert_array_equal(stored(data), shown(data))
+
+
+def test_pixels_that_differ_from_one_decoding_to_the_next_are_damage(monkeypatch):
+    """libtiff goes on after a damaged strip, and leaves what was in memory."""
+    again = Image.new("RGB", (48, 40))
+    monkeypatch.setattr(images, "_decoded_again", lambda data: again)
+    checked = check_image(FORMATS["TIFF, RGB"]())
+    assert checked.problem == "damaged image"
+    assert checked.detail == "decodes to other pixels each time"
 
 
 def test_a_plain_jpeg_stays_as_it_is():

@@ -344,3 +344,19 @@ def test_a_source_that_changed_is_noticed_where_it_is_given(tmp_path, is_folder)
     with pytest.raises(PreparationError, match=r"has changed since .* leave manual_dir out"):
         prepare(manual, data, splits=("val",))
     prepare(None, data, splits=("val",))
+
+
+def test_splits_that_are_not_prepared_yet_are_asked_for_in_vain(tmp_path):
+    make_all(tmp_path / "in")
+    prepare(tmp_path / "in", tmp_path / "data", splits=("val",))
+    with pytest.raises(PreparationError, match=r"with the splits \['val'\], without \['train'\]"):
+        prepare(tmp_path / "in", tmp_path / "data", splits=("val", "train"))
+
+
+@pytest.mark.parametrize("lost", ["file_name", "id"])
+def test_an_image_without_its_fields_is_an_error_that_names_the_file(tmp_path, lost):
+    fakes.inat_split(
+        tmp_path / "in", "val", 1, change=lambda content, files: content["images"][0].pop(lost)
+    )
+    with pytest.raises(SourceError, match=r"val.json.tar.gz: an image without"):
+        prepare(tmp_path / "in", tmp_path / "data", splits=("val",))

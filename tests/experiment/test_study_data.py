@@ -109,6 +109,29 @@ def test_pictures_of_the_test_are_counted_in_training_and_left_out_if_asked(phot
     assert fewer.facts["overlaps"][0]["num_dropped"] == num_alike
 
 
+def test_a_class_whose_images_are_all_duplicates_is_named(photos):
+    for path in (photos / "own/train/leek").iterdir():
+        (photos / "own/test/leek" / path.name).write_bytes(path.read_bytes())
+    recipe = study_recipe(photos)
+    dataset = dataclasses.replace(recipe.dataset, drop_duplicates=True)
+    with pytest.raises(ValueError, match=r"drop_duplicates leaves 1 classes .*'v/leek'"):
+        study_data(photos, dataclasses.replace(recipe, dataset=dataset))
+
+
+def test_a_study_whose_images_cannot_be_prepared_has_not_begun(photos):
+    """So the command may be mended in the same folder."""
+    (photos / "own/train/leek/own1.jpg").write_text("no image")
+    recipe, workdir = study_recipe(photos), photos / "study"
+    with pytest.raises(ValueError, match=r"max_skipped_share"):
+        study = Study(recipe, workdir)
+        study.run(study_data(photos, recipe), make_strategy("one_device"))
+    options = {"source": str(photos / "own"), "max_skipped_share": 0.1}
+    dataset = {"name": "folder", "options": options}
+    mended = study_recipe(photos, dataset=dataset)
+    check_study(mended, workdir)
+    Study(mended, workdir)
+
+
 def test_images_to_choose_on_are_taken_from_all_training(photos):
     recipe = study_recipe(photos, transfer_candidates="auto", transfer_validation_share=0.25)
     data = study_data(photos, recipe)

@@ -30,7 +30,7 @@ _MASKS_OF_24_BITS = (0xFF0000, 0xFF00, 0xFF, 0)
 _MASKS_OF_32_BITS = (0xFF0000, 0xFF00, 0xFF, 0xFF000000)
 
 
-def is_bmp(data: tf.Tensor) -> tf.Tensor:
+def is_of_format(data: tf.Tensor) -> tf.Tensor:
     """Whether the bytes begin as a BMP file: scalar bool."""
     return piece(data, 0, 2) == b"BM"
 

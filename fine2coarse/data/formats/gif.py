@@ -29,7 +29,7 @@ _HAS_PALETTE = 0x80
 _HEADER_BYTES, _IMAGE_HEADER_BYTES = 13, 10
 
 
-def is_gif(data: tf.Tensor) -> tf.Tensor:
+def is_of_format(data: tf.Tensor) -> tf.Tensor:
     """Whether the bytes begin as a GIF file: scalar bool."""
     return piece(data, 0, 4) == b"GIF8"
 

@@ -11,6 +11,7 @@ from fine2coarse.data.formats.byte_strings import (
     BIG,
     POSITION,
     STRING,
+    contains,
     num_bytes,
     numbers,
     piece,
@@ -18,6 +19,7 @@ from fine2coarse.data.formats.byte_strings import (
     traced_once,
 )
 from fine2coarse.data.formats.orientation import (
+    XMP_TAG,
     may_be_turned,
     orientation,
     upright,
@@ -34,7 +36,7 @@ _EXIF, _XMP, _ADOBE = b"Exif\x00\x00", b"http://ns.adobe.com/xap/1.0/\x00", b"Ad
 _ADOBE_CMYK = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
 
 
-def is_jpeg(data: tf.Tensor) -> tf.Tensor:
+def is_of_format(data: tf.Tensor) -> tf.Tensor:
     """Whether the bytes begin as a JPEG file: scalar bool."""
     return tf.strings.substr(data, 0, 3) == b"\xff\xd8\xff"
 
@@ -48,13 +50,18 @@ def is_plain(data: tf.Tensor) -> tf.Tensor:
     return tf.reduce_all(shape < _PLAIN_SHAPE) & ~may_be_turned(data)
 
 
+def decode_plain(data: tf.Tensor) -> tf.Tensor:
+    """Pixels of a JPEG file that is plain, a scalar string: uint8 [h, w, 3]."""
+    return tf.io.decode_jpeg(data, channels=3, dct_method=_DCT_METHOD)
+
+
+@traced_once(STRING)
 def decode(data: tf.Tensor) -> tf.Tensor:
     """Upright pixels of a JPEG file, a scalar string: uint8 [h, w, 3]."""
     height, width, channels = tf.unstack(tf.io.extract_jpeg_shape(data, tf.int64))
     data = of_bearable_size(data, height, width, 3)
     readable = tf.cond(channels == 4, lambda: _with_color_space(data), lambda: data)
-    pixels = tf.io.decode_jpeg(readable, channels=3, dct_method=_DCT_METHOD)
-    return tf.cond(may_be_turned(data), lambda: upright(pixels, _orientation(data)), lambda: pixels)
+    return upright(decode_plain(readable), _orientation(data))
 
 
 @traced_once(STRING)
@@ -69,7 +76,9 @@ def _with_color_space(data: tf.Tensor) -> tf.Tensor:
 def _orientation(data: tf.Tensor) -> tf.Tensor:
     """Orientation by EXIF or XMP: int64 from 1 to 8."""
     exif, _ = _segment(data, _APP1, _EXIF)
-    xmp, _ = _segment(data, _APP1, _XMP)
+    xmp = tf.cond(
+        contains(data, XMP_TAG), lambda: _segment(data, _APP1, _XMP)[0], lambda: tf.constant(b"")
+    )
     return orientation(exif, xmp)
 
 

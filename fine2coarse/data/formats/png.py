@@ -28,7 +28,7 @@ _RAW_EXIF = "Raw profile type exif"
 _RAW_HEADER_LINES = 3
 
 
-def is_png(data: tf.Tensor) -> tf.Tensor:
+def is_of_format(data: tf.Tensor) -> tf.Tensor:
     """Whether the bytes begin as a PNG file: scalar bool."""
     return piece(data, 0, 8) == b"\x89PNG\r\n\x1a\n"
 
@@ -37,12 +37,13 @@ def is_png(data: tf.Tensor) -> tf.Tensor:
 def decode(data: tf.Tensor) -> tf.Tensor:
     """Upright pixels of a PNG file, a scalar string: uint8 [h, w, 3]."""
     width, height, color_type = numbers(data, 16, [(0, 4), (4, 4), (9, 1)], BIG)
-    data = of_bearable_size(data, height, width, 4)
+
+    def channels(number: int) -> tf.Tensor:
+        return tf.io.decode_png(of_bearable_size(data, height, width, number), channels=number)
+
     # TensorFlow makes up a wrong alpha for images of fewer than 8 bits that have none.
     pixels = tf.cond(
-        _has_alpha(data, color_type),
-        lambda: on_background(tf.io.decode_png(data, channels=4)),
-        lambda: tf.io.decode_png(data, channels=3),
+        _has_alpha(data, color_type), lambda: on_background(channels(4)), lambda: channels(3)
     )
     none = tf.constant(b"")
     exif = tf.cond(contains(data, "eXIf"), lambda: _chunk(data, b"eXIf", b"", b""), lambda: none)

@@ -30,7 +30,7 @@ _FRAME_HEADER_BYTES = 16
 _ALPHA_HEADER = b"VP8X\x0a\x00\x00\x00" + bytes([_HAS_ALPHA, 0, 0, 0])
 
 
-def is_webp(data: tf.Tensor) -> tf.Tensor:
+def is_of_format(data: tf.Tensor) -> tf.Tensor:
     """Whether the bytes begin as a WebP file: scalar bool."""
     return (piece(data, 0, 4) == b"RIFF") & (piece(data, 8, 4) == b"WEBP")
 
