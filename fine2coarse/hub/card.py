@@ -110,7 +110,8 @@ Fine-tune it in Keras 3 with `fine2coarse.hub.HubLayer(folder, trainable=True)`,
 (`tf_keras`) with `tensorflow_hub.KerasLayer(folder, trainable=True)`.
 
 Signatures for serving: `serving_default` takes encoded images (`image_bytes`, string [batch]: JPEG,
-PNG, GIF or BMP; the largest central square, resized to {size} px){_signatures(facts)}.
+PNG, GIF, BMP or WebP, shown upright, transparency on white; the largest central square, resized
+to {size} px){_signatures(facts)}.
 
 ## Recipe
 
