@@ -324,11 +324,12 @@ def hold_out_of_each_class(images: SplitPlan, test_share: float) -> Mapping[str,
       images: all, in shuffled order.
       test_share: of each class, rounded; at least one image of every class that has two.
     """
+    by_class = np.argsort(images.labels, kind="stable")  # keeps the shuffled order in each class
+    _, first, sizes = np.unique(images.labels[by_class], return_index=True, return_counts=True)
+    counts = np.minimum(np.maximum(1, np.rint(test_share * sizes)), sizes - 1)
+    rank = np.arange(images.num_examples) - np.repeat(first, sizes)
     is_test = np.zeros(images.num_examples, bool)
-    for label in np.unique(images.labels):
-        rows = np.flatnonzero(images.labels == label)
-        count = min(max(1, round(test_share * len(rows))), len(rows) - 1)
-        is_test[rows[:count]] = True
+    is_test[by_class] = rank < np.repeat(counts, sizes)
     return {
         TRAIN: images.take(np.flatnonzero(~is_test)),
         TEST: images.take(np.flatnonzero(is_test)),

@@ -225,7 +225,7 @@ def test_killed_at_ten_random_moments(shared_data, tmp_path):
     manual = shared_data / "imagenet21k_mini"
     whole = launch(manual, tmp_path / "whole")
     assert whole.wait() == 0, whole.stdout.read()
-    expected = fakes.content_of(tmp_path / "whole")
+    expected = fakes.content_of(tmp_path / "whole/imagenet21k")
     random_seconds = random.Random(7)
     killed = 0
     for attempt in range(40):
@@ -248,4 +248,4 @@ def test_killed_at_ten_random_moments(shared_data, tmp_path):
     assert killed == 10
     last = launch(manual, tmp_path / "killed")
     assert last.wait() == 0, last.stdout.read()
-    assert fakes.content_of(tmp_path / "killed") == expected
+    assert fakes.content_of(tmp_path / "killed/imagenet21k") == expected
