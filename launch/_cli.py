@@ -96,7 +96,9 @@ def open_prepared(name: str, options: Mapping[str, Any]) -> "PreparedDataset":
     from fine2coarse.experiment.claims import first_to_prepare
 
     with first_to_prepare(data_folder(), name, options, _note):
-        return open_dataset(name, options, data_folder())
+        dataset = open_dataset(name, options, data_folder())
+        dataset.contents  # noqa: B018 - of other builders' data it is read once, by one process
+        return dataset
 
 
 def _note(line: str) -> None:

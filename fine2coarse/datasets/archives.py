@@ -185,7 +185,7 @@ class Archive:
         )
 
     def _read_tar(self, entries: Iterable[Entry]) -> Iterator[tuple[Entry, bytes]]:
-        with self.path.open("rb", buffering=0) as file:
+        with self.path.open("rb") as file:
             for entry in entries:
                 file.seek(entry.position)
                 data = file.read(entry.size)

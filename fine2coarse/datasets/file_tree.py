@@ -23,6 +23,7 @@ from fine2coarse.datasets.archives import (
 )
 
 LINK_LOOP = "link that leads back"
+_MAX_UINT64 = 2**64 - 1
 _SYSTEM_NAMES = frozenset(("thumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin"))
 
 
@@ -177,7 +178,9 @@ def _system_name(text: str) -> str:
 
 
 def _stamp(found: os.stat_result) -> tuple[int, int, int]:
-    return found.st_mtime_ns, found.st_ctime_ns, found.st_ino
+    """As unsigned 64-bit integers: files may be dated before 1970, and inodes be as large."""
+    values = found.st_mtime_ns, found.st_ctime_ns, found.st_ino
+    return tuple(value & _MAX_UINT64 for value in values)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -213,6 +216,10 @@ class ArchiveTree:
             for entry in sorted(entries, key=lambda entry: entry.name)
         ]
         return files, list(skips)
+
+    def is_as_of(self, stamp: tuple[int, int, int]) -> bool:
+        """Whether the archive has the stamp that its files had when it was listed."""
+        return _stamp(self.archive.path.stat()) == stamp
 
     def empty_folders(self) -> list[str]:
         """None: an archive's folders are those of its files."""

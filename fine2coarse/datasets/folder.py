@@ -16,6 +16,7 @@ import contextlib
 import dataclasses
 import functools
 import glob
+import itertools
 import pathlib
 import re
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
@@ -38,10 +39,16 @@ from fine2coarse.datasets.folder_layout import (
     empty_classes,
     read_layout,
 )
-from fine2coarse.datasets.leveled import LevelConfig, LeveledBuilder, PrepareConfig
+from fine2coarse.datasets.leveled import (
+    STAGING_SUFFIX,
+    LevelConfig,
+    LeveledBuilder,
+    PrepareConfig,
+)
 from fine2coarse.datasets.shards import Plan, SplitPlan, SplitRule
 from fine2coarse.datasets.source_state import (
     STATE_NAME,
+    UNUSABLE,
     SourceState,
     changes_since,
     listing_digest,
@@ -149,6 +156,9 @@ class LabelledFolder(LeveledBuilder):
             for index in indices
             for name, digest in zip(index.names.tolist(), index.digests.tolist())
         }
+        for images in source.layout.splits.values():
+            for image in images:
+                digests.setdefault(image.file.name, UNUSABLE)
         digests |= source.layout.table_digest
         SourceState.of(source.layout.files, digests).save(folder)
 
@@ -241,7 +251,7 @@ class FolderSource:
         bytes_of: dict[str, dict[ListedFile, bytes]] = {batch.key: {} for batch in batches}
         for batch in batches:
             if batch.key in finished or not batch.images:
-                yield batch
+                yield dataclasses.replace(batch, data={})
         for file, data in self.tree.read(wanted):
             batch = batch_of[file]
             bytes_of[batch.key][file] = data
@@ -370,23 +380,47 @@ def find_prepared(
         print(f"{source} is not there; taken: what was prepared from it, {earlier[0]}")
         return builder_named(earlier[0].parent.name)
     tree = open_tree(source)
+    states = {folder: SourceState.load(folder) for folder in earlier}
+    for folder, state in states.items():
+        if state is not None and state.is_of_archive(tree):
+            return builder_named(folder.parent.name)
+    listed, _ = tree.list_files()
     told = ""
-    for folder in earlier:
-        state = SourceState.load(folder)
-        changes = changes_since(state, tree) if state else None
-        if changes is not None and not changes:
+    for folder, state in states.items():
+        if state is None:
+            continue
+        changes = changes_since(state, tree, listed)
+        if not changes:
             if changes.touched:
                 with contextlib.suppress(OSError):  # a folder that others prepared
-                    SourceState.of(tree.list_files()[0], state.digest_of).save(folder)
+                    SourceState.of(listed, state.digest_of).save(folder)
             return builder_named(folder.parent.name)
         told = told or f"{source} has changed since {folder} was prepared: {changes}"
     if told:
         print(f"{told}. It is prepared anew beside that")
-    return builder_named(f"{name}-{listing_digest(tree.list_files()[0])}")
+    taken = {folder.parent.name for folder in earlier}
+    names = (f"{name}-{listing_digest(listed, number)}" for number in itertools.count())
+    new = next(candidate for candidate in names if candidate not in taken)
+    _tell_of_unfinished(pathlib.Path(data_dir) / LabelledFolder.name, name, new)
+    return builder_named(new)
+
+
+def _tell_of_unfinished(root: pathlib.Path, name: str, current: str) -> None:
+    """Says which folders hold preparations of other states that were never finished."""
+    for path in root.glob(f"{glob.escape(name)}-*/*{STAGING_SUFFIX}"):
+        if path.parent.name != current and _is_state_of(path.parent.name, name):
+            print(
+                f"{path} holds an unfinished preparation of an earlier state of the photographs; "
+                "delete it to have its space back"
+            )
 
 
 def _prepared_folders(root: pathlib.Path, name: str) -> list[pathlib.Path]:
     """Folders of data prepared under a name, the last first."""
     found = root.glob(f"{glob.escape(name)}-*/{LabelledFolder.VERSION}/{STATE_NAME}")
-    exact = [path for path in found if re.fullmatch(r"-[0-9a-f]{8}", path.parts[-3][len(name) :])]
+    exact = [path for path in found if _is_state_of(path.parts[-3], name)]
     return [p.parent for p in sorted(exact, key=lambda path: -path.stat().st_mtime_ns)]
+
+
+def _is_state_of(folder: str, name: str) -> bool:
+    return re.fullmatch(r"-[0-9a-f]{8}", folder[len(name) :]) is not None

@@ -6,7 +6,7 @@ import collections
 import dataclasses
 import pathlib
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 from fine2coarse.datasets.archives import Skip, SourceError
 from fine2coarse.datasets.file_tree import FileTree, ListedFile, is_hidden
@@ -272,7 +272,8 @@ class _Sorter:
                 f"{names[:_NUM_NAMES_TOLD]}{hint}"
             )
         leaves = [taxonomy.names[node] for node in taxonomy.leaf_nodes]
-        empty = [name for name in empty_folders if self._is_class_folder(name, leaves)]
+        classes = set(map(normalized, leaves))
+        empty = [name for name in empty_folders if _is_class_folder(name, classes)]
         for split in () if is_flat else (TRAIN if self._has_splits else UNSPLIT,):
             with_files = {image.label for image in self.splits.get(split, ())}
             missing = [name for label, name in enumerate(leaves) if label not in with_files]
@@ -280,10 +281,6 @@ class _Sorter:
         if empty:
             raise empty_classes(self._where, sorted(set(empty)))
         self._check_names()
-
-    def _is_class_folder(self, name: str, leaves: Sequence[str]) -> bool:
-        parts = pathlib.PurePosixPath(name).parts
-        return not is_hidden(name) and normalized(parts[-1]) in map(normalized, leaves)
 
     def _check_names(self) -> None:
         ids = collections.Counter(
@@ -296,6 +293,10 @@ class _Sorter:
                 f"accents are encoded (Unicode forms NFC and NFD), such as {twice[0]!r}: rename or "
                 "remove one of each"
             )
+
+
+def _is_class_folder(name: str, classes: Container[str]) -> bool:
+    return not is_hidden(name) and normalized(pathlib.PurePosixPath(name).name) in classes
 
 
 def empty_classes(where: str, names: Sequence[str]) -> FolderError:

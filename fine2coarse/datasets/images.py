@@ -1,9 +1,9 @@
 """Checks the bytes of an image: all are decoded; what is no plain JPEG becomes JPEG or PNG.
 
 What is stored shows what a viewer shows. A JPEG whose pixels lie upright stays as it came. All else
-is decoded by Pillow, turned upright, laid on a white ground and stored again: without loss, as
-PNG, where the source had none, else as JPEG of high quality. So whatever reads prepared data sees
-JPEG of grey, RGB or CMYK, or PNG of 8-bit RGB, and nothing else.
+is decoded by Pillow, turned upright, laid on a white ground and stored again: PNG, BMP, GIF, TIFF,
+PPM and lossless WebP without loss, as PNG, the others as JPEG of high quality. So whatever reads
+prepared data sees JPEG of grey, RGB or CMYK, or PNG of 8-bit grey or RGB, and nothing else.
 """
 
 from __future__ import annotations
@@ -171,11 +171,15 @@ def _checked(data: bytes, source_format: str) -> CheckedImage:
         if source_format == "PNG":
             _check_png(data)
         num_frames = getattr(image, "n_frames", 1)
+        is_plain = orientation == 1 and num_frames == 1 and _is_plain_png(image, data)
         image.seek(0)
         depth = data[_PNG_DEPTH_OFFSET] if source_format == "PNG" else 8
         pixels = upright_rgb(image, depth)
         if source_format == "TIFF" and pixels.tobytes() != _decoded_again(data).tobytes():
             return CheckedImage(problem=DAMAGED, detail="decodes to other pixels each time")
+    if is_plain:
+        tf.io.decode_png(data, channels=3)
+        return CheckedImage(data, digest=_digest_of(pixels))
     former = source_format
     if source_format == _JPEG and orientation == 1:
         former += f", mode {image.mode}"
@@ -260,6 +264,18 @@ def _check_png(data: bytes) -> None:
     """Raises where a checksum is wrong, which decoding alone does not see."""
     with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
         image.verify()
+
+
+def _is_plain_png(image: Image.Image, data: bytes) -> bool:
+    """Whether a file is PNG of 8 bits, grey or RGB, not interlaced and without transparency."""
+    return (
+        image.format == "PNG"
+        and data[_PNG_DEPTH_OFFSET] == 8
+        and image.mode in ("L", "RGB")
+        and not image.info.get("interlace")
+        and not image.has_transparency_data
+        and "transparency" not in image.info
+    )
 
 
 def _is_lossy_webp(data: bytes) -> bool:

@@ -28,10 +28,15 @@ class LastFile:
         self._map: mmap.mmap | None = None
 
     def __enter__(self) -> LastFile:
-        if "://" not in os.fspath(self._path):
-            with open(self._path, "w+b") as file:  # noqa: PTH123 (mapped by its descriptor)
-                file.truncate(_NUM_BYTES)
+        if "://" in os.fspath(self._path):
+            return self
+        with open(self._path, "w+b") as file:  # noqa: PTH123 (mapped by its descriptor)
+            file.write(b"\0" * _NUM_BYTES)  # a full disk is an error here, and no crash later
+            file.flush()
+            try:
                 self._map = mmap.mmap(file.fileno(), _NUM_BYTES)
+            except OSError:  # a file system that maps nothing: the note can be done without
+                self._path.unlink(missing_ok=True)
         return self
 
     def __exit__(self, *error: object) -> None:

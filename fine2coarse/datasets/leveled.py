@@ -20,6 +20,7 @@ from tensorflow_datasets.core import splits as tfds_splits
 from tensorflow_datasets.core.features import feature as feature_lib
 
 from fine2coarse.datasets import report, stored_taxonomy
+from fine2coarse.datasets.archives import SourceError
 from fine2coarse.datasets.preparation import (
     SOURCE_NAME,
     Preparation,
@@ -33,7 +34,7 @@ from fine2coarse.datasets.units import Source
 from fine2coarse.labels import sources
 from fine2coarse.taxonomy.taxonomy import Taxonomy
 
-_STAGING_SUFFIX = ".preparing"
+STAGING_SUFFIX = ".preparing"
 
 
 class LevelLabel(tfds.features.ClassLabel):
@@ -190,8 +191,15 @@ class LeveledBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
         path = self.data_path / SOURCE_NAME
         if config.manual_dir is None or not path.exists():
             return
-        before = json.loads(path.read_text(encoding="utf-8"))
-        now = json.loads(json.dumps(self._identity_now(config, before)))
+        try:
+            before = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise report.damaged(path, error) from error
+        try:
+            now = json.loads(json.dumps(self._identity_now(config, before)))
+        except (SourceError, OSError) as error:  # such as archives that were deleted since
+            print(f"{config.manual_dir} is not compared with what is prepared: {error}")
+            return
         if now is None or now == before:
             return
         changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
@@ -293,7 +301,7 @@ class LeveledBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
     @property
     def _staging(self) -> epath.Path:
         path = self._prepared_path
-        return path.with_name(path.name + _STAGING_SUFFIX)
+        return path.with_name(path.name + STAGING_SUFFIX)
 
     def _download_and_prepare(
         self,

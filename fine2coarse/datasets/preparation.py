@@ -138,7 +138,7 @@ class Preparation:
         self._check_settings()
         self._spills.mkdir(parents=True, exist_ok=True)
         with _locked(self.staging), pool.TaskPool(self.config.num_workers) as workers:
-            self._check_identity()
+            identity = self._check_identity()
             self._tidy(stale)
             self._check_disk()
             try:
@@ -153,9 +153,10 @@ class Preparation:
                     self.source.kind, self.num_classes, indices, plan, source_skips
                 )
                 infos = self._write_shards(workers, keys, plan)
+                self._check_unchanged(identity)
                 contents.write_contents(self.final, _contents(plan))
-                identity = json.dumps(self.source.identity(), indent=1)
-                spill.write_whole(self.final / SOURCE_NAME, f"{identity}\n".encode())
+                text = json.dumps(identity, indent=1)
+                spill.write_whole(self.final / SOURCE_NAME, f"{text}\n".encode())
                 self.write_state(self.final, indices)
                 report.write_report(self.final, made, skips, indices, plan)
             except OSError as error:
@@ -171,7 +172,15 @@ class Preparation:
                 "decompress it first (images hardly shrink), or prepare without Beam"
             )
 
-    def _check_identity(self) -> None:
+    def _check_unchanged(self, before: Mapping[str, Any]) -> None:
+        if json.loads(json.dumps(self.source.identity())) != before:
+            raise PreparationError(
+                f"{self.source.kind}: it was changed while it was read; delete {self.staging} and "
+                "start again"
+            )
+
+    def _check_identity(self) -> dict[str, Any]:
+        """What the source is, after checking that it is the one begun with."""
         path = self.staging / "identity.json"
         identity = {
             "source": self.source.identity(),
@@ -183,7 +192,7 @@ class Preparation:
         identity = json.loads(json.dumps(identity))
         if not path.exists():
             spill.write_whole(path, json.dumps(identity, indent=1).encode())
-            return
+            return identity["source"]
         before = json.loads(path.read_text(encoding="utf-8"))
         changed = [key for key in identity if identity[key] != before.get(key)]
         if changed:
@@ -193,6 +202,7 @@ class Preparation:
                 f"is {[identity[key] for key in changed]}. Give the same as before to go on, or "
                 "delete that folder to begin anew"
             )
+        return identity["source"]
 
     def _tidy(self, stale: Sequence[epath.Path]) -> None:
         """Takes back what a killed run had moved, and removes files that it left half written."""

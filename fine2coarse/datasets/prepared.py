@@ -155,9 +155,10 @@ class PreparedDataset:
 
     def digests(self, split: str) -> np.ndarray:
         """What each image of a split, or of a part of one, shows: uint64 [N, 2], stored order."""
-        if split in self.contents:
-            return self.contents[split].digests
-        return SplitContents.of_examples(self.read(split).as_numpy_iterator()).digests
+        parts = tfds.core.ReadInstruction.from_spec(split).to_absolute(self.builder.info.splits)
+        return np.concatenate(
+            [self.contents[part.splitname].digests[part.from_ : part.to] for part in parts]
+        )
 
     @functools.cached_property
     def fingerprint(self) -> str:

@@ -29,6 +29,7 @@ DUPLICATES_NAME = "duplicates.csv"
 
 HIDDEN = "hidden or system file"
 _NUM_NAMES_TOLD = 3
+_MAX_CHARS = 4096  # of a name: more than any file system takes, though archives hold them
 _IMAGE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
     + (".jp2", ".heic", ".heif", ".jxl", ".ppm", ".pgm")
@@ -147,7 +148,7 @@ def write_report(
     """Writes the report and the lists behind its counts beside the data."""
     transcoded = sorted(pair for index in indices for pair in index.transcoded)
     groups = [(number, name) for number, names in enumerate(plan.duplicates) for name in names]
-    rows = [(skip.name, skip.reason, skip.detail) for skip in skips]
+    rows = [(skip.name[:_MAX_CHARS], skip.reason, skip.detail[:_MAX_CHARS]) for skip in skips]
     _write_csv(folder / SKIPPED_NAME, ("file", "reason", "detail"), rows)
     _write_csv(folder / TRANSCODED_NAME, ("file", "former_format"), transcoded)
     _write_csv(folder / DUPLICATES_NAME, ("group", "file"), groups)
@@ -217,10 +218,12 @@ class StoredReport:
 
     def skips(self, limit: int) -> list[tuple[str, ...]]:
         """The first files that were skipped: file, reason, detail."""
-        with (self.folder / SKIPPED_NAME).open("r", encoding="utf-8") as file:
-            rows = csv.reader(file)
-            next(rows)
-            return [tuple(row) for row in itertools.islice(rows, limit)]
+        path = self.folder / SKIPPED_NAME
+        try:
+            with path.open("r", encoding="utf-8") as file:
+                return [tuple(row) for row in itertools.islice(csv.reader(file), 1, limit + 1)]
+        except (csv.Error, ValueError) as error:
+            raise damaged(path, error) from error
 
 
 def _write_csv(path: epath.Path, header: Sequence[str], rows: Iterable[Sequence]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -91,7 +92,10 @@ def make_plan(indices: Sequence[SpillIndex], split_rule: SplitRule | None) -> Pl
         rows = rows[~again]
         fields = [field.name for field in dataclasses.fields(SplitPlan)]
         plan = SplitPlan(*(getattr(columns, name)[rows] for name in fields))
-        splits |= {split: plan} if split else split_rule(plan)
+        if split:
+            splits[split] = plan
+        elif plan.num_examples:
+            splits |= split_rule(plan)
     return Plan(
         {name: plan for name, plan in splits.items() if plan.num_examples},
         tuple(repeated),
@@ -213,7 +217,7 @@ def write_shard(task: ShardTask) -> None:
         for row, offset, size in zip(rows, offsets - begin, sizes):
             records[row] = bytes(block[offset : offset + size])
     path = epath.Path(task.path)
-    partial = path.with_name(f"{path.name}.tmp{os.getpid()}")
+    partial = path.with_name(f"{path.name}.tmp{uuid.uuid4().hex}")
     adapter = file_adapters.ADAPTER_FOR_FORMAT[file_adapters.FileFormat(task.file_format)]
     try:
         adapter.write_examples(partial, enumerate(records))

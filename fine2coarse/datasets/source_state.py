@@ -16,13 +16,15 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from etils import epath
 
-from fine2coarse.datasets.file_tree import FileTree, ListedFile, is_hidden
+from fine2coarse.datasets.file_tree import ArchiveTree, FileTree, ListedFile, is_hidden
 from fine2coarse.datasets.images import check_image, hash128
 from fine2coarse.datasets.report import damaged
 from fine2coarse.datasets.spill import write_whole
 from fine2coarse.labels.space import UNREADABLE
 
 STATE_NAME = "source_files.npz"
+UNUSABLE, NOT_LOOKED_AT = (0, 0), (0, 1)  # in the place of what a file shows
+_NUM_READ_TOLD = 1000
 _NUM_NAMES_TOLD = 3
 
 
@@ -33,9 +35,10 @@ class SourceState:
     Attributes:
       names: of the files, below the source's root.
       sizes: int64 [N], bytes.
-      stamps: int64 [N, 3], `ListedFile.stamp`.
+      stamps: uint64 [N, 3], `ListedFile.stamp`.
       digests: uint64 [N, 2], `images.content_digest` of what was stored of each; of taxonomy.csv
-        the hash of its bytes; 0 of what was not used.
+        the hash of its bytes; `UNUSABLE` of images that were skipped, `NOT_LOOKED_AT` of files
+        that are no images of a class.
     """
 
     names: Sequence[str]
@@ -47,17 +50,25 @@ class SourceState:
     def of(cls, files: Iterable[ListedFile], digests: Mapping[str, tuple[int, int]]) -> SourceState:
         """The state of listed files, whose images have these digests."""
         files = sorted(_visible(files), key=lambda file: file.name)
+        shown = [digests.get(file.name, NOT_LOOKED_AT) for file in files]
         return cls(
             [file.name for file in files],
             np.asarray([file.size for file in files], np.int64),
-            np.asarray([file.stamp for file in files], np.uint64).astype(np.int64).reshape(-1, 3),
-            np.asarray([digests.get(f.name, (0, 0)) for f in files], np.uint64).reshape(-1, 2),
+            np.asarray([file.stamp for file in files], np.uint64).reshape(-1, 3),
+            np.asarray(shown, np.uint64).reshape(-1, 2),
         )
 
     @property
     def digest_of(self) -> dict[str, tuple[int, int]]:
         """Name → digest."""
         return dict(zip(self.names, map(tuple, self.digests.tolist())))
+
+    def is_of_archive(self, tree: FileTree) -> bool:
+        """Whether this is the state of an archive that has not changed, told without reading it."""
+        if not isinstance(tree, ArchiveTree) or not len(self.stamps):
+            return False
+        stamps = {tuple(stamp) for stamp in np.unique(self.stamps, axis=0).tolist()}
+        return len(stamps) == 1 and tree.is_as_of(stamps.pop())
 
     def save(self, folder: epath.PathLike) -> None:
         """Writes it beside prepared data."""
@@ -95,10 +106,15 @@ def _visible(files: Iterable[ListedFile]) -> list[ListedFile]:
     return [file for file in files if not is_hidden(file.name)]
 
 
-def listing_digest(files: Iterable[ListedFile]) -> str:
-    """Hex digest of names, sizes and stamps: the name of a state that is to be prepared."""
-    rows = sorted((file.name, file.size, file.stamp) for file in _visible(files))
-    text = json.dumps(rows)  # escapes what is not ASCII, file names of other encodings too
+def listing_digest(files: Iterable[ListedFile], number: int) -> str:
+    """Hex digest of names, sizes and times: the name of a state that is to be prepared.
+
+    Args:
+      files: of the source.
+      number: another one gives another name, for states that differ in content alone.
+    """
+    rows = sorted((file.name, file.size, file.stamp[0]) for file in _visible(files))
+    text = json.dumps([number, rows])  # escapes what is not ASCII, names of other encodings too
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
@@ -110,7 +126,7 @@ class Changes:
       new: names of files that were not there.
       gone: names of files that are no longer there.
       changed: names of files with other content.
-      touched: names of files with another time of change, but the same content.
+      touched: names of files with another stamp; of the same content where nothing else changed.
     """
 
     new: tuple[str, ...]
@@ -133,15 +149,19 @@ class Changes:
         )
 
 
-def changes_since(before: SourceState, tree: FileTree) -> Changes:
+def changes_since(before: SourceState, tree: FileTree, listed: Iterable[ListedFile]) -> Changes:
     """Compares a source with its state of before.
 
     Reads the files that are in doubt, up to the first that has changed.
 
+    Args:
+      before: the state.
+      tree: the source.
+      listed: its files now.
+
     Raises:
       SourceError: where the source is an archive that is damaged by now.
     """
-    listed, _ = tree.list_files()
     now = {file.name: file for file in _visible(listed)}
     new = tuple(sorted(now.keys() - set(before.names)))
     gone = tuple(name for name in before.names if name not in now)
@@ -151,9 +171,11 @@ def changes_since(before: SourceState, tree: FileTree) -> Changes:
             continue
         if now[name].size != before.sizes[row]:
             changed.append(name)
-        elif not np.array_equal(_as_int64(now[name].stamp), before.stamps[row]):
+        elif now[name].stamp != tuple(before.stamps[row].tolist()):
             doubtful.append(now[name])
     if not (new or gone or changed):
+        if len(doubtful) >= _NUM_READ_TOLD:
+            print(f"comparing {len(doubtful)} files whose times changed with what was prepared")
         row_of = {name: row for row, name in enumerate(before.names)}
         for file, data in tree.read(doubtful):
             if not _shows(data, tuple(before.digests[row_of[file.name]].tolist())):
@@ -162,13 +184,9 @@ def changes_since(before: SourceState, tree: FileTree) -> Changes:
     return Changes(new, gone, tuple(changed), tuple(file.name for file in doubtful))
 
 
-def _as_int64(stamp: Sequence[int]) -> np.ndarray:
-    return np.asarray(stamp, np.uint64).astype(np.int64)  # inodes may be as large
-
-
 def _shows(data: bytes, digest: tuple[int, int]) -> bool:
     """Whether a file is what it was: shows the same image, or can be used as little as then."""
+    if digest in (NOT_LOOKED_AT, hash128(data)):
+        return True
     checked = check_image(data)
-    if checked.problem:
-        return digest in (hash128(data), (0, 0))
-    return checked.digest == digest
+    return digest == UNUSABLE if checked.problem else digest == checked.digest

@@ -11,7 +11,7 @@ import dataclasses
 import hashlib
 import io
 import json
-import os
+import uuid
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -226,7 +226,7 @@ def read_index(folder: epath.PathLike, unit_key: str) -> SpillIndex:
 
 def write_whole(path: epath.Path, content: bytes) -> None:
     """Writes a file whole or not at all: under another name first, which is then replaced."""
-    partial = path.with_name(f"{path.name}.tmp{os.getpid()}")
+    partial = path.with_name(f"{path.name}.tmp{uuid.uuid4().hex}")
     try:
         with partial.open("wb") as file:
             file.write(content)

@@ -25,6 +25,8 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from fine2coarse.paths import expand
+
 DEFAULT_TIMEOUT_S = 300.0
 HOLD_TIMEOUT_S = 120.0  # for this long a job waits that is queued again after its host died
 HELD, FREE, FAILED, DONE = "held", "free", "failed", "done"
@@ -89,6 +91,8 @@ class Claims:
             claim, newest = self.take(name), self._newest(name)
             if claim or newest is None or newest.record.get("machine") == _MACHINE:
                 return claim
+            if newest.record.get("state") in (DONE, FAILED):  # meanwhile, by another process
+                return None
             sign_of_life = (newest.number, newest.time)
             if seen not in (None, sign_of_life):
                 return None
@@ -242,6 +246,10 @@ def hold_file(path: pathlib.Path) -> Iterator[Claim]:
 def preparation(name: str, options: Mapping[str, Any]) -> str:
     """Name of the claim on preparing a dataset: the same where the prepared data is the same."""
     kept = {key: value for key, value in options.items() if value is not None}
+    if "source" in kept:
+        kept["source"] = str(pathlib.Path(expand(kept["source"])).resolve())
+    for key in ("num_workers", "max_skipped_share"):  # how, not what
+        kept.pop(key, None)
     if name in _PREPARED_BY:
         kept = {key: kept.get(key, default) for key, default in _PREPARED_BY[name].items()}
     digest = hashlib.sha256(f"{name} {sorted(kept.items())}".encode()).hexdigest()

@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from fine2coarse.datasets.archives import SourceError
+from fine2coarse.datasets.archives import Archive, SourceError
 from fine2coarse.datasets.folder_layout import FolderError
 from fine2coarse.datasets.open import open_dataset
 from fine2coarse.datasets.prepared import DatasetError
@@ -575,3 +575,46 @@ def test_flat_classes_may_be_called_like_splits(tmp_path):
     dataset = opened(tmp_path / "photos", tmp_path, flat=True)
     assert dataset.taxonomy.leaf_ids == ("bus", "test")
     assert dataset.splits == {"train": 2, "test": 2}
+
+
+@pytest.mark.parametrize("extra", ["README.txt", ".DS_Store", "val/apple/.hidden.jpg"])
+def test_a_compressed_archive_may_hold_files_that_are_no_images(photos, tmp_path, extra):
+    (photos / extra).parent.mkdir(parents=True, exist_ok=True)
+    (photos / extra).write_text("about")
+    dataset = opened(tar_of(photos, tmp_path / "photos.tar.gz", "w:gz"), tmp_path)
+    assert dataset.splits == {"train": 9, "test": 3}
+    assert list(skipped(dataset)) == [extra]
+
+
+def test_files_dated_before_1970_are_read(photos, tmp_path):
+    os.utime(photos / "train/apple/0.jpg", (-1000, -1000))
+    first = opened(photos, tmp_path)
+    assert opened(photos, tmp_path).builder.data_dir == first.builder.data_dir
+
+
+def test_an_archive_that_did_not_change_is_not_read_for_that(photos, tmp_path, monkeypatch):
+    path = tar_of(photos, tmp_path / "photos.tar")
+    first = opened(path, tmp_path)
+    monkeypatch.setattr(Archive, "scan", None)  # whoever reads it now fails
+    assert opened(path, tmp_path).builder.data_dir == first.builder.data_dir
+
+
+def test_files_that_are_not_used_may_be_touched(photos, tmp_path, capsys):
+    (photos / "cover.jpg").write_bytes(jpeg(9))
+    (photos / "train/apple/bad.jpg").write_text("no image")
+    first = opened(photos, tmp_path, max_skipped_share=0.2)
+    for name in ("cover.jpg", "train/apple/bad.jpg"):
+        os.utime(photos / name, (5, 5))
+    capsys.readouterr()
+    again = opened(photos, tmp_path, max_skipped_share=0.2)
+    assert again.builder.data_dir == first.builder.data_dir and capsys.readouterr().out == ""
+    (photos / "train/apple/bad.jpg").write_bytes(b"no image"[:8])
+    os.utime(photos / "train/apple/bad.jpg", (6, 6))
+    assert opened(photos, tmp_path, max_skipped_share=0.2).splits["train"] == 9
+
+
+def test_an_unfinished_preparation_of_an_earlier_state_is_told_of(photos, tmp_path, capsys):
+    left = tmp_path / "data/labelled_folder/mine-01234567/2.0.0.preparing"
+    left.mkdir(parents=True)
+    opened(photos, tmp_path, name="mine")
+    assert f"{left} holds an unfinished preparation" in capsys.readouterr().out

@@ -532,3 +532,5 @@ def test_a_source_that_changed_is_noticed_where_it_is_given(tmp_path):
     with pytest.raises(PreparationError, match=r"has changed since .* leave manual_dir out"):
         prepare(manual_dir=tmp_path / "in")
     assert prepare() == num_train
+    (tmp_path / "in" / path.name).unlink()
+    assert prepare(manual_dir=tmp_path / "in") == num_train  # nothing there to compare with

@@ -80,7 +80,7 @@ FORMATS = {
         picture(), "MPO", save_all=True, append_images=[picture().rotate(180)]
     ),
     "PNG, RGB": lambda: fakes.encode(picture(), "PNG"),
-    "PNG, grey": lambda: fakes.encode(picture("L"), "PNG"),
+    "PNG, grey": lambda: fakes.encode(picture("L"), "PNG", compress_level=1),
     "PNG, palette": lambda: fakes.encode(picture().quantize(16), "PNG"),
     "PNG, palette with a transparent colour": lambda: fakes.encode(
         picture().quantize(16), "PNG", transparency=3
@@ -199,7 +199,8 @@ def test_a_plain_jpeg_stays_as_it_is():
     ("name", "former"),
     [
         ("PNG, RGB", ""),
-        ("PNG, grey", "PNG"),
+        ("PNG, grey", ""),
+        ("PNG, palette", "PNG"),
         ("JPEG, EXIF orientation 6", "JPEG, EXIF orientation 6"),
         ("GIF, animated", "GIF, first of 2 frames"),
         ("WebP, animated", "WebP, first of 2 frames"),
@@ -212,6 +213,7 @@ def test_what_was_stored_anew_is_told(name, former):
 def test_one_picture_has_one_digest_however_a_png_packs_it():
     one = check_image(fakes.encode(picture(), "PNG", compress_level=1))
     other = check_image(fakes.encode(picture(), "PNG", compress_level=9))
+    assert (one.transcoded_from, other.transcoded_from) == ("", "")
     bmp = check_image(fakes.encode(picture(), "BMP"))
     assert one.digest == other.digest == bmp.digest == content_digest(one.data)
     assert check_image(fakes.encode(picture().rotate(180), "PNG")).digest != one.digest
