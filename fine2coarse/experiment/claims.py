@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -31,6 +32,7 @@ DEFAULT_TIMEOUT_S = 300.0
 HOLD_TIMEOUT_S = 120.0  # for this long a job waits that is queued again after its host died
 HELD, FREE, FAILED, DONE = "held", "free", "failed", "done"
 _HEARTBEATS_IN_TIMEOUT = 10
+_TRIES = 3
 # Datasets whose prepared data depends on these options alone, with their defaults.
 _PREPARED_BY = {"imagenet21k": {"leaves": "all"}, "inat2021": {}}
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
@@ -38,6 +40,10 @@ _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 class ClaimLost(RuntimeError):
     """Another process took the work over, since this one seemed dead."""
+
+
+class CannotHold(RuntimeError):
+    """A folder that claims cannot be written to."""
 
 
 class AlreadyHeld(RuntimeError):
@@ -218,9 +224,9 @@ def hold(folder: pathlib.Path, name: str, what: str) -> Iterator[Claim]:
 
     Raises:
       AlreadyHeld: where a living process does it.
+      CannotHold: where the folder cannot be written.
     """
-    claims = Claims(folder, HOLD_TIMEOUT_S)
-    claim = claims.take_or_see_alive(name)
+    claims, claim = _claim(folder, name, what)
     if claim is None:
         raise AlreadyHeld(
             f"{what} is being written by another process ({claims.holder(name) or 'just ended'}): "
@@ -229,7 +235,24 @@ def hold(folder: pathlib.Path, name: str, what: str) -> Iterator[Claim]:
     try:
         yield claim
     finally:
-        claim.end(FREE)
+        claim.withdraw()
+
+
+def _claim(folder: pathlib.Path, name: str, what: str) -> tuple[Claims, Claim | None]:
+    problem: OSError | None = None
+    for _ in range(_TRIES):
+        try:
+            claims = Claims(folder, HOLD_TIMEOUT_S)
+            return claims, claims.take_or_see_alive(name)
+        except FileNotFoundError as error:  # another process just withdrew, and its folder with it
+            problem = error
+        except OSError as error:
+            problem = error
+            break
+    raise CannotHold(
+        f"cannot write to {what}: {problem.strerror}; choose another place, or change its "
+        "permissions"
+    ) from problem
 
 
 @contextlib.contextmanager
@@ -311,6 +334,19 @@ class Claim:
         self._ended.set()
         self._thread.join()
         self._claims._create(self._next, state, reason)
+
+    def withdraw(self) -> None:
+        """Ends it without a trace, where nobody asks later how the work went."""
+        self._ended.set()
+        self._thread.join()
+        folder = self._path.parent
+        stem, _, own = self._path.name.removesuffix(".json").rpartition(".")
+        for path in folder.glob(f"{glob.escape(stem)}.*.json"):
+            number = path.name.removesuffix(".json").rpartition(".")[2]
+            if number.isdigit() and int(number) <= int(own):  # this one, and those of the dead
+                path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # others' claims lie in it
+            folder.rmdir()
 
     def _beat(self) -> None:
         while not self._ended.wait(self._claims.timeout_s / _HEARTBEATS_IN_TIMEOUT):
