@@ -25,7 +25,7 @@ _RUN = re.compile(r"run \d/5 (\w+) seed 0: .* error [\d.]+ % \([^()]*\)$", re.MU
     [
         (["--shard=2/2"], "--shard is i/n"),
         (["--arm=fin"], "did you mean 'fine'"),
-        (["--strategy=multi_worker"], "start one process a host"),
+        (["--strategy=multi_worker"], "a study spreads whole runs"),
     ],
 )
 def test_mistakes_are_told_before_any_work(tmp_path, arguments, message):
