@@ -11,7 +11,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from fine2coarse.datasets.archives import Skip, SourceError
 from fine2coarse.datasets.file_tree import FileTree, ListedFile, is_hidden
 from fine2coarse.datasets.images import hash128
-from fine2coarse.datasets.report import HIDDEN
+from fine2coarse.datasets.report import BESIDE_SPLITS, HIDDEN
 from fine2coarse.datasets.units import NOT_IN_LAYOUT
 from fine2coarse.taxonomy.csv_reader import from_bytes, from_rows
 from fine2coarse.taxonomy.tables import normalized
@@ -243,7 +243,7 @@ class _Sorter:
         if place.is_hidden:
             return HIDDEN, ""
         if self._has_splits and not place.split:
-            return NOT_IN_LAYOUT, f"not in {', '.join(f'{split}/' for split in SPLITS)}"
+            return BESIDE_SPLITS, f"not in {', '.join(f'{split}/' for split in SPLITS)}"
         if len(place.parts) < (3 if self._has_splits else 2):
             return NOT_IN_LAYOUT, "not in a class folder"
         return None

@@ -28,6 +28,7 @@ TRANSCODED_NAME = "transcoded.csv"
 DUPLICATES_NAME = "duplicates.csv"
 
 HIDDEN = "hidden or system file"
+BESIDE_SPLITS = "beside the splits"
 _NUM_NAMES_TOLD = 3
 _MAX_CHARS = 4096  # of a name: more than any file system takes, though archives hold them
 _IMAGE_SUFFIXES = frozenset(
@@ -114,7 +115,7 @@ def lost_images(skips: Iterable[Skip]) -> list[Skip]:
     return [
         skip
         for skip in skips
-        if skip.reason not in (HIDDEN, REPEATED_MEMBER, LINK_LOOP)
+        if skip.reason not in (HIDDEN, BESIDE_SPLITS, REPEATED_MEMBER, LINK_LOOP)
         and (skip.reason not in (NOT_AN_IMAGE, NOT_IN_LAYOUT) or _is_named_as_image(skip.name))
     ]
 

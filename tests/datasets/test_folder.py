@@ -140,11 +140,11 @@ def test_files_that_are_no_images_of_a_class_are_named(photos, tmp_path):
     (photos / "extra/apple").mkdir(parents=True)
     (photos / "extra/apple/0.jpg").write_bytes(jpeg(222))
     (photos / "train/apple/Thumbs.db").write_bytes(b"x")
-    dataset = opened(photos, tmp_path, max_skipped_share=0.1)
+    dataset = opened(photos, tmp_path)
     assert skipped(dataset) == {
-        "README.txt": "not part of the layout",
+        "README.txt": "beside the splits",
         "train/notes.txt": "not part of the layout",
-        "extra/apple/0.jpg": "not part of the layout",
+        "extra/apple/0.jpg": "beside the splits",
         "train/apple/0.xml": "not an image",
         "train/apple/Thumbs.db": "hidden or system file",
     }
@@ -477,12 +477,13 @@ def test_class_folders_that_change_places_are_noticed(photos, tmp_path):
     assert (b"train/pear/0.jpg", 1, jpeg(0)) in contents(after)
 
 
-def test_images_beside_the_layout_count_as_skipped(photos, tmp_path):
-    shutil.copytree(photos / "train", photos / "dev")
-    with pytest.raises(SourceError, match=r"9 of 21 images cannot be used: dev/apple/0.jpg"):
-        opened(photos, tmp_path)
+def test_images_beside_the_splits_are_named_and_those_without_a_class_count(photos, tmp_path):
+    """A folder of all images beside the splits, say, is the user's own affair."""
+    shutil.copytree(photos / "train", photos / "all")
+    dataset = opened(photos, tmp_path)
+    assert dataset.splits == {"train": 9, "test": 3}
+    assert len(skipped(dataset)) == 9 and set(skipped(dataset).values()) == {"beside the splits"}
     (photos / "train/stray.jpg").write_bytes(jpeg(77))
-    shutil.rmtree(photos / "dev")
     with pytest.raises(SourceError, match=r"1 of 10 images of train .*train/stray.jpg"):
         opened(photos, tmp_path)
 
