@@ -53,6 +53,21 @@ def is_hidden(name: str) -> bool:
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class TreeListing:
+    """What is in a tree.
+
+    Attributes:
+      files: by name.
+      skips: what is no file that can be read, with reasons.
+      empty_folders: names of folders with nothing in them; an archive's are not known.
+    """
+
+    files: list[ListedFile]
+    skips: list[Skip]
+    empty_folders: list[str] = dataclasses.field(default_factory=list)
+
+
 class FileTree(Protocol):
     """A folder or an archive; it travels to workers by pickle.
 
@@ -64,12 +79,8 @@ class FileTree(Protocol):
     kind: str
     has_random_access: bool
 
-    def list_files(self) -> tuple[list[ListedFile], list[Skip]]:
-        """All files by name, and what is none, with reasons."""
-        ...
-
-    def empty_folders(self) -> list[str]:
-        """Folders without anything in them, as far as they are known."""
+    def list_files(self) -> TreeListing:
+        """Lists all files."""
         ...
 
     def read(self, files: Iterable[ListedFile]) -> Iterator[tuple[ListedFile, bytes]]:
@@ -104,24 +115,22 @@ class FolderTree:
     kind: str = "folder"
     has_random_access: bool = True
 
-    def list_files(self) -> tuple[list[ListedFile], list[Skip]]:
-        """All files below the folder.
+    def list_files(self) -> TreeListing:
+        """Lists all files below the folder.
 
         Raises:
           OSError: where a folder cannot be read.
         """
-        files: list[ListedFile] = []
-        skips: list[Skip] = []
-        for _, item in self._walk():
+        found = TreeListing([], [], [])
+        for name, item in self._walk():
             if isinstance(item, ListedFile):
-                files.append(item)
+                found.files.append(item)
             elif item is not None:
-                skips.append(item)
-        return sorted(files, key=lambda file: file.name), skips
-
-    def empty_folders(self) -> list[str]:
-        """Folders with neither files nor folders in them."""
-        return sorted(name for name, item in self._walk() if item is None)
+                found.skips.append(item)
+            else:
+                found.empty_folders.append(name)
+        found.files.sort(key=lambda file: file.name)
+        return found
 
     def read(self, files: Iterable[ListedFile]) -> Iterator[tuple[ListedFile, bytes]]:
         """Files and their bytes, in the order given."""
@@ -203,7 +212,7 @@ class ArchiveTree:
         """Not where it is compressed as a whole."""
         return self.archive.has_random_access
 
-    def list_files(self) -> tuple[list[ListedFile], list[Skip]]:
+    def list_files(self) -> TreeListing:
         """All files in the archive.
 
         Raises:
@@ -215,15 +224,11 @@ class ArchiveTree:
             ListedFile(entry.name, entry.size, stamp, entry)
             for entry in sorted(entries, key=lambda entry: entry.name)
         ]
-        return files, list(skips)
+        return TreeListing(files, list(skips))
 
     def is_as_of(self, stamp: tuple[int, int, int]) -> bool:
         """Whether the archive has the stamp that its files had when it was listed."""
         return _stamp(self.archive.path.stat()) == stamp
-
-    def empty_folders(self) -> list[str]:
-        """None: an archive's folders are those of its files."""
-        return []
 
     def read(self, files: Iterable[ListedFile]) -> Iterator[tuple[ListedFile, bytes]]:
         """Files and their bytes, in the archive's order where it is a stream.

@@ -54,13 +54,11 @@ from fine2coarse.datasets.source_state import (
     listing_digest,
 )
 from fine2coarse.datasets.spill import SpillIndex, stored_name
-from fine2coarse.datasets.units import SourceImage
+from fine2coarse.datasets.units import MAX_BATCH_BYTES, MAX_BATCH_FILES, SourceImage
 from fine2coarse.taxonomy.taxonomy import Taxonomy
 
 DEFAULT_TEST_SHARE = 0.2
 DATASET_INFO = "dataset_info.json"
-_MAX_BATCH_BYTES = 64 << 20
-_MAX_BATCH_FILES = 2048
 
 
 @dataclasses.dataclass(kw_only=True, eq=False)
@@ -284,7 +282,7 @@ def _parts(images: Sequence[LabelledFile]) -> list[list[LabelledFile]]:
     parts: list[list[LabelledFile]] = []
     num_bytes = 0
     for image in images:
-        if not parts or num_bytes >= _MAX_BATCH_BYTES or len(parts[-1]) >= _MAX_BATCH_FILES:
+        if not parts or num_bytes >= MAX_BATCH_BYTES or len(parts[-1]) >= MAX_BATCH_FILES:
             parts.append([])
             num_bytes = 0
         parts[-1].append(image)
@@ -384,7 +382,7 @@ def find_prepared(
     for folder, state in states.items():
         if state is not None and state.is_of_archive(tree):
             return builder_named(folder.parent.name)
-    listed, _ = tree.list_files()
+    listed = tree.list_files().files
     told = ""
     for folder, state in states.items():
         if state is None:

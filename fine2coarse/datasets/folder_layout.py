@@ -108,7 +108,8 @@ def read_layout(tree: FileTree, where: str, *, is_flat: bool) -> FolderLayout:
       TaxonomyError: where the rows of taxonomy.csv contradict each other.
       SourceError: where an archive is damaged.
     """
-    files, skips = tree.list_files()
+    listing = tree.list_files()
+    files, skips = listing.files, listing.skips
     root = _root(files, is_flat)
     places = [
         _Place(file, pathlib.PurePosixPath(file.name.removeprefix(root)).parts)
@@ -134,7 +135,7 @@ def read_layout(tree: FileTree, where: str, *, is_flat: bool) -> FolderLayout:
     sorter.sort(places, taxonomy, is_flat)
     for skip in skips:
         sorter.skip_listed(skip, root)
-    sorter.check(taxonomy, tree.empty_folders(), is_flat)
+    sorter.check(taxonomy, listing.empty_folders, is_flat)
     return FolderLayout(taxonomy, sorter.splits, sorter.skips, files, table_digest)
 
 

@@ -8,6 +8,7 @@ import itertools
 import os
 import pathlib
 from collections.abc import Container, Iterator, Mapping, Sequence
+from typing import ClassVar
 
 from fine2coarse.datasets import archives
 from fine2coarse.datasets.archives import Archive, Entry, Skip, SourceError, printable
@@ -60,10 +61,12 @@ class _ArchiveSource:
     Attributes:
       archive: it.
       leaves: the synsets that are labels; others are skipped.
+      holds: what is in it, in words; of the layout.
     """
 
     archive: Archive
     leaves: Leaves
+    holds: ClassVar[str]
 
     @property
     def num_bytes(self) -> int:
@@ -78,7 +81,7 @@ class _ArchiveSource:
     @property
     def kind(self) -> str:
         """In words."""
-        raise NotImplementedError
+        return f"{self.archive.kind} of {self.holds}"
 
     def identity(self) -> Mapping[str, object]:
         """Kind, and the archive's name, size and modification time."""
@@ -88,10 +91,7 @@ class _ArchiveSource:
 class SynsetTars(_ArchiveSource):
     """An archive of per-synset tars."""
 
-    @property
-    def kind(self) -> str:
-        """In words."""
-        return f"{self.archive.kind} of per-synset tars"
+    holds = "per-synset tars"
 
     def synsets(self) -> list[str]:
         """The synset ids that have a tar in it, sorted; a compressed one is read to the end."""
@@ -129,10 +129,7 @@ class SynsetTars(_ArchiveSource):
 class ArchivedFolders(_ArchiveSource):
     """An archive of folders of images named by their synset."""
 
-    @property
-    def kind(self) -> str:
-        """In words."""
-        return f"{self.archive.kind} of a folder for each synset"
+    holds = "a folder for each synset"
 
     def synsets(self) -> list[str]:
         """The synset ids that have a folder in it, sorted; a compressed one is read to the end."""

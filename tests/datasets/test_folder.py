@@ -224,7 +224,6 @@ def test_photographs_added_replaced_or_gone_are_noticed(photos, tmp_path, capsys
     capsys.readouterr()
     assert opened(photos, tmp_path).fingerprint == first.fingerprint
     assert "anew" not in capsys.readouterr().out
-    assert first.fingerprint == opened(photos, tmp_path).fingerprint
 
 
 def test_labels_corrected_in_place_are_noticed(photos, tmp_path):
@@ -252,9 +251,7 @@ def test_a_file_that_was_only_touched_changes_nothing(photos, tmp_path, capsys):
 
 def test_a_taxonomy_of_the_same_length_is_noticed(photos, tmp_path):
     before = opened(photos, tmp_path)
-    text = TAXONOMY.replace("leek,vegetable", "leek,vegetables"[:14])
-    swapped = text.replace("pear,fruit", "pear,fruti")
-    (photos / "taxonomy.csv").write_text(swapped)
+    (photos / "taxonomy.csv").write_text(TAXONOMY.replace("pear,fruit", "pear,fruti"))
     os.utime(photos / "taxonomy.csv", (2, 2))
     assert opened(photos, tmp_path).fingerprint != before.fingerprint
 
