@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 from scipy import integrate, stats
 
-from fine2coarse.experiment.outcomes import DIRECT, TRANSFERRED
-from fine2coarse.experiment.statistics import Use
+from fine2coarse.analysis.outcomes import DIRECT, TRANSFERRED
+from fine2coarse.analysis.statistics import Use
 
 
 @dataclasses.dataclass(frozen=True)

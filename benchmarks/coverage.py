@@ -24,9 +24,9 @@ import sys
 import numpy as np
 from _studies import Candidates, Truth, simulate, simulate_differences
 
-from fine2coarse.experiment.intervals import TwoWayMean, holm, moderate
-from fine2coarse.experiment.outcomes import DIRECT, TRANSFERRED
-from fine2coarse.experiment.statistics import Judged, Use, judge, repeats
+from fine2coarse.analysis.intervals import TwoWayMean, holm, moderate
+from fine2coarse.analysis.outcomes import DIRECT, TRANSFERRED
+from fine2coarse.analysis.statistics import Judged, Use, judge, repeats
 
 SETTINGS = {
     "2 seeds": Truth(num_seeds=2),

@@ -27,7 +27,7 @@ import tempfile
 _LOAD = """
 import json, pathlib, sys, time
 import tensorflow as tf
-from fine2coarse.experiment.classifiers import load_classifier
+from fine2coarse.runs.classifiers import load_classifier
 tf.zeros([1])
 def timed(function):
     wall, cpu = time.monotonic(), time.process_time()
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def _row(name: str, folder: pathlib.Path, repeats: int) -> str:
-    from fine2coarse.experiment.export import ExportOptions, export_run
+    from fine2coarse.export.run_export import ExportOptions, export_run
     from fine2coarse.models import BackboneSpec
 
     size_px = 64 if name.startswith(("resnet", "mlp")) else 224
@@ -116,9 +116,9 @@ def _write_run(folder: pathlib.Path, backbone: object) -> None:
 
     import numpy as np
 
-    from fine2coarse.experiment.run_folder import LABEL_SPACE, WEIGHTS, write_json
     from fine2coarse.labels import LabelSpace
     from fine2coarse.models import Classifier
+    from fine2coarse.runs.phase_folder import LABEL_SPACE, WEIGHTS, write_json
 
     folder.mkdir(parents=True)
     names = tuple(f"class {i}" for i in range(1000))

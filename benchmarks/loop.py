@@ -34,17 +34,17 @@ def make_run(arguments: argparse.Namespace, num_classes: int, num_steps: int):
     """A run on random images held in memory."""
     import tensorflow as tf
 
-    from fine2coarse.data import AugmentSpec, Examples
-    from fine2coarse.experiment.phases import Run
+    from fine2coarse.input import Examples
     from fine2coarse.labels import LabelSpace
     from fine2coarse.models import BackboneSpec
-    from fine2coarse.training.spec import OptimizerSpec, PhaseSpec
+    from fine2coarse.recipes.phase_spec import AugmentSpec, OptimizerSpec, PhaseSpec
+    from fine2coarse.runs.execution import PhaseRun
 
     size, count = arguments.image_size_px, 512
     generator = np.random.default_rng(0)
     images = tf.constant(generator.integers(0, 255, (count, size, size, 3), np.uint8))
     names = tuple(f"c{i}" for i in range(num_classes))
-    return Run(
+    return PhaseRun(
         purpose="baseline",
         space=LabelSpace(names, names, np.arange(num_classes)[:, None]),
         phase=PhaseSpec(
@@ -72,9 +72,9 @@ def now() -> np.ndarray:
 
 def take_turns(run, strategy, bare: Callable[[int], np.ndarray]) -> tuple[np.ndarray, float]:
     """Seconds a step [turns, side, wall or CPU], sides being loop and bare; those to step 10."""
-    from fine2coarse.experiment.phases import execute
-    from fine2coarse.experiment.progress import Silent
-    from fine2coarse.experiment.run_folder import RunFolder
+    from fine2coarse.runs.execution import execute
+    from fine2coarse.runs.phase_folder import PhaseFolder
+    from fine2coarse.runs.progress import Silent
 
     class Turns(Silent):
         def __init__(self) -> None:
@@ -94,7 +94,7 @@ def take_turns(run, strategy, bare: Callable[[int], np.ndarray]) -> tuple[np.nda
     turns = Turns()
     started = now()[0]
     with tempfile.TemporaryDirectory() as folder:
-        execute(run, RunFolder(folder), strategy, turns)
+        execute(run, PhaseFolder(folder), strategy, turns)
     return np.array(turns.seconds), turns.to_first
 
 
@@ -102,7 +102,7 @@ def bare_step(run):
     """A function that does N steps on one batch and returns the seconds of one."""
     import tensorflow as tf
 
-    from fine2coarse.data import train_batches
+    from fine2coarse.input import train_batches
     from fine2coarse.models import Classifier
     from fine2coarse.training.optimizers import build_optimizer
     from fine2coarse.training.step import TrainStep

@@ -8,7 +8,7 @@ batches of 64 float images. The images are the archive's, enlarged to photograph
 Each run is a process of its own; the first batches are not timed. Needs psutil and Pillow; the
 PyTorch sides need a Python that has torch, numpy, Pillow and psutil, and are left out without one.
 
-  ours         undecoded examples, crop fused into decoding (fine2coarse.data.images)
+  ours         undecoded examples, crop fused into decoding (fine2coarse.input.augmentation)
   TFDS         the same crop and resize after TFDS's own decoding of the whole image
   PIL, N       a DataLoader over image files, crops by PIL as torchvision has them, N processes
 """
@@ -37,8 +37,9 @@ def tf_batches(side: str, data_dir: pathlib.Path):
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
-    from fine2coarse.data.images import AugmentSpec, train_image
     from fine2coarse.datasets.imagenet21k import Imagenet21k
+    from fine2coarse.input.augmentation import train_image
+    from fine2coarse.recipes.phase_spec import AugmentSpec
 
     augment = AugmentSpec(crop="inception", flip=True)
     builder = Imagenet21k(config="present_level0", data_dir=data_dir)

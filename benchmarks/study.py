@@ -34,7 +34,7 @@ def make_recipe(arguments: argparse.Namespace):
     sys.path.insert(0, str(_ROOT / "configs"))
     import demo
 
-    from fine2coarse.experiment.recipe import Recipe
+    from fine2coarse.recipes.recipe import Recipe
 
     config = demo.get_config().unlock()
     num_arms = len(config.arms) + 1
@@ -51,58 +51,53 @@ def make_recipe(arguments: argparse.Namespace):
 
 
 def study_unit(recipe, data, strategy, folder: pathlib.Path) -> Callable:
-    """A function that does for a unit all that a study does, but for the report."""
-    from fine2coarse.experiment.study import Study
+    """A function that does for a run all that a study does, but for the report."""
+    from fine2coarse.studies.study import Study
 
     study = Study(recipe, folder)
-    return lambda unit: study.run(data, strategy, announce=lambda line: None, units=[unit])
+    return lambda run: study.run(data, strategy, announce=lambda line: None, runs=[run])
 
 
 def bare_unit(recipe, data, strategy, folder: pathlib.Path) -> Callable:
-    """A function that does for a unit the same training and nothing else."""
+    """A function that does for a run the same training and nothing else."""
     import gc
 
     import keras
 
-    def do(unit) -> None:
-        for run in trainings(recipe, data, unit):
-            train(run, strategy)
+    def do(run) -> None:
+        for training in trainings(recipe, data, run):
+            train(training, strategy)
         keras.backend.clear_session()
         gc.collect()
 
     return do
 
 
-def trainings(recipe, data, unit) -> list:
-    """The runs of a unit that train, transfers from fresh weights: they cost the same."""
+def trainings(recipe, data, run) -> list:
+    """The runs of a run that train, transfers from fresh weights: they cost the same."""
     import dataclasses
 
-    from fine2coarse.experiment import unit_runs
-    from fine2coarse.experiment.recipe import BASELINE
-    from fine2coarse.experiment.run_folder import NEW
-    from fine2coarse.experiment.transfers import (
-        NONE,
-        SUMMED,
-        arm_candidates,
-        baseline_candidates,
-    )
     from fine2coarse.models import Summation
+    from fine2coarse.recipes.names import BASELINE, NEW
+    from fine2coarse.recipes.transfer_spec import NONE, SUMMED
+    from fine2coarse.runs.transfers import arm_candidates, baseline_candidates
+    from fine2coarse.studies import run_phases
 
-    if unit.arm == BASELINE:
-        first, source = unit_runs.baseline_run(recipe, unit.seed, data), unit_runs.Source(None)
+    if run.arm == BASELINE:
+        first, source = run_phases.baseline_run(recipe, run.seed, data), run_phases.Source(None)
         candidates = baseline_candidates(recipe.transfer, recipe.pretrain, recipe.transfer_choices)
     else:
-        space = data.spaces[unit.arm, unit.seed]
-        first = unit_runs.pretraining_run(recipe, space, unit.seed, data, unit.arm)
-        source = unit_runs.Source(None, data.class_map(space), first.phase.loss)
-        _, phase = recipe.phases_of(unit.arm)
+        space = data.spaces[run.arm, run.seed]
+        first = run_phases.pretraining_run(recipe, space, run.seed, data, run.arm)
+        source = run_phases.Source(None, data.class_map(space), first.phase.loss)
+        _, phase = recipe.phases_of(run.arm)
         candidates = arm_candidates(phase, recipe.transfer_choices, source.can_sum)
     runs = [first]
     for transfer in candidates:
         if transfer.mode == NONE:
             continue
         fresh = dataclasses.replace(transfer, head=NEW, from_branch=False)
-        run = unit_runs.transfer_run(recipe, unit.seed, data, source, fresh)
+        run = run_phases.transfer_run(recipe, run.seed, data, source, fresh)
         if transfer.head == SUMMED:
             summation = Summation(source.class_map, source.fine_loss, run.phase.loss)
             run = dataclasses.replace(run, summation=summation)
@@ -114,7 +109,7 @@ def train(run, strategy) -> None:
     """Builds the model and trains it, without a stop on the way."""
     import dataclasses
 
-    from fine2coarse.experiment import phases
+    from fine2coarse.runs import execution
     from fine2coarse.training.loop import Trainer
     from fine2coarse.training.strategy import choose_jit_compile
 
@@ -122,9 +117,9 @@ def train(run, strategy) -> None:
     phase = dataclasses.replace(run.phase, log_every_steps=steps, checkpoint_every_steps=steps)
     run = dataclasses.replace(run, phase=phase)
     jit_compile = choose_jit_compile(strategy, run.backbone.name)
-    trainer = Trainer(strategy, lambda: phases._build_model(run), phase, jit_compile)
+    trainer = Trainer(strategy, lambda: execution._build_model(run), phase, jit_compile)
     labels = run.train.labelled(run.space)
-    for _ in trainer.train(phases._training_batches(run, labels, 0)):
+    for _ in trainer.train(execution._training_batches(run, labels, 0)):
         pass
 
 
@@ -133,8 +128,8 @@ def side(arguments: argparse.Namespace) -> None:
     import _sides
 
     from fine2coarse.datasets.open import open_dataset
-    from fine2coarse.experiment.study_data import load_study_data
-    from fine2coarse.experiment.units import plan_units
+    from fine2coarse.studies.run_plan import plan_runs
+    from fine2coarse.studies.study_data import load_study_data
     from fine2coarse.training.strategy import make_strategy
 
     recipe = make_recipe(arguments)
@@ -145,14 +140,14 @@ def side(arguments: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         do = make(recipe, data, strategy, pathlib.Path(folder))
         print("{}", flush=True)  # ready
-        for unit, _ in zip(plan_units(recipe), sys.stdin):
+        for run, _ in zip(plan_runs(recipe), sys.stdin):
             started, cpu = time.perf_counter(), _sides.cpu_seconds()
-            do(unit)
+            do(run)
             took = {
                 "seconds": time.perf_counter() - started,
                 "cpu_seconds": _sides.cpu_seconds() - cpu,
             }
-            print(json.dumps({"run": str(unit), **took}), flush=True)
+            print(json.dumps({"run": str(run), **took}), flush=True)
 
 
 def start(command: list[str]) -> subprocess.Popen:

@@ -44,8 +44,8 @@ def tensorflow_side(model: str, size: int, batch: int, precision: str) -> Callab
     import tensorflow as tf
 
     from fine2coarse.models import BackboneSpec, Classifier
+    from fine2coarse.recipes.phase_spec import OptimizerSpec, PhaseSpec
     from fine2coarse.training.optimizers import build_optimizer
-    from fine2coarse.training.spec import OptimizerSpec, PhaseSpec
     from fine2coarse.training.step import TrainStep
     from fine2coarse.training.strategy import choose_jit_compile
 

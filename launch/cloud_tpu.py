@@ -17,11 +17,12 @@ import subprocess
 import sys
 import tempfile
 
-import _start  # noqa: F401 (output must not fail in any locale)
-from _flags import define_path, fail, parse_flags
-from _tpu import CloudJob, archive_command, describe
-from _tpu_driver import CloudError, Driver
 from absl import app, flags
+
+from fine2coarse.cli import startup  # noqa: F401 (output must not fail in any locale)
+from fine2coarse.cli.path_flags import define_path, fail, parse_flags
+from fine2coarse.cloud.tpu_driver import CloudError, Driver
+from fine2coarse.cloud.tpu_job import CloudJob, archive_command, describe
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 

@@ -1,10 +1,10 @@
 """Embeds a dataset's images, for clusters: a memory-mapped .npy, its image ids beside it.
 
-python launch/embed.py --dataset=demo --data_dir=data --run=runs/fine --out=e.npy
-python launch/embed.py --dataset=demo --data_dir=data --preset=clip_vit_large_patch14 --l2 \
+python launch/embedding.py --dataset=demo --data_dir=data --run=runs/fine --out=e.npy
+python launch/embedding.py --dataset=demo --data_dir=data --preset=clip_vit_large_patch14 --l2 \
   --pca=256 --out=e.npy
-python launch/embed.py --dataset=demo --data_dir=data --hub=FOLDER_OR_HANDLE --out=e.npy
-python launch/embed.py --dataset=demo --data_dir=data --npy=mine.npy --ids=ids.txt --out=e.npy
+python launch/embedding.py --dataset=demo --data_dir=data --hub=FOLDER_OR_HANDLE --out=e.npy
+python launch/embedding.py --dataset=demo --data_dir=data --npy=mine.npy --ids=ids.txt --out=e.npy
 
 Killed, it goes on with the same command. --config=configs/folder.py names a dataset with options.
 """
@@ -13,14 +13,15 @@ import pathlib
 import time
 from typing import TYPE_CHECKING
 
-from _cli import NUM_LOGICAL_CPUS, STRATEGY, refuse_workers, run_main
-from _dataset import open_named_dataset
-from _flags import define_path
 from absl import flags
+
+from fine2coarse.cli.named_dataset import open_named_dataset
+from fine2coarse.cli.path_flags import define_path
+from fine2coarse.cli.program import NUM_LOGICAL_CPUS, STRATEGY, refuse_workers, run_main
 
 if TYPE_CHECKING:
     from fine2coarse.datasets.prepared import PreparedDataset
-    from fine2coarse.experiment.encoders import Encoder
+    from fine2coarse.embeddings.encoders import Encoder
 
 _OUT = define_path("out", None, "File to write, .npy.")
 _RUN = define_path("run", None, "Embed with the backbone of this finished run's folder.")
@@ -46,28 +47,28 @@ def main() -> None:
     if _RUN.value:
         _check_run(pathlib.Path(_RUN.value))
     dataset = open_named_dataset()
-    from fine2coarse.experiment.claims import hold_file
+    from fine2coarse.claims import hold_file
 
     with hold_file(pathlib.Path(_OUT.value)):
         _embed(dataset)
 
 
 def _embed(dataset: "PreparedDataset") -> None:
-    from fine2coarse.experiment import embed
+    from fine2coarse.embeddings import embedding
     from fine2coarse.labels.embeddings import Embeddings
     from fine2coarse.training.strategy import make_strategy
 
     out, started = pathlib.Path(_OUT.value), time.monotonic()
     splits = _SPLITS.value or sorted(dataset.splits, key=lambda split: split != "train")
-    finish = embed.FinishSpec(num_pca_dims=_PCA.value, l2=_L2.value)
+    finish = embedding.FinishSpec(num_pca_dims=_PCA.value, l2=_L2.value)
     if _NPY.value:
         given = Embeddings.load(_NPY.value, _IDS.value)
-        found = embed.adopt(given, dataset, splits, out, finish=finish)
+        found = embedding.adopt(given, dataset, splits, out, finish=finish)
     else:
         strategy = make_strategy(STRATEGY.value, NUM_LOGICAL_CPUS.value)
         with strategy.scope():
             encoder = _encoder()
-        found = embed.embed_dataset(
+        found = embedding.embed_dataset(
             dataset,
             splits,
             encoder,
@@ -84,13 +85,13 @@ def _embed(dataset: "PreparedDataset") -> None:
 
 def _check_run(path: pathlib.Path) -> None:
     """Refuses an unfinished run before anything heavy is loaded."""
-    from fine2coarse.experiment.run_folder import RunFolder
+    from fine2coarse.runs.phase_folder import PhaseFolder
 
-    RunFolder(path).result()
+    PhaseFolder(path).result()
 
 
 def _encoder() -> "Encoder":
-    from fine2coarse.experiment import encoders
+    from fine2coarse.embeddings import encoders
 
     if _RUN.value:
         return encoders.from_run(pathlib.Path(_RUN.value))

@@ -6,9 +6,10 @@ python launch/export.py --run=runs/coarse --out=exported/coarse --head --tar
 
 import pathlib
 
-from _cli import run_main
-from _flags import define_path
 from absl import flags
+
+from fine2coarse.cli.path_flags import define_path
+from fine2coarse.cli.program import run_main
 
 _RUN = define_path("run", None, "Folder of a finished run.")
 _OUT = define_path("out", None, "Folder to make.")
@@ -27,8 +28,8 @@ _KAGGLE_LICENSE = flags.DEFINE_string(
 
 
 def main() -> None:
-    from fine2coarse.experiment.claims import hold_file
-    from fine2coarse.experiment.export import ExportOptions, export_run
+    from fine2coarse.claims import hold_file
+    from fine2coarse.export.run_export import ExportOptions, export_run
 
     options = ExportOptions(
         with_head=_HEAD.value,

@@ -13,15 +13,16 @@ import pathlib
 import time
 from typing import TYPE_CHECKING, Any
 
-from _cli import CONFIG, run_main
-from _dataset import DATASET, open_named_dataset
-from _flags import define_path, define_paths
 from absl import flags
 
+from fine2coarse.cli.named_dataset import DATASET, open_named_dataset
+from fine2coarse.cli.path_flags import define_path, define_paths
+from fine2coarse.cli.program import CONFIG, run_main
+
 if TYPE_CHECKING:
-    from fine2coarse.experiment.label_card import LabelCard
     from fine2coarse.labels.space import LabelSpace
     from fine2coarse.labels.spec import Clusters, Context
+    from fine2coarse.recipes.label_card import LabelCard
 
 _OUT = define_path("out", None, "File to write, .npz; its JSON goes beside it.")
 _DESCRIBE = define_path("describe", None, "Label space (.npz) to describe.")
@@ -43,7 +44,7 @@ def main() -> None:
     if _ADVISE.value:
         _advise(record, _context(card), card)
         return
-    from fine2coarse.experiment.claims import hold_file
+    from fine2coarse.claims import hold_file
 
     context = _context(card)
     with hold_file(pathlib.Path(_OUT.value)):
@@ -53,8 +54,8 @@ def main() -> None:
 
 def _card() -> "LabelCard":
     """What --config says, for the images of --dataset where that is given."""
-    from fine2coarse.experiment.label_card import LabelCard
-    from fine2coarse.experiment.strict import parse
+    from fine2coarse.recipes.label_card import LabelCard
+    from fine2coarse.schema import parse
 
     content = CONFIG.value.to_dict()
     if DATASET.value and isinstance(content.get("dataset"), dict):
@@ -83,7 +84,7 @@ def _check_out() -> None:
 
 def _context(card: "LabelCard | None") -> "Context":
     dataset = open_named_dataset()
-    from fine2coarse.experiment.label_sources import indexed_context, make_label_space
+    from fine2coarse.studies.label_spaces import indexed_context, make_label_space
 
     if card is None:
         return indexed_context(dataset, "train")

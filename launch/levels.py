@@ -12,10 +12,10 @@ import dataclasses
 import json
 from collections.abc import Sequence
 
-import _start  # noqa: F401 (output must not fail in any locale)
-from _flags import define_path, fail, parse_flags
 from absl import app, flags
 
+from fine2coarse.cli import startup  # noqa: F401 (output must not fail in any locale)
+from fine2coarse.cli.path_flags import define_path, fail, parse_flags
 from fine2coarse.taxonomy import Taxonomy, TaxonomyError, read_csv, read_inat2021, read_wordnet
 from fine2coarse.taxonomy.summary import LevelSummary, summarize_level
 from fine2coarse.taxonomy.wordnet import read_synset_list

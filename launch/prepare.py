@@ -19,10 +19,10 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 
-from _flags import define_path, fail, parse_flags
-from _start import start_tensorflow
 from absl import app, flags, logging
 
+from fine2coarse.cli.path_flags import define_path, fail, parse_flags
+from fine2coarse.cli.startup import start_tensorflow
 from fine2coarse.taxonomy.inat2021 import LEVELS
 from fine2coarse.taxonomy.wordnet import NUM_LEVELS
 
@@ -113,7 +113,7 @@ def _format_summary(summary: dict) -> str:
 
 def _hold(name: str, level: str) -> contextlib.AbstractContextManager[object]:
     """Refuses a second process that prepares the same; studies that want it wait."""
-    from fine2coarse.experiment.claims import hold, preparation
+    from fine2coarse.claims import hold, preparation
 
     if "://" in _DATA_DIR.value:  # no file system to claim on
         return contextlib.nullcontext()
@@ -129,10 +129,10 @@ def main(argv: list[str]) -> None:
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # images are decoded on the CPU
     logging.set_verbosity(logging.ERROR)
     start_tensorflow()
+    from fine2coarse.archives.archives import SourceError
+    from fine2coarse.claims import AlreadyHeld
     from fine2coarse.datasets import imagenet21k, inat2021
-    from fine2coarse.datasets.archives import SourceError
     from fine2coarse.datasets.leveled import PreparationError, PrepareConfig
-    from fine2coarse.experiment.claims import AlreadyHeld
 
     began = time.monotonic()
     config = PrepareConfig(

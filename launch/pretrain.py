@@ -5,8 +5,9 @@ python launch/pretrain.py --config=configs/demo.py --arm=fine --workdir=runs/fin
 
 import pathlib
 
-from _cli import WORKDIR, hold_workdir, open_study, read_recipe, run_main
 from absl import flags
+
+from fine2coarse.cli.program import WORKDIR, hold_workdir, open_study, read_recipe, run_main
 
 _ARM = flags.DEFINE_string(
     "arm", None, "Whose labels to pretrain on: an arm of the recipe, or `target`."
@@ -15,10 +16,10 @@ _SEED = flags.DEFINE_integer("seed", 0, "Of weights, order and augmentation.", l
 
 
 def main() -> None:
-    from fine2coarse.experiment.claimed import ClaimedFolder, ClaimedObserver
-    from fine2coarse.experiment.phases import execute
-    from fine2coarse.experiment.progress import ProgressBar
-    from fine2coarse.experiment.unit_runs import pretraining_run
+    from fine2coarse.runs.claimed_run import ClaimedFolder, ClaimedObserver
+    from fine2coarse.runs.execution import execute
+    from fine2coarse.runs.progress import ProgressBar
+    from fine2coarse.studies.run_phases import pretraining_run
 
     recipe = read_recipe().only(arm=_ARM.value, seed=_SEED.value)
     with hold_workdir() as claim:

@@ -10,9 +10,8 @@ seeds are pooled; arms of one name but different label specs are told apart by t
 import contextlib
 import pathlib
 
-from _cli import WORKDIR, run_main
-from _flags import define_path
-
+from fine2coarse.cli.path_flags import define_path
+from fine2coarse.cli.program import WORKDIR, run_main
 from fine2coarse.paths import expand
 
 _OUT = define_path(
@@ -21,9 +20,8 @@ _OUT = define_path(
 
 
 def main() -> None:
-    from _images import image_reader
-
-    from fine2coarse.experiment.report import write_report
+    from fine2coarse.cli.thumbnail_reader import image_reader
+    from fine2coarse.report import write_report
 
     workdirs = [pathlib.Path(expand(name)) for name in WORKDIR.value.split(",")]
     if len(workdirs) > 1 and not _OUT.value:
@@ -38,8 +36,8 @@ def _hold(
     out: pathlib.Path, workdirs: list[pathlib.Path]
 ) -> contextlib.AbstractContextManager[object]:
     """Refuses a second process that writes the report; a study's own processes count too."""
-    from fine2coarse.experiment.claims import hold, hold_file
-    from fine2coarse.experiment.run_folder import RECIPE, RunError
+    from fine2coarse.claims import hold, hold_file
+    from fine2coarse.runs.phase_folder import RECIPE, RunError
 
     for workdir in workdirs:
         if not (workdir / RECIPE).is_file():

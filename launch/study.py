@@ -12,14 +12,14 @@ import pathlib
 import shlex
 import sys
 
-from _cli import WORKDIR, open_study, read_recipe, refuse_workers, run_main
-from _flags import define_path
-from _images import image_reader
-from _jobs import command_without, run_jobs, without_flags
-from _plan import default_throughputs, print_plan
 from absl import flags
 
-from fine2coarse.experiment.claims import DEFAULT_TIMEOUT_S
+from fine2coarse.claims import DEFAULT_TIMEOUT_S
+from fine2coarse.cli.dry_run import default_throughputs, print_plan
+from fine2coarse.cli.jobs import command_without, run_jobs, without_flags
+from fine2coarse.cli.path_flags import define_path
+from fine2coarse.cli.program import WORKDIR, open_study, read_recipe, refuse_workers, run_main
+from fine2coarse.cli.thumbnail_reader import image_reader
 
 _ARM = flags.DEFINE_list("arm", [], "Only these arms (or `baseline`), separated by commas.")
 _SEED = flags.DEFINE_list("seed", [], "Only these seeds, separated by commas.")
@@ -55,18 +55,18 @@ _PARTS = ("arm", "seed", "shard", "list", "dry_run", "jobs", "wait", "report")
 
 
 def main() -> None:
-    from fine2coarse.experiment.mirror import open_workdir
-    from fine2coarse.experiment.report import record_command
-    from fine2coarse.experiment.study import Study
-    from fine2coarse.experiment.units import parse_shard, plan_units, select_units
+    from fine2coarse.report import record_command
+    from fine2coarse.studies.mirror import open_workdir
+    from fine2coarse.studies.run_plan import parse_shard, plan_runs, select_runs
+    from fine2coarse.studies.study import Study
 
     recipe = read_recipe()
     shard = parse_shard(_SHARD.value)
-    units = select_units(plan_units(recipe), _ARM.value, _seeds(), shard)
+    runs = select_runs(plan_runs(recipe), _ARM.value, _seeds(), shard)
     if _LIST.value:
         command = command_without(*_PARTS)
-        for unit in units:
-            print(shlex.join([*command, f"--arm={unit.arm}", f"--seed={unit.seed}"]))
+        for run in runs:
+            print(shlex.join([*command, f"--arm={run.arm}", f"--seed={run.seed}"]))
         return
     refuse_workers(
         "a study spreads whole runs, not single ones, over hosts. Start one process a host with "
@@ -78,26 +78,26 @@ def main() -> None:
         with open_workdir(WORKDIR.value) as (workdir, mirror):
             if mirror:
                 mirror.pull()
-            print_plan(recipe, units, workdir, table)
+            print_plan(recipe, runs, workdir, table)
         return
     with open_workdir(WORKDIR.value) as (workdir, mirror):
         if mirror and shard == (0, 1):
             print(f"note: {_ONE_MACHINE}")
         study = Study(recipe, workdir, _CLAIM_TIMEOUT_S.value, mirror)
         record_command(study.workdir, "launch/study.py", without_flags(sys.argv[1:], _PARTS))
-        _work(study, recipe, units)
+        _work(study, recipe, runs)
         if _REPORT.value:
             _conclude(study)
 
 
-def _work(study, recipe, units) -> None:
-    """Does the units here or, with --jobs, in processes of their own."""
+def _work(study, recipe, runs) -> None:
+    """Does the runs here or, with --jobs, in processes of their own."""
     if _JOBS.value > 1:
         codes = run_jobs([*command_without("jobs", "report"), "--noreport"], _JOBS.value, _gpus())
         _leave_if_failed(codes)
     else:
-        strategy, data = open_study(recipe, units)
-        study.run(data, strategy, units=units, wait=_WAIT.value)
+        strategy, data = open_study(recipe, runs)
+        study.run(data, strategy, runs=runs, wait=_WAIT.value)
 
 
 def _seeds() -> list[int]:
@@ -130,13 +130,13 @@ def _leave_if_failed(codes: list[int]) -> None:
 
 def _conclude(study) -> None:
     """Prints the table and writes the report, where all runs are finished."""
-    from fine2coarse.experiment.claims import DONE, FREE
-    from fine2coarse.experiment.report import write_report
-    from fine2coarse.experiment.results import format_table, table
+    from fine2coarse.analysis.results import format_table, table
+    from fine2coarse.claims import DONE, FREE
+    from fine2coarse.report import write_report
 
     rows = study.rows()
-    if len(rows) < len(study.units):
-        print(f"{len(rows)} of {len(study.units)} runs are finished; the report follows the last")
+    if len(rows) < len(study.runs):
+        print(f"{len(rows)} of {len(study.runs)} runs are finished; the report follows the last")
         return
     print()
     print(format_table(*table(rows)))
@@ -157,10 +157,10 @@ def _conclude(study) -> None:
 
 def _answer(workdir: pathlib.Path) -> str:
     """What the runs say, arm by arm and in short."""
-    from fine2coarse.experiment.outcomes import load_outcomes
-    from fine2coarse.experiment.run_folder import RECIPE, RunError, read_json
-    from fine2coarse.experiment.sentences import summary
-    from fine2coarse.experiment.statistics import compare
+    from fine2coarse.analysis.outcomes import load_outcomes
+    from fine2coarse.analysis.sentences import summary
+    from fine2coarse.analysis.statistics import compare
+    from fine2coarse.runs.phase_folder import RECIPE, RunError, read_json
 
     try:
         return summary(compare(load_outcomes(workdir)), read_json(workdir / RECIPE))

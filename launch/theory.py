@@ -15,9 +15,10 @@ import math
 import os
 import pathlib
 
-from _flags import define_path, fail, parse_flags
-from _start import start_tensorflow
 from absl import app, flags, logging
+
+from fine2coarse.cli.path_flags import define_path, fail, parse_flags
+from fine2coarse.cli.startup import start_tensorflow
 
 KERAS_PATCHES = "keras_patches"
 EXPERIMENTS = (
@@ -62,11 +63,11 @@ def main(argv: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)
     names = _chosen(_EXPERIMENT.value)
     # One thread for each product where everything runs in this process, whatever the user set: rows
-    # would differ in their last digits from those of several processes. See laboratory.py.
+    # would differ in their last digits from those of several processes. See trial_rows.py.
     for variable in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = "1"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from fine2coarse.experiment.claims import AlreadyHeld, hold
+    from fine2coarse.claims import AlreadyHeld, hold
 
     try:
         workdir = pathlib.Path(_WORKDIR.value)
@@ -93,7 +94,7 @@ def _chosen(words: list[str]) -> list[str]:
 
 def _run(workdir: pathlib.Path, names: list[str]) -> pathlib.Path:
     """Computes what is missing, judges and draws it; returns the report's path."""
-    from fine2coarse.reporting import laboratory as pages
+    from fine2coarse.report import theory_page as pages
     from fine2coarse.theory import experiments
 
     for folder in (workdir / "results", workdir / "figures"):
@@ -114,15 +115,15 @@ def _run(workdir: pathlib.Path, names: list[str]) -> pathlib.Path:
 def _keras_patches(workdir):
     """The default question, asked of the same network in Keras on the demo's pictures."""
     start_tensorflow()
-    from fine2coarse.experiment import keras_patches
+    from fine2coarse.theory import keras_patches
     from fine2coarse.theory.experiments import Experiment
     from fine2coarse.theory.pictures import Line, Picture
 
     @functools.cache
     def load():
-        from fine2coarse.data.examples import load_examples
+        from fine2coarse.claims import first_to_prepare
         from fine2coarse.datasets.open import open_dataset
-        from fine2coarse.experiment.claims import first_to_prepare
+        from fine2coarse.input.examples import load_examples
 
         data_dir, options = _DATA_DIR.value or str(workdir / "data"), {"seed": 0}
         with first_to_prepare(data_dir, "demo", options, logging.warning):
@@ -173,14 +174,14 @@ def _keras_patches(workdir):
 
 def _section(workdir, experiment, num_seeds):
     """Rows, verdicts and pictures of one experiment, as a section of the page."""
-    from fine2coarse.reporting import laboratory as pages
-    from fine2coarse.theory import laboratory
+    from fine2coarse.report import theory_page as pages
+    from fine2coarse.theory import trial_rows
     from fine2coarse.theory.verdicts import judge
 
     num_workers = _NUM_WORKERS.value
     if experiment.name == KERAS_PATCHES:  # TensorFlow spreads over the cores by itself
         num_seeds, num_workers = min(num_seeds, _MAX_KERAS_SEEDS), 1
-    rows = laboratory.compute_or_read(experiment, num_seeds, workdir / "results", num_workers)
+    rows = trial_rows.compute_or_read(experiment, num_seeds, workdir / "results", num_workers)
     verdicts = [
         pages.Verdict(**dataclasses.asdict(claim)) for claim in judge(experiment.name, rows)
     ]
@@ -191,7 +192,7 @@ def _section(workdir, experiment, num_seeds):
 
 
 def _draw(workdir, picture, rows):
-    from fine2coarse.reporting import laboratory as pages
+    from fine2coarse.report import theory_page as pages
     from fine2coarse.theory.pictures import points
 
     series = [

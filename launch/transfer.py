@@ -14,9 +14,10 @@ summed into the target's; of all else the backbone alone is used.
 
 import pathlib
 
-from _cli import WORKDIR, hold_workdir, open_study, read_recipe, run_main
-from _flags import define_path
 from absl import flags
+
+from fine2coarse.cli.path_flags import define_path
+from fine2coarse.cli.program import WORKDIR, hold_workdir, open_study, read_recipe, run_main
 
 _PRETRAINED = define_path(
     "pretrained", None, "A finished run, an exported folder, a TF Hub or Kaggle handle."
@@ -25,8 +26,8 @@ _SEED = flags.DEFINE_integer("seed", 0, "Of head, order and augmentation.", lowe
 
 
 def main() -> None:
-    from fine2coarse.experiment.pretrained import find_pretrained
-    from fine2coarse.experiment.unit_runs import Executor, do_transfer, find_source
+    from fine2coarse.runs.pretrained import find_pretrained
+    from fine2coarse.studies.run_phases import Executor, do_transfer, find_source
 
     recipe = read_recipe().only(arm="target", seed=_SEED.value)
     pretrained = find_pretrained(_PRETRAINED.value, recipe.backbone.image_size_px)

@@ -12,10 +12,10 @@ import pathlib
 import sys
 import uuid
 
-import _start  # noqa: F401 (output must not fail in any locale)
-from _flags import define_path, parse_flags
 from absl import app, flags
 
+from fine2coarse.cli import startup  # noqa: F401 (output must not fail in any locale)
+from fine2coarse.cli.path_flags import define_path, parse_flags
 from fine2coarse.taxonomy import wordnet
 
 _DATA_NOUN = define_path(

@@ -26,8 +26,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 from etils import epath
 
-from fine2coarse.datasets.archives import Skip
-from fine2coarse.datasets.file_tree import FileTree, ListedFile, open_tree
+from fine2coarse.archives.archives import Skip
+from fine2coarse.archives.file_tree import FileTree, ListedFile, open_tree
 from fine2coarse.datasets.folder_layout import (
     SPLITS,
     TEST,
@@ -45,16 +45,16 @@ from fine2coarse.datasets.leveled import (
     LeveledBuilder,
     PrepareConfig,
 )
-from fine2coarse.datasets.shards import Plan, SplitPlan, SplitRule
-from fine2coarse.datasets.source_state import (
+from fine2coarse.preparation.file_batches import MAX_BATCH_BYTES, MAX_BATCH_FILES, SourceImage
+from fine2coarse.preparation.shards import Plan, SplitPlan, SplitRule
+from fine2coarse.preparation.source_state import (
     STATE_NAME,
     UNUSABLE,
     SourceState,
     changes_since,
     listing_digest,
 )
-from fine2coarse.datasets.spill import SpillIndex, stored_name
-from fine2coarse.datasets.units import MAX_BATCH_BYTES, MAX_BATCH_FILES, SourceImage
+from fine2coarse.preparation.spill import SpillIndex, stored_name
 from fine2coarse.taxonomy.taxonomy import Taxonomy
 
 DEFAULT_TEST_SHARE = 0.2

@@ -8,14 +8,14 @@ import pathlib
 import unicodedata
 from collections.abc import Container, Iterable, Mapping, Sequence
 
-from fine2coarse.datasets.archives import Skip, SourceError
-from fine2coarse.datasets.file_tree import FileTree, ListedFile, is_hidden
-from fine2coarse.datasets.images import hash128
-from fine2coarse.datasets.report import BESIDE_SPLITS, HIDDEN
-from fine2coarse.datasets.units import NOT_IN_LAYOUT
+from fine2coarse.archives.archives import Skip, SourceError
+from fine2coarse.archives.file_tree import FileTree, ListedFile, is_hidden
+from fine2coarse.preparation.file_batches import NOT_IN_LAYOUT
+from fine2coarse.preparation.image_checks import hash128
+from fine2coarse.preparation.preparation_report import BESIDE_SPLITS, HIDDEN
 from fine2coarse.taxonomy.csv_reader import from_bytes, from_rows
-from fine2coarse.taxonomy.tables import normalized
 from fine2coarse.taxonomy.taxonomy import Taxonomy
+from fine2coarse.taxonomy.text_tables import normalized
 
 TRAIN, VAL, TEST = "train", "val", "test"
 SPLITS = (TRAIN, VAL, TEST)

@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from fine2coarse.datasets.archives import SourceError
+from fine2coarse.archives.archives import SourceError
 from fine2coarse.datasets.imagenet21k_sources import EXPECTED, Leaves, find_source
 from fine2coarse.datasets.leveled import (
     LevelConfig,
@@ -18,8 +18,8 @@ from fine2coarse.datasets.leveled import (
     PreparationError,
     PrepareConfig,
 )
-from fine2coarse.datasets.shards import SplitPlan, SplitRule
-from fine2coarse.datasets.units import Source
+from fine2coarse.preparation.file_batches import Source
+from fine2coarse.preparation.shards import SplitPlan, SplitRule
 from fine2coarse.taxonomy.taxonomy import Taxonomy
 from fine2coarse.taxonomy.wordnet import (
     NUM_LEVELS,

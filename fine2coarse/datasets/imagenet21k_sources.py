@@ -10,9 +10,9 @@ import pathlib
 from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import ClassVar
 
-from fine2coarse.datasets import archives
-from fine2coarse.datasets.archives import Archive, Entry, Skip, SourceError, printable
-from fine2coarse.datasets.units import (
+from fine2coarse.archives import archives
+from fine2coarse.archives.archives import Archive, Entry, Skip, SourceError, printable
+from fine2coarse.preparation.file_batches import (
     NOT_IN_LAYOUT,
     BatchFile,
     BatchFiller,

@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from fine2coarse.datasets.archives import open_archive
+from fine2coarse.archives.archives import open_archive
 from fine2coarse.datasets.inat2021_files import find_manual_files
 from fine2coarse.datasets.inat2021_sources import (
     Inat2021Source,
@@ -23,7 +23,7 @@ from fine2coarse.datasets.leveled import (
     PreparationError,
     PrepareConfig,
 )
-from fine2coarse.datasets.units import Source
+from fine2coarse.preparation.file_batches import Source
 from fine2coarse.taxonomy.inat2021 import LEVELS
 from fine2coarse.taxonomy.taxonomy import Taxonomy
 

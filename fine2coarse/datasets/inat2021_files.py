@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 
-from fine2coarse.datasets.archives import SourceError, printable
+from fine2coarse.archives.archives import SourceError, printable
 
 _IMAGE_SUFFIXES = (*(".tar.gz", ".tar", ".tgz", ".zip", ".tar.bz2", ".tbz2", ".tar.xz", ".txz"),)
 _JSON_SUFFIXES = (".json", ".json.tar.gz", ".json.tgz", ".json.gz", ".json.tar", ".json.zip")

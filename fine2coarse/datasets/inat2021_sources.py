@@ -11,12 +11,12 @@ import pathlib
 import zlib
 from collections.abc import Container, Iterator, Mapping, Sequence
 
-from fine2coarse.datasets import archives
-from fine2coarse.datasets.archives import Archive, Entry, Skip, SourceError, printable
-from fine2coarse.datasets.units import BatchFile, BatchFiller, FileBatch, digest
+from fine2coarse.archives import archives
+from fine2coarse.archives.archives import Archive, Entry, Skip, SourceError, printable
+from fine2coarse.preparation.file_batches import BatchFile, BatchFiller, FileBatch, digest
 from fine2coarse.taxonomy import inat2021
-from fine2coarse.taxonomy.tables import read_json
 from fine2coarse.taxonomy.taxonomy import Taxonomy
+from fine2coarse.taxonomy.text_tables import read_json
 
 NO_ANNOTATION = "image without annotation"
 NO_IMAGE = "annotation without image"

@@ -19,19 +19,20 @@ from tensorflow_datasets.core import constants, dataset_builder, units
 from tensorflow_datasets.core import splits as tfds_splits
 from tensorflow_datasets.core.features import feature as feature_lib
 
-from fine2coarse.datasets import report, stored_taxonomy
-from fine2coarse.datasets.archives import SourceError
-from fine2coarse.datasets.preparation import (
+from fine2coarse.archives.archives import SourceError
+from fine2coarse.datasets import stored_taxonomy
+from fine2coarse.labels import sources
+from fine2coarse.preparation import preparation_report
+from fine2coarse.preparation.engine import (
     SOURCE_NAME,
     Preparation,
     PreparationError,
     PrepareConfig,
     disk_free,
 )
-from fine2coarse.datasets.shards import Plan, SplitRule
-from fine2coarse.datasets.spill import SpillIndex
-from fine2coarse.datasets.units import Source
-from fine2coarse.labels import sources
+from fine2coarse.preparation.file_batches import Source
+from fine2coarse.preparation.shards import Plan, SplitRule
+from fine2coarse.preparation.spill import SpillIndex
 from fine2coarse.taxonomy.taxonomy import Taxonomy
 
 STAGING_SUFFIX = ".preparing"
@@ -149,13 +150,13 @@ class LeveledBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
         known = self._known_taxonomy()
         return stored_taxonomy.read(self.info) if known is None else known
 
-    def report(self) -> report.Report:
+    def report(self) -> preparation_report.Report:
         """What preparing found.
 
         Raises:
           FileNotFoundError: where nothing is prepared.
         """
-        return report.read_report(self.data_path)
+        return preparation_report.read_report(self.data_path)
 
     @abc.abstractmethod
     def _known_taxonomy(self) -> Taxonomy | None:
@@ -194,7 +195,7 @@ class LeveledBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
         try:
             before = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise report.damaged(path, error) from error
+            raise preparation_report.damaged(path, error) from error
         try:
             now = json.loads(json.dumps(self._identity_now(config, before)))
         except (SourceError, OSError) as error:  # such as archives that were deleted since

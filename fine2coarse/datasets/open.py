@@ -20,10 +20,10 @@ from fine2coarse.datasets.imagenet21k import Imagenet21k
 from fine2coarse.datasets.inat2021 import Inat2021
 from fine2coarse.datasets.leveled import LeveledBuilder, PrepareConfig
 from fine2coarse.datasets.prepared import DatasetError, PreparedDataset
-from fine2coarse.datasets.report import StoredReport
 from fine2coarse.datasets.tfds_hierarchy import open_hierarchy
 from fine2coarse.nearest import unknown
 from fine2coarse.paths import expand
+from fine2coarse.preparation.preparation_report import StoredReport
 
 
 class NotPreparedError(DatasetError):

@@ -13,13 +13,13 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from fine2coarse.datasets.contents import (
+from fine2coarse.preparation.contents import (
     SplitContents,
     fingerprint,
     read_contents,
     store_contents,
 )
-from fine2coarse.datasets.report import StoredReport
+from fine2coarse.preparation.preparation_report import StoredReport
 from fine2coarse.taxonomy.taxonomy import Taxonomy
 
 _LOGGER = logging.getLogger(__name__)

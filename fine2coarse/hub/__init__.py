@@ -1,6 +1,7 @@
-"""Export to TF Hub's SavedModel form, and a Keras 3 layer that loads it and trains.
+"""Loading SavedModels of feature vectors: by folder, TF Hub handle or Kaggle handle.
 
-Names are imported when they are first used: the card and the file helpers need no TensorFlow.
+In: a handle. Out: a Keras 3 layer or backbone that trains. Start with `resolve.py`. Names are
+imported when they are first used.
 """
 
 from __future__ import annotations

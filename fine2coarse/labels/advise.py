@@ -33,12 +33,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from fine2coarse.labels import kmeans
+from fine2coarse.labels.apportion import share_out
 from fine2coarse.labels.clusters import powers_of_two
 from fine2coarse.labels.embeddings import Embeddings
 from fine2coarse.labels.image_index import ImageIndex
 from fine2coarse.labels.information import ambiguity_bits, held_out_information_bits
 from fine2coarse.labels.kmeans import KMeansSpec
-from fine2coarse.labels.shares import share_out
 from fine2coarse.labels.space import LabelSpace, LabelSpaceError
 
 

@@ -9,10 +9,10 @@ import pathlib
 import numpy as np
 
 from fine2coarse.labels import kmeans
+from fine2coarse.labels.apportion import share_out
 from fine2coarse.labels.embeddings import LARGEST_VALUE, Embeddings
 from fine2coarse.labels.image_index import ImageIndex
 from fine2coarse.labels.kmeans import KMeansSpec
-from fine2coarse.labels.shares import share_out
 from fine2coarse.labels.space import UNREADABLE, LabelSpace, LabelSpaceError
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fine2coarse.labels.space import UNREADABLE, LabelSpaceError
-from fine2coarse.taxonomy.tables import normalized, read_json, read_lines
+from fine2coarse.taxonomy.text_tables import normalized, read_json, read_lines
 
 # Beyond this the squares that k-means and PCA add up leave float32: 1e24, times 4 for a distance,
 # times 1e4 dimensions, times 1e8 images is 4e36, below float32's 3.4e38.

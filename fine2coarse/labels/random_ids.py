@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fine2coarse.labels.apportion import share_out
 from fine2coarse.labels.image_index import ImageIndex
-from fine2coarse.labels.shares import share_out
 from fine2coarse.labels.space import LabelSpace, LabelSpaceError
 
 

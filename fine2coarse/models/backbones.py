@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
 
 import keras
@@ -10,52 +9,11 @@ import keras
 from fine2coarse.models.hub_backbones import ResNetSpec, VitSpec, hub_resnet, hub_vit
 from fine2coarse.models.mlp import MlpSpec, mlp
 from fine2coarse.models.small_resnet import small_resnet
-from fine2coarse.nearest import unknown
+from fine2coarse.recipes.backbone_spec import BackboneSpec
 
 # Channel means and standard deviations of ImageNet in [0, 1], the usual choice in the field.
 _IMAGE_MEAN = (0.485, 0.456, 0.406)
 _IMAGE_VARIANCE = (0.229**2, 0.224**2, 0.225**2)
-
-
-class UnknownBackboneError(ValueError):
-    """A backbone name that this room does not know."""
-
-
-@dataclasses.dataclass(frozen=True)
-class BackboneSpec:
-    """What a backbone is built from.
-
-    Attributes:
-      name: one of `backbone_names()`.
-      image_size_px: side of the square input image.
-      small_stem: for resnet18, 34 and 50 at 32 to 64 px: a first convolution that keeps the
-        resolution, and no pooling after it.
-      dropout_rate: inside a ViT's or MLP's blocks.
-    """
-
-    name: str
-    image_size_px: int
-    small_stem: bool = False
-    dropout_rate: float = 0.0
-
-    def __post_init__(self) -> None:
-        """Checks the name and the size."""
-        if self.name not in _BUILDERS:
-            raise UnknownBackboneError(unknown("backbone", self.name, backbone_names()))
-        if self.image_size_px < 8:
-            raise ValueError(f"image_size_px must be at least 8, got {self.image_size_px}")
-        patch = _VIT_PATCH_PX.get(self.name, 1)
-        if self.image_size_px % patch:
-            raise ValueError(
-                f"{self.name} cuts the image into patches of {patch} px; image_size_px must be a "
-                f"multiple, got {self.image_size_px}"
-            )
-        if self.small_stem and self.name not in _RESNETS:
-            raise ValueError(f"small_stem is for {', '.join(_RESNETS)}; got {self.name!r}")
-        if not 0 <= self.dropout_rate < 1:
-            raise ValueError(f"dropout_rate must be in [0, 1), got {self.dropout_rate}")
-        if self.dropout_rate and self.name not in {**_VITS, **_MLPS}:
-            raise ValueError(f"dropout_rate is for ViTs and MLPs; got {self.name!r}")
 
 
 def build_backbone(spec: BackboneSpec, *, seed: int) -> keras.Model:
@@ -76,11 +34,6 @@ def build_backbone(spec: BackboneSpec, *, seed: int) -> keras.Model:
     normalise = keras.layers.Normalization(mean=_IMAGE_MEAN, variance=_IMAGE_VARIANCE)
     features = _BUILDERS[spec.name](spec)(normalise(inputs))
     return keras.Model(inputs, features, name=spec.name)
-
-
-def backbone_names() -> tuple[str, ...]:
-    """Names that `BackboneSpec` accepts."""
-    return tuple(sorted(_BUILDERS))
 
 
 Builder = Callable[["BackboneSpec"], keras.Model]
@@ -106,7 +59,6 @@ _RESNETS: Mapping[str, Builder] = {
     "resnet34": _resnet((3, 4, 6, 3), "basic_block"),
     "resnet50": _resnet((3, 4, 6, 3), "bottleneck_block"),
 }
-_VIT_PATCH_PX = {"vit_ti16": 16, "vit_s16": 16, "vit_b16": 16, "vit_b32": 32, "vit_l16": 16}
 _VITS: Mapping[str, Builder] = {
     "vit_ti16": _vit(16, 12, 3, 192),
     "vit_s16": _vit(16, 12, 6, 384),

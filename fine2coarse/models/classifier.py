@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import keras
 
-from fine2coarse.models.backbones import BackboneSpec, build_backbone
+from fine2coarse.models.backbones import build_backbone
 from fine2coarse.models.summation import Summation, SummedHead
+from fine2coarse.recipes.backbone_spec import BackboneSpec
 
 
 class Classifier(keras.Model):

@@ -1,4 +1,8 @@
-"""Taxonomies: class hierarchies as topologically ordered graphs, and their readers."""
+"""Taxonomies: class hierarchies as topologically ordered graphs, and their readers.
+
+In: WordNet, iNaturalist's categories, a CSV of one's own. Out: a `Taxonomy`: nodes, ranks, parents,
+leaves. Start with `taxonomy.py`.
+"""
 
 from fine2coarse.taxonomy.csv_reader import read_csv
 from fine2coarse.taxonomy.inat2021 import read_inat2021

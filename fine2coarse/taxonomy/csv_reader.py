@@ -5,8 +5,8 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Sequence
 
-from fine2coarse.taxonomy.tables import normalized, read_rows
 from fine2coarse.taxonomy.taxonomy import Taxonomy, TaxonomyError
+from fine2coarse.taxonomy.text_tables import normalized, read_rows
 
 SEPARATOR = "/"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Mapping, Sequence
 
-from fine2coarse.taxonomy.tables import character_problem, normalized, read_json, read_records
 from fine2coarse.taxonomy.taxonomy import Taxonomy, TaxonomyError
+from fine2coarse.taxonomy.text_tables import character_problem, normalized, read_json, read_records
 
 SEPARATOR = "/"
 LINNAEAN_RANKS = ("kingdom", "phylum", "class", "order", "family", "genus")

@@ -12,8 +12,8 @@ import io
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 
-from fine2coarse.taxonomy.tables import normalized, read_lines
 from fine2coarse.taxonomy.taxonomy import Taxonomy, TaxonomyError
+from fine2coarse.taxonomy.text_tables import normalized, read_lines
 
 TABLE_PATH = pathlib.Path(__file__).with_name("wordnet30") / "nouns.tsv"
 NUM_LEVELS = 13

@@ -1,6 +1,6 @@
-"""The theory of arXiv 2410.23129 as a laboratory: data, network, training, measurements.
+"""The theory of arXiv 2410.23129 as a simulation: data, network, training, measurements.
 
-NumPy only (SciPy for statistics). Read in this order: data, labelling, network, training,
-measurements, trials, transfers, experiments, verdicts; laboratory runs them. docs/theory.md goes
-beside the paper. Imports are left to the modules, so that the package itself stays light.
+In: a scale and seeds. Out: rows, verdicts on the paper's statements, pictures. NumPy only (SciPy
+for statistics) but for `keras_patches.py`. Start with `data.py`; then labelling, network, training,
+measurements, trials, experiments, statements, verdicts. docs/theory.md goes beside the paper.
 """

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from fine2coarse.theory.data import MultiViewData
 from fine2coarse.theory.pictures import Line, Picture
 from fine2coarse.theory.training import Recipe
-from fine2coarse.theory.transfers import (
+from fine2coarse.theory.transfer_trials import (
     FINE_HEAD,
     NEW_HEAD,
     SUM_HEAD,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 
-from fine2coarse.theory.claims import (
+from fine2coarse.theory.experiments import PROBE_RIDGES, STOP_LOSSES, TRANSFER_RATES
+from fine2coarse.theory.statements import (
     Claim,
     at_least,
     at_most,
@@ -17,7 +18,6 @@ from fine2coarse.theory.claims import (
     settings_of,
     wins,
 )
-from fine2coarse.theory.experiments import PROBE_RIDGES, STOP_LOSSES, TRANSFER_RATES
 from fine2coarse.theory.trials import Row
 
 _EASY_ERROR_AT_MOST = 0.01

@@ -1,4 +1,8 @@
-"""The training loop: strategy, schedule, losses, metrics, checkpoints."""
+"""Training one model: losses, optimizers, schedule, step, loop, checkpoints, evaluation.
+
+In: a model, batches and a `PhaseSpec`. Out: trained weights, checkpoints, progress, predictions.
+Start with `loop.py`.
+"""
 
 from fine2coarse import keras_settings
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from fine2coarse.data.batches import Shard
+from fine2coarse.input.batches import Shard
 from fine2coarse.training.strategy import distribute
 
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 import keras
 import tensorflow as tf
 
-from fine2coarse.data.batches import Shard
+from fine2coarse.input.batches import Shard
+from fine2coarse.recipes.phase_spec import PhaseSpec
 from fine2coarse.training.optimizers import build_optimizer
-from fine2coarse.training.spec import PhaseSpec
 from fine2coarse.training.step import TrainStep
 from fine2coarse.training.strategy import distribute
 

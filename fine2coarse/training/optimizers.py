@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from fine2coarse.models.roles import kernels
-from fine2coarse.training.spec import OptimizerSpec
+from fine2coarse.recipes.phase_spec import OptimizerSpec
 
 
 def build_optimizer(

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from fine2coarse.data.batches import Batch
+from fine2coarse.input.batches import Batch
+from fine2coarse.recipes.phase_spec import PhaseSpec
 from fine2coarse.training.losses import mix_pairs, mixed_loss
-from fine2coarse.training.spec import PhaseSpec
 
 
 class TrainStep:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from fine2coarse.data.batches import Shard
+from fine2coarse.input.batches import Shard
 
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
 # Families that go through XLA. On the CPU after one look at a plain loop, on the GPU untried:

@@ -15,11 +15,11 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from fine2coarse.datasets.archives import Archive, SourceError
+from fine2coarse.archives.archives import Archive, SourceError
 from fine2coarse.datasets.folder_layout import FolderError
 from fine2coarse.datasets.open import open_dataset
 from fine2coarse.datasets.prepared import DatasetError
-from fine2coarse.datasets.source_state import SourceState
+from fine2coarse.preparation.source_state import SourceState
 from fine2coarse.taxonomy import TaxonomyError
 from tests.datasets import fakes
 

@@ -19,8 +19,8 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from PIL import Image
 
+from fine2coarse.archives.archives import SourceError
 from fine2coarse.datasets import imagenet21k
-from fine2coarse.datasets.archives import SourceError
 from fine2coarse.datasets.imagenet21k_sources import Leaves, find_source
 from fine2coarse.datasets.leveled import PreparationError, PrepareConfig
 from fine2coarse.datasets.prepared import PreparedDataset
@@ -440,14 +440,14 @@ def test_array_record(prepared, tmp_path):
 
 
 def test_other_settings_do_not_go_on_from_a_started_preparation(tmp_path, monkeypatch):
-    from fine2coarse.datasets import preparation
+    from fine2coarse.preparation import engine
 
     fakes.whole_tar(tmp_path / "manual", fakes.small_files(2))
 
     def fail(task):
         raise RuntimeError("stopped here")
 
-    monkeypatch.setattr(preparation, "write_shard", fail)
+    monkeypatch.setattr(engine, "write_shard", fail)
     with pytest.raises(RuntimeError, match="stopped here"):
         prepare(tmp_path / "manual", tmp_path / "data", num_validation=2)
     monkeypatch.undo()

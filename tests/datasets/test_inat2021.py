@@ -13,12 +13,12 @@ import zipfile
 import pytest
 import tensorflow_datasets as tfds
 
+from fine2coarse.archives.archives import SourceError, open_archive
 from fine2coarse.datasets import inat2021
-from fine2coarse.datasets.archives import SourceError, open_archive
 from fine2coarse.datasets.inat2021_sources import Inat2021Source, SplitFiles, read_annotations
 from fine2coarse.datasets.leveled import PreparationError, PrepareConfig
 from fine2coarse.taxonomy.inat2021 import LEVELS
-from fine2coarse.taxonomy.tables import TableError
+from fine2coarse.taxonomy.text_tables import TableError
 from tests.datasets import fakes
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fine2coarse.datasets.archives import SourceError
+from fine2coarse.archives.archives import SourceError
 from fine2coarse.datasets.inat2021_files import archive_and_part, find_manual_files
 
 ALL = {"train": "train", "mini": "train_mini", "val": "val"}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fine2coarse.datasets.contents import found_in
 from fine2coarse.datasets.open import open_dataset
+from fine2coarse.preparation.contents import found_in
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import pytest
 
-from tests.hub.conftest import images
+from tests.exported_runs import images
 
 _PROGRAM = """
 import importlib.util, sys

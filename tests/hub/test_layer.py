@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from fine2coarse.hub import HubError, HubLayer
 from fine2coarse.hub.resolve import SEARCH_PATH
-from tests.hub.conftest import images
+from tests.exported_runs import images
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 

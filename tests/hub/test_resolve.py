@@ -11,7 +11,7 @@ import pytest
 
 from fine2coarse.hub.layer import HubLayer
 from fine2coarse.hub.resolve import HubError, fingerprint, kaggle_handle, resolve
-from tests.hub.conftest import images
+from tests.exported_runs import images
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,11 @@ import pytest
 
 from fine2coarse.labels import kmeans
 from fine2coarse.labels.agreement import agreement
+from fine2coarse.labels.apportion import share_out
 from fine2coarse.labels.clusters import Centroids
 from fine2coarse.labels.embeddings import Embeddings
 from fine2coarse.labels.kmeans import KMeansSpec
 from fine2coarse.labels.level import level
-from fine2coarse.labels.shares import share_out
 from fine2coarse.labels.sources import assigned, clusters, powers_of_two
 from fine2coarse.labels.space import LabelSpace, LabelSpaceError
 

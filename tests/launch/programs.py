@@ -48,7 +48,6 @@ def help_of(
     code = (
         "import runpy, sys\n"
         f"sys.argv = [{program!r}, '--help']\n"
-        "sys.path.insert(0, 'launch')\n"
         "try:\n"
         f"    runpy.run_path('launch/{program}.py', run_name='__main__')\n"
         "except SystemExit:\n"

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from fine2coarse.experiment.card_fields import add_field
-from fine2coarse.experiment.strict import RecipeError
+from fine2coarse.recipes.card_fields import add_field
+from fine2coarse.schema import RecipeError
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 _PAGES = (_ROOT / "README.md", *sorted((_ROOT / "docs").glob("*.md")))
@@ -31,13 +31,13 @@ _ANY_CARD = [
     ("labels", "clusters"),
     ("imagenet21k_mini", "../shared/data"),
 ]
-_COMMON = ("_cli", "_card", "_dataset", "_flags")
+_COMMON = ("program", "config_flag", "named_dataset", "path_flags")
 # Flags of other programs, and those of absl that docs may name.
 _FOREIGN = {
     "help", "flagfile", "concatenate", "dereference", "sparse", "porcelain", "logdir",
     "flink_master",
 }  # fmt: skip
-_GCLOUD = "_tpu.py"
+_GCLOUD = "tpu_job.py"
 
 
 def commands(text: str) -> list[str]:
@@ -84,7 +84,10 @@ def check_fields(line: str, where: str) -> int:
 def flags_of(program: str) -> set[str]:
     """Names of all flags of a launcher."""
     found = set()
-    for path in (_ROOT / "launch" / f"{stem}.py" for stem in (program, *_COMMON)):
+    for path in (
+        _ROOT / "launch" / f"{program}.py",
+        *(_ROOT / "fine2coarse" / "cli" / f"{stem}.py" for stem in _COMMON),
+    ):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and re.search(r"(?i)define_\w+$", ast.unparse(node.func)):
                 first = node.args[0] if node.args else None
@@ -132,7 +135,8 @@ def test_flags_that_the_source_names():
 def test_fields_that_errors_of_the_recipe_name():
     count = 0
     pattern = re.compile(rf"(?<![\w./])((?:{_RECORDS})\.[a-z_]+(?:\.[a-z_]+)*)\b(?!\()")
-    for path in (_ROOT / "fine2coarse" / "experiment").glob("*.py"):
+    folders = (_ROOT / "fine2coarse" / name for name in ("recipes", "studies"))
+    for path in (path for folder in folders for path in folder.glob("*.py")):
         for text in strings(path):
             for name in pattern.findall(text):
                 if name.endswith((".py", ".json", ".csv", ".npz", ".h5")):

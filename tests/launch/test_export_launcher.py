@@ -7,7 +7,7 @@ import json
 import pytest
 
 from fine2coarse.models import BackboneSpec
-from tests.hub.conftest import write_run
+from tests.exported_runs import write_run
 from tests.launch.programs import help_of, launch
 
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 import pathlib
 import re
-import sys
 import types
 
 import pytest
 
-from fine2coarse.experiment.claims import AlreadyHeld, hold, hold_file
-from fine2coarse.experiment.run_folder import RECIPE, RunFolder
+from fine2coarse.claims import AlreadyHeld, hold, hold_file
+from fine2coarse.cli import program
+from fine2coarse.runs.phase_folder import RECIPE, PhaseFolder
 from tests.launch.programs import launch
 
 _LAUNCH = pathlib.Path(__file__).resolve().parents[2] / "launch"
-sys.path.insert(0, str(_LAUNCH))
-import _cli  # noqa: E402 - found by the line above
 
 _READ_ONLY = {"levels"}
 _OTHERWISE = {
@@ -35,8 +33,8 @@ def test_every_launcher_that_writes_claims_what_it_writes():
 @pytest.fixture
 def flags_are(monkeypatch):
     def set_to(workdir: pathlib.Path, strategy: str = "auto") -> None:
-        monkeypatch.setattr(_cli, "WORKDIR", types.SimpleNamespace(value=str(workdir)))
-        monkeypatch.setattr(_cli, "STRATEGY", types.SimpleNamespace(value=strategy))
+        monkeypatch.setattr(program, "WORKDIR", types.SimpleNamespace(value=str(workdir)))
+        monkeypatch.setattr(program, "STRATEGY", types.SimpleNamespace(value=strategy))
 
     monkeypatch.delenv("TF_CONFIG", raising=False)
     return set_to
@@ -45,12 +43,12 @@ def flags_are(monkeypatch):
 def test_the_workdir_is_held_and_free_again(flags_are, tmp_path):
     flags_are(tmp_path / "run")
     with (
-        _cli.hold_workdir(),
+        program.hold_workdir(),
         pytest.raises(AlreadyHeld, match=r"--workdir=.*run is being written"),
-        _cli.hold_workdir(),
+        program.hold_workdir(),
     ):
         pass
-    with _cli.hold_workdir():
+    with program.hold_workdir():
         pass
 
 
@@ -58,29 +56,29 @@ def test_the_workers_of_one_run_are_let_in_each_once(flags_are, tmp_path, monkey
     flags_are(tmp_path)
     text = '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": %d}}'
     monkeypatch.setenv("TF_CONFIG", text % 0)
-    with _cli.hold_workdir():
+    with program.hold_workdir():
         monkeypatch.setenv("TF_CONFIG", text % 1)
-        with _cli.hold_workdir():
-            with pytest.raises(AlreadyHeld), _cli.hold_workdir():
+        with program.hold_workdir():
+            with pytest.raises(AlreadyHeld), program.hold_workdir():
                 pass
             monkeypatch.delenv("TF_CONFIG")
-            with pytest.raises(AlreadyHeld), _cli.hold_workdir():
+            with pytest.raises(AlreadyHeld), program.hold_workdir():
                 pass
 
 
 def test_a_program_that_trains_nothing_is_no_worker(flags_are, tmp_path, monkeypatch):
     flags_are(tmp_path)
-    _cli.refuse_workers("start it once")
+    program.refuse_workers("start it once")
     monkeypatch.setenv("TF_CONFIG", "{}")
     with pytest.raises(ValueError, match=r"TF_CONFIG .* one of several: start it once"):
-        _cli.refuse_workers("start it once")
+        program.refuse_workers("start it once")
     flags_are(tmp_path, "one_device")
-    _cli.refuse_workers("start it once")
+    program.refuse_workers("start it once")
 
 
 def test_the_claims_in_a_run_are_not_taken_along(tmp_path):
     """A finished run is made another folder's own by hard links: its claims stay behind."""
-    first, second = RunFolder(tmp_path / "a"), RunFolder(tmp_path / "b")
+    first, second = PhaseFolder(tmp_path / "a"), PhaseFolder(tmp_path / "b")
     with hold(first.path / "claims", "run", "a"), hold_file(first.path / "x.npz"):
         first.claim({"purpose": "pretrain"})
         first.write_result({"loss": 1.0})

@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from fine2coarse.labels.class_map import ClassMap
 from fine2coarse.models import Classifier, LinearHead, Summation
-from fine2coarse.models.backbones import BackboneSpec
 from fine2coarse.models.roles import kernels
 from fine2coarse.models.summation import averaged_head
+from fine2coarse.recipes.backbone_spec import BackboneSpec
 from fine2coarse.training.losses import LOSSES
 
 LOSS_PAIRS = [(fine, coarse) for fine in LOSSES for coarse in LOSSES]

@@ -9,7 +9,7 @@ import pytest
 
 from fine2coarse.taxonomy import TaxonomyError, read_csv, read_inat2021, wordnet
 from fine2coarse.taxonomy.csv_reader import from_bytes, from_rows
-from fine2coarse.taxonomy.tables import (
+from fine2coarse.taxonomy.text_tables import (
     TableError,
     normalized,
     read_json,

@@ -10,7 +10,7 @@ import functools
 import pytest
 
 from fine2coarse.theory.experiments import Scale, all_experiments
-from fine2coarse.theory.laboratory import run_experiment
+from fine2coarse.theory.trial_rows import run_experiment
 from fine2coarse.theory.verdicts import judge
 
 _SCALE = Scale(num_seeds=3, num_dimensions=60, num_test_images=400, dimensions=(50, 100))

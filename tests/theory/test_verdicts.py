@@ -2,8 +2,8 @@
 
 import pytest
 
-from fine2coarse.theory.claims import at_least, at_most, exceeds, near_one, select, wins
 from fine2coarse.theory.experiments import SMOKE, all_experiments
+from fine2coarse.theory.statements import at_least, at_most, exceeds, near_one, select, wins
 from fine2coarse.theory.verdicts import judge
 
 

@@ -19,11 +19,11 @@ def main(settings: dict) -> dict:
     import numpy as np
     import tensorflow as tf
 
-    from fine2coarse.data import AugmentSpec, Examples, train_batches
+    from fine2coarse.input import Examples, train_batches
     from fine2coarse.labels.class_map import ClassMap
     from fine2coarse.models import BackboneSpec, Classifier, Summation
+    from fine2coarse.recipes.phase_spec import AugmentSpec, OptimizerSpec, PhaseSpec
     from fine2coarse.training.loop import Trainer
-    from fine2coarse.training.spec import OptimizerSpec, PhaseSpec
     from fine2coarse.training.strategy import make_strategy
 
     replicas = settings.get("num_replicas", 1)

@@ -7,8 +7,8 @@ import pytest
 
 from fine2coarse.models import BackboneSpec, Classifier
 from fine2coarse.models.roles import kernels
+from fine2coarse.recipes.phase_spec import OptimizerSpec, PhaseSpec
 from fine2coarse.training.optimizers import build_optimizer, learning_rate_schedule
-from fine2coarse.training.spec import OptimizerSpec, PhaseSpec
 
 
 def rate(spec: OptimizerSpec, step: int, total: int = 110) -> float:

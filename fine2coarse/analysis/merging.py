@@ -1,0 +1,206 @@
+"""Several studies as if they were one."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fine2coarse.analysis.outcomes import load_arrays
+from fine2coarse.analysis.sentences import tries_candidates
+from fine2coarse.analysis.study_folder import FinishedRun, MergeError, StudyFolder
+from fine2coarse.recipes.names import BASELINE, NEW
+from fine2coarse.runs.phase_folder import PREDICTIONS
+
+_TRANSFER_SETTINGS = (
+    "transfer_candidates",
+    "transfer_head",
+    "transfer_mode",
+    "transfer_choices",
+    "transfer_validation_share",
+)
+# Settings that say where and how fast, not what is computed.
+_NOT_COMPARED = {
+    f"{dataset}.{setting}"
+    for dataset in ("dataset", "transfer_dataset", "evaluation")
+    for setting in ("options", "storage")
+}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Merged:
+    """Studies on one page.
+
+    Attributes:
+      studies: where the runs come from.
+      runs: of all of them, by seed; an arm and a seed occur once.
+      arms: name on the page → label spec, as in the recipe.
+      notes: what a reader must know of the merge.
+    """
+
+    studies: Sequence[StudyFolder]
+    runs: Sequence[FinishedRun]
+    arms: Mapping[str, Mapping[str, Any]]
+    notes: Sequence[str]
+
+    @property
+    def recipe(self) -> Mapping[str, Any]:
+        """Of the first study; they agree but for arms and seeds."""
+        return self.studies[0].recipe
+
+
+def merge(studies: Sequence[StudyFolder]) -> Merged:
+    """Puts studies together.
+
+    Seeds are pooled where arms have the same name and label spec. Arms of one name and different
+    specs are told apart by their study's name. A run that two studies have is taken from the first.
+
+    Raises:
+      MergeError: where studies differ in target, test images, prepared data or training.
+    """
+    first = studies[0]
+    for other in studies[1:]:
+        _check_same_question(first, other)
+    titles = _arm_titles(studies)
+    arms: dict[str, Mapping[str, Any]] = {}
+    runs: dict[tuple[int, str], FinishedRun] = {}
+    num_repeated = 0
+    for study in studies:
+        for arm, spec in study.recipe["arms"].items():
+            arms.setdefault(titles[study.workdir, arm], spec)
+        for run in study.runs:
+            title = titles.get((study.workdir, run.arm), run.arm)
+            row = dataclasses.replace(run.row, arm=title)
+            num_repeated += (run.seed, title) in runs
+            runs.setdefault((run.seed, title), dataclasses.replace(run, arm=title, row=row))
+    order = [BASELINE, *arms]
+    ordered = sorted(runs.values(), key=lambda run: (run.seed, order.index(run.arm)))
+    return Merged(studies, ordered, arms, _notes(studies, num_repeated))
+
+
+def _notes(studies: Sequence[StudyFolder], num_repeated: int) -> list[str]:
+    notes = []
+    if len(studies) > 1:
+        notes.append(f"Merged from {len(studies)} studies: {', '.join(s.name for s in studies)}.")
+    if num_repeated:
+        notes.append(
+            f"{num_repeated} runs (same arm, same seed) are in several of them; the first's count."
+        )
+    for study in studies:
+        if len(study.runs) < study.num_planned:
+            notes.append(
+                f"Study {study.name} is not finished: {len(study.runs)} of its "
+                f"{study.num_planned} runs are here."
+            )
+    return notes
+
+
+def _arm_titles(studies: Sequence[StudyFolder]) -> dict[tuple[pathlib.Path, str], str]:
+    """(study, arm) → name on the page."""
+    specs: dict[str, list[Any]] = {}
+    for study in studies:
+        for arm, spec in study.recipe["arms"].items():
+            given = {name: value for name, value in spec.items() if value}
+            if given not in specs.setdefault(arm, []):
+                specs[arm].append(given)
+    names = _distinct_names(studies)
+    return {
+        (study.workdir, arm): arm if len(specs[arm]) == 1 else f"{arm} ({names[study.workdir]})"
+        for study in studies
+        for arm in study.recipe["arms"]
+    }
+
+
+def _distinct_names(studies: Sequence[StudyFolder]) -> dict[pathlib.Path, str]:
+    """Each study's name; with so many of the folders above it as tell all of them apart."""
+    paths = {study.workdir: study.workdir.resolve().parts for study in studies}
+    for depth in range(1, max(map(len, paths.values())) + 1):
+        names = {workdir: "/".join(parts[-depth:]) for workdir, parts in paths.items()}
+        if len(set(names.values())) == len(set(paths.values())):
+            break
+    return names
+
+
+def _check_same_question(first: StudyFolder, other: StudyFolder) -> None:
+    """Raises MergeError naming what differs."""
+    found = [
+        f"{key} is {before!r} in {first.name}, {after!r} in {other.name}"
+        for key, before, after in _differences(_common(first), _common(other))
+    ]
+    if not found:
+        found = _different_images(first, other)
+    if found:
+        raise MergeError(
+            f"{first.workdir} and {other.workdir} do not ask the same question: "
+            f"{'; '.join(found[:6])}. Make a report of each"
+        )
+
+
+def _common(study: StudyFolder) -> dict[str, Any]:
+    """What all runs of a study share, by dotted key, and what its data were in the end."""
+    flat: dict[str, Any] = {}
+    told_apart = ("arms", "seeds", *_TRANSFER_SETTINGS)
+    settings = {k: v for k, v in study.recipe.items() if k not in told_apart}
+    _flatten(settings | _transfer_settings(study.recipe), "", flat)
+    flat = {k: v for k, v in flat.items() if not any(_within(k, skip) for skip in _NOT_COMPARED)}
+    recipe = study.runs[0].final_recipe
+    flat["target label space"] = recipe["label_space"]["fingerprint"]
+    flat["dataset fingerprint"] = recipe["dataset_fingerprint"]
+    return flat
+
+
+def _transfer_settings(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """What says how arms are transferred, and no more: settings without effect are left out.
+
+    A recipe from before several transfers were tried always made one, from a new head.
+    """
+    choices = recipe.get("transfer_choices") or {}
+    if tries_candidates(recipe):
+        share = recipe.get("transfer_validation_share")
+        found = {"transfer_candidates": "auto", "transfer_validation_share": share}
+        return found | ({"transfer_choices": choices} if choices else {})
+    found = {"transfer_candidates": "off", "transfer_head": recipe.get("transfer_head", NEW)}
+    found["transfer_mode"] = recipe.get("transfer_mode")
+    return found | ({"transfer_choices": choices} if choices else {})
+
+
+def _within(key: str, prefix: str) -> bool:
+    return key == prefix or key.startswith(prefix + ".")
+
+
+def _flatten(value: Any, key: str, into: dict[str, Any]) -> None:
+    if isinstance(value, Mapping) and value:
+        for name, part in value.items():
+            _flatten(part, f"{key}.{name}" if key else name, into)
+    else:
+        into[key] = value
+
+
+def _differences(before: Mapping, after: Mapping) -> list[tuple[str, Any, Any]]:
+    """A setting that one of them does not have is None in it."""
+    return [
+        (key, before.get(key), after.get(key))
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key)
+    ]
+
+
+def _different_images(first: StudyFolder, other: StudyFolder) -> list[str]:
+    """Whether they were tested on other images, as far as the predictions tell."""
+    if not (first.runs[0].has_predictions and other.runs[0].has_predictions):
+        same = first.runs[0].row.num_images == other.runs[0].row.num_images
+        return [] if same else ["the number of test images"]
+    (ids, targets), (other_ids, other_targets) = map(_tested, (first.runs[0], other.runs[0]))
+    if len(ids) != len(other_ids):
+        return [f"{len(ids)} test images in {first.name}, {len(other_ids)} in {other.name}"]
+    if not np.array_equal(ids, other_ids):
+        return [f"the test images, of which {len(np.setdiff1d(ids, other_ids))} are not shared"]
+    return [] if np.array_equal(targets, other_targets) else ["the targets of the test images"]
+
+
+def _tested(run: FinishedRun) -> tuple[np.ndarray, np.ndarray]:
+    arrays = load_arrays(run.final / PREDICTIONS)
+    return arrays["image_ids"], arrays["targets"]

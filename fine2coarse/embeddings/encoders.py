@@ -1,0 +1,167 @@
+"""What turns images into embeddings: a finished run, a KerasHub preset, a TF Hub model."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from fine2coarse.runs.execution import load_classifier
+from fine2coarse.runs.phase_folder import WEIGHTS, PhaseFolder
+
+DEFAULT_IMAGE_SIZE_PX = 224
+
+
+class EncoderError(ValueError):
+    """A model that cannot be loaded, or gives no vector for an image."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Encoder:
+    """A frozen model.
+
+    Attributes:
+      encode: images float32 [B, S, S, 3] in [0, 1] to vectors float [B, D].
+      image_size_px: S.
+      source: which model, JSON-able; the same weights say the same.
+    """
+
+    encode: Callable[[tf.Tensor], tf.Tensor]
+    image_size_px: int
+    source: Mapping[str, Any]
+
+
+def from_run(path: pathlib.Path) -> Encoder:
+    """The backbone of a finished run, in inference mode.
+
+    Raises:
+      RunError: where there is no finished run.
+    """
+    classifier = load_classifier(path)
+    recipe = PhaseFolder(path).recipe()
+    digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode())
+    digest.update((path / WEIGHTS).read_bytes())
+    labels = recipe["label_space"]
+    source = {
+        "kind": "run",
+        "run": digest.hexdigest(),
+        "backbone": recipe["backbone"]["name"],
+        "trained_on": labels["name"],
+        "seed": recipe["seed"],
+    }
+    return Encoder(classifier.predict_features, recipe["backbone"]["image_size_px"], source)
+
+
+def from_preset(name: str, image_size_px: int = 0) -> Encoder:
+    """A KerasHub preset: CLIP's projected image embeddings, or a backbone's pooled features.
+
+    Backbones that give a map are averaged over it; of those that give tokens the class token is
+    taken. Pixels are scaled as the preset's own image converter does.
+
+    Args:
+      name: e.g. `clip_vit_large_patch14` (used by Hong et al., arXiv 2303.16887), or a folder
+        that `save_to_preset` wrote.
+      image_size_px: side of the images where the model leaves it open; 0 for the converter's.
+
+    Raises:
+      EncoderError: where the preset cannot be loaded, or its family is not known to give
+        a vector for an image.
+    """
+    import keras_hub
+
+    try:
+        backbone = keras_hub.models.Backbone.from_preset(name)
+        converter = keras_hub.layers.ImageConverter.from_preset(name)
+    except Exception as error:  # Kaggle's client, the network and KerasHub each have their own
+        raise EncoderError(
+            f"KerasHub preset {name!r} cannot be loaded: {error}. Presets are downloaded on first "
+            "use; a folder written by save_to_preset works without a network"
+        ) from error
+    fixed = _fixed_size_px(backbone)
+    if fixed and image_size_px not in (0, fixed):
+        raise EncoderError(f"preset {name!r} takes images of {fixed} px, not {image_size_px}")
+    size_px = fixed or image_size_px or (converter.image_size or (DEFAULT_IMAGE_SIZE_PX,))[0]
+    pooled = _pooled(backbone)
+
+    def encode(images: tf.Tensor) -> tf.Tensor:
+        scale = 1.0 if converter.scale is None else converter.scale
+        offset = 0.0 if converter.offset is None else converter.offset
+        return pooled(images * 255.0 * np.asarray(scale, "f4") + np.asarray(offset, "f4"))
+
+    source = {"kind": "keras_hub", "preset": name, "weights": _digest(backbone.get_weights())}
+    return Encoder(encode, size_px, source)
+
+
+def from_hub(handle: str, image_size_px: int = 0) -> Encoder:
+    """A TF Hub handle, or a folder with a reusable SavedModel, that gives feature vectors.
+
+    Args:
+      handle: url or folder.
+      image_size_px: side of the images; 0 for 224, which is usual there.
+
+    Raises:
+      EncoderError: where it cannot be loaded or called with images.
+    """
+    import tensorflow_hub as hub
+
+    try:
+        model = hub.load(handle)
+    except Exception as error:  # the network, the archive and the loader each have their own
+        raise EncoderError(f"{handle}: cannot be loaded as a SavedModel: {error}") from error
+    if not callable(model):
+        raise EncoderError(
+            f"{handle}: cannot be called with images (it has {_offers(model)}); "
+            "expected a reusable SavedModel that gives feature vectors"
+        )
+
+    def encode(images: tf.Tensor) -> tf.Tensor:
+        vectors = model(images)
+        if isinstance(vectors, Mapping) or vectors.shape.rank not in (2, 4):
+            raise EncoderError(f"{handle}: gives no vector for an image, but {vectors}")
+        return vectors if vectors.shape.rank == 2 else tf.reduce_mean(vectors, [1, 2])
+
+    weights = [variable.numpy() for variable in getattr(model, "variables", ())]
+    source = {"kind": "tf_hub", "handle": handle, "weights": _digest(weights)}
+    return Encoder(encode, image_size_px or DEFAULT_IMAGE_SIZE_PX, source)
+
+
+def _offers(model: Any) -> str:
+    signatures = list(getattr(model, "signatures", ()))
+    return f"the signatures {signatures}" if signatures else "no signature either"
+
+
+def _fixed_size_px(backbone: keras.Model) -> int:
+    """The side of the images a backbone was made for; 0 where it takes any."""
+    shapes = [tensor.shape for tensor in keras.tree.flatten(backbone.input)]
+    image = next((shape for shape in shapes if len(shape) == 4), None)
+    if image is None:
+        raise EncoderError(f"{backbone.name}: takes no images")
+    return image[1] or 0
+
+
+def _pooled(backbone: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
+    if hasattr(backbone, "get_vision_embeddings"):
+        return backbone.get_vision_embeddings
+    rank = len(backbone.output.shape) if hasattr(backbone.output, "shape") else 0
+    if rank == 4:
+        return lambda images: keras.ops.mean(backbone(images, training=False), axis=(1, 2))
+    if rank == 3 and getattr(backbone, "use_class_token", True):
+        return lambda images: backbone(images, training=False)[:, 0]
+    raise EncoderError(
+        f"{type(backbone).__name__}: gives neither a map, nor tokens with a class token, nor "
+        "image embeddings as CLIP does; embed with another preset"
+    )
+
+
+def _digest(weights: list[np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for weight in weights:
+        digest.update(np.ascontiguousarray(weight).tobytes())
+    return digest.hexdigest()

@@ -1,5 +1,0 @@
-"""Recipes, runs, studies and their reports."""
-
-from fine2coarse import keras_settings
-
-keras_settings.prefer_tensorflow()  # before TensorFlow, which imports Keras

@@ -1,0 +1,196 @@
+"""Batches {image, label, weight}: endless and reproducible to train on, exact to evaluate on."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from fine2coarse.input.augmentation import eval_image, train_image
+from fine2coarse.input.examples import Examples
+from fine2coarse.labels.space import LabelSpaceError
+from fine2coarse.recipes.phase_spec import AugmentSpec
+
+Batch = dict[str, tf.Tensor]
+# Test-time augmentation shows more of the image than training does.
+_TEST_CROP = AugmentSpec(crop="inception", flip=True, min_area=0.25)
+
+_NUM_CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """Which part of every batch a host reads, and in how many pieces it passes it on.
+
+    Attributes:
+      index: of the host.
+      count: number of hosts; host i reads the i-th of `count` equal, contiguous parts.
+      pieces: replicas of this host: each part is passed on in as many equal pieces.
+    """
+
+    index: int = 0
+    count: int = 1
+    pieces: int = 1
+
+    def part_size(self, batch_size: int) -> int:
+        """Images of each batch that this host reads.
+
+        Raises:
+          ValueError: where the batch does not divide evenly.
+        """
+        if batch_size % (self.count * self.pieces):
+            raise ValueError(
+                f"a batch of {batch_size} does not divide among {self.count} hosts × "
+                f"{self.pieces} replicas; use a multiple of {self.count * self.pieces}"
+            )
+        return batch_size // self.count
+
+
+def train_batches(
+    examples: Examples,
+    labels: np.ndarray,
+    *,
+    batch_size: int,
+    num_steps: int,
+    image_size_px: int,
+    augment: AugmentSpec,
+    seed: int,
+    first_step: int = 0,
+    mixup: float = 0.0,
+    shard: Shard = Shard(),
+) -> tf.data.Dataset:
+    """Training batches of the steps [first_step, num_steps).
+
+    Position p of the stream shows image `shuffle(p mod N)` of epoch p // N, where the shuffle
+    and every random change of the image depend on (seed, p) alone. Starting at `first_step`
+    gives exactly the batches an uninterrupted run would have seen from there, and any number of
+    hosts together see exactly what one alone would.
+
+    Args:
+      examples: the split.
+      labels: int32 [N, M], padded with -1; images without any label are left out.
+      batch_size: images a batch, over all replicas.
+      num_steps: steps of the whole run.
+      image_size_px: side of the images.
+      augment: random changes.
+      seed: of order and augmentation.
+      first_step: where to start.
+      mixup: alpha of mixup's Beta distribution; 0 for none.
+      shard: what this host reads of each batch.
+
+    Returns:
+      Batches of image float32 [b, S, S, 3], label int32 [b, M], weight float32 [b] (ones) and,
+      with mixup, own_share float32 [b] (see `losses.mix_pairs`); b is the size of a piece.
+
+    Raises:
+      LabelSpaceError: where no image has a label.
+    """
+    covered = np.flatnonzero((labels >= 0).any(1))
+    if not len(covered):
+        raise LabelSpaceError("the label space covers no image of the training split")
+    rows, table = tf.constant(covered, tf.int64), tf.constant(labels, tf.int32)
+    last = tf.constant(len(covered) - 1, tf.int64)
+
+    def example(position: tf.Tensor) -> Batch:
+        epoch, place = position // len(covered), position % len(covered)
+        order_seed = tf.stack([tf.constant(seed, tf.int64), epoch])
+        row = rows[tf.random.experimental.index_shuffle(place, order_seed, last)]
+        image_seed = tf.stack([tf.constant(seed, tf.int64), position * 2])
+        image = examples.images[row]
+        if not examples.holds_features:
+            image = train_image(image, image_seed, image_size_px, augment)
+        found = {"image": image, "label": table[row], "weight": tf.constant(1.0)}
+        if mixup:
+            found["own_share"] = own_share(seed, position // 2, mixup)
+        return found
+
+    part_size = shard.part_size(batch_size)
+    steps = range(first_step, num_steps)
+    found = _mapped(example, steps, batch_size, shard.index * part_size, part_size)
+    return _batched(found, part_size // shard.pieces)
+
+
+def own_share(seed: int, pair: tf.Tensor, alpha: float) -> tf.Tensor:
+    """A scalar float32 draw of Beta(alpha, alpha) for a pair of positions."""
+    pair_seed = tf.random.experimental.stateless_fold_in(
+        tf.stack([tf.constant(seed, tf.int64), pair]), 1
+    )
+    gammas = tf.random.stateless_gamma([2], pair_seed, alpha)
+    return gammas[0] / tf.maximum(gammas[0] + gammas[1], 1e-30)
+
+
+def eval_batches(
+    examples: Examples,
+    labels: np.ndarray,
+    *,
+    batch_size: int,
+    image_size_px: int,
+    shard: Shard = Shard(),
+    random_crop: int | None = None,
+) -> tf.data.Dataset:
+    """Every image once, in stored order; the last batch is padded with weight 0.
+
+    Args:
+      examples: the split.
+      labels: int32 [N, M], padded with -1.
+      batch_size: images a batch, over all replicas.
+      image_size_px: side of the images.
+      shard: what this host reads of each batch.
+      random_crop: number of a random view (Inception crop and flip) in place of the central
+        crop; the same number shows the same view.
+
+    Returns:
+      As `train_batches`; the weights sum to N.
+    """
+    num_batches = -(-len(examples) // batch_size)
+    table = tf.constant(labels, tf.int32)
+
+    def view(image: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
+        if examples.holds_features:
+            return image
+        if random_crop is None:
+            return eval_image(image, image_size_px)
+        seed = tf.stack([tf.constant(random_crop, tf.int64), row * 2])
+        return train_image(image, seed, image_size_px, _TEST_CROP)
+
+    def example(position: tf.Tensor) -> Batch:
+        row = tf.minimum(position, len(examples) - 1)
+        return {
+            "image": view(examples.images[row], row),
+            "label": table[row],
+            "weight": tf.cast(position < len(examples), tf.float32),
+        }
+
+    part_size = shard.part_size(batch_size)
+    found = _mapped(example, range(num_batches), batch_size, shard.index * part_size, part_size)
+    return _batched(found, part_size // shard.pieces)
+
+
+def _mapped(
+    example: Callable[[tf.Tensor], Batch],
+    batches: range,
+    batch_size: int,
+    start: int,
+    size: int,
+) -> tf.data.Dataset:
+    """The examples at the positions [start, start + size) of each of some batches."""
+
+    def numbered(number: tf.Tensor) -> Batch:
+        return example((number // size) * batch_size + start + number % size)
+
+    numbers = tf.data.Dataset.range(batches.start * size, batches.stop * size)
+    return numbers.map(numbered, num_parallel_calls=_NUM_CORES)
+
+
+def _batched(examples: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
+    options = tf.data.Options()
+    options.deterministic = True
+    # Letting go of an iterator waits for the tuning thread, which may sleep through being told to
+    # stop.
+    options.autotune.enabled = False
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    batches = examples.batch(batch_size, drop_remainder=True)
+    return batches.with_options(options).prefetch(2)

@@ -1,0 +1,252 @@
+"""Second half of a preparation: all spills merged into shuffled shards, written whole."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+from etils import epath
+from tensorflow_datasets.core import file_adapters
+from tensorflow_datasets.core.utils import shard_utils
+
+from fine2coarse.archives.archives import Skip
+from fine2coarse.preparation.spill import SpillIndex
+
+REPEATED_ID = "repeated image id"
+_TFRECORD_OVERHEAD_BYTES = 16  # length, its checksum, the checksum of the data
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SplitPlan:
+    """Where each example of a split comes from, in its final order; N examples.
+
+    Attributes:
+      units: int32 [N], position of its spill among the indices.
+      offsets: int64 [N], where its bytes begin in the spill.
+      sizes: int64 [N], how many they are.
+      labels: int32 [N].
+      keys: uint64 [N, 2], hashes of the image ids.
+      digests: uint64 [N, 2], what each image shows (`images.content_digest`).
+    """
+
+    units: np.ndarray
+    offsets: np.ndarray
+    sizes: np.ndarray
+    labels: np.ndarray
+    keys: np.ndarray
+    digests: np.ndarray
+
+    @property
+    def num_examples(self) -> int:
+        """Number of examples."""
+        return len(self.units)
+
+    def take(self, rows: np.ndarray | slice) -> SplitPlan:
+        """The plan of some of the examples."""
+        return SplitPlan(*(getattr(self, field.name)[rows] for field in dataclasses.fields(self)))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Plan:
+    """What the shards will hold.
+
+    Attributes:
+      splits: name → plan of the split.
+      repeated: examples left out for an earlier one of the same split has their image id.
+      duplicates: groups of the names of source files that show the same picture.
+    """
+
+    splits: Mapping[str, SplitPlan]
+    repeated: tuple[Skip, ...]
+    duplicates: tuple[tuple[str, ...], ...]
+
+
+SplitRule = Callable[[SplitPlan], Mapping[str, SplitPlan]]
+"""Divides the images of units that name no split; they come in shuffled order."""
+
+
+def make_plan(indices: Sequence[SpillIndex], split_rule: SplitRule | None) -> Plan:
+    """Puts the examples of all spills into their final order: by the hash of their image id.
+
+    Args:
+      indices: of the spills, in an order that does not depend on when each was written.
+      split_rule: for the units that name no split.
+    """
+    columns = _concatenate(indices)
+    order = np.lexsort((columns.units, columns.keys[:, 1], columns.keys[:, 0]))
+    splits: dict[str, SplitPlan] = {}
+    repeated: list[Skip] = []
+    is_kept = np.ones(len(columns.labels), bool)
+    for split in dict.fromkeys(index.split for index in indices):
+        in_split = np.asarray([index.split == split for index in indices])
+        rows = order[in_split[columns.units[order]]]
+        keys = columns.keys[rows]
+        again = np.zeros(len(rows), bool)
+        again[1:] = np.all(keys[1:] == keys[:-1], axis=1)
+        repeated += [_repeated(indices, columns, row) for row in rows[again]]
+        is_kept[rows[again]] = False
+        rows = rows[~again]
+        fields = [field.name for field in dataclasses.fields(SplitPlan)]
+        plan = SplitPlan(*(getattr(columns, name)[rows] for name in fields))
+        if split:
+            splits[split] = plan
+        elif plan.num_examples:
+            splits |= split_rule(plan)
+    return Plan(
+        {name: plan for name, plan in splits.items() if plan.num_examples},
+        tuple(repeated),
+        tuple(_duplicates(indices, columns, is_kept)),
+    )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Columns:
+    keys: np.ndarray
+    digests: np.ndarray
+    units: np.ndarray
+    rows: np.ndarray
+    offsets: np.ndarray
+    sizes: np.ndarray
+    labels: np.ndarray
+
+
+def _concatenate(indices: Sequence[SpillIndex]) -> _Columns:
+    lengths = [len(index.sizes) for index in indices]
+    return _Columns(
+        keys=np.concatenate([index.shuffle_keys for index in indices]),
+        digests=np.concatenate([index.digests for index in indices]),
+        units=np.repeat(np.arange(len(indices), dtype=np.int32), lengths),
+        rows=np.concatenate([np.arange(length, dtype=np.int32) for length in lengths]),
+        offsets=np.concatenate([np.cumsum(index.sizes) - index.sizes for index in indices]),
+        sizes=np.concatenate([index.sizes for index in indices]),
+        labels=np.concatenate([index.labels for index in indices]),
+    )
+
+
+def _name(indices: Sequence[SpillIndex], columns: _Columns, row: int) -> str:
+    return indices[columns.units[row]].names[columns.rows[row]].decode("utf-8", "replace")
+
+
+def _repeated(indices: Sequence[SpillIndex], columns: _Columns, row: int) -> Skip:
+    image_id = indices[columns.units[row]].image_ids[columns.rows[row]].decode()
+    return Skip(_name(indices, columns, row), REPEATED_ID, f"{image_id} stands earlier too")
+
+
+def _duplicates(
+    indices: Sequence[SpillIndex], columns: _Columns, is_kept: np.ndarray
+) -> Iterator[tuple[str, ...]]:
+    """Groups of files of the same picture within a split that the source names."""
+    order = np.lexsort((columns.rows, columns.units, columns.digests[:, 1], columns.digests[:, 0]))
+    order = order[is_kept[order]]
+    digests = columns.digests[order]
+    if not len(digests):
+        return
+    begins = np.flatnonzero(np.r_[True, np.any(digests[1:] != digests[:-1], axis=1)])
+    lengths = np.diff(np.r_[begins, len(digests)])
+    for begin, length in zip(begins[lengths > 1], lengths[lengths > 1]):
+        rows = order[begin : begin + length]
+        by_split: dict[str, list[str]] = {}
+        for row in rows:
+            split = indices[columns.units[row]].split
+            by_split.setdefault(split, []).append(_name(indices, columns, row))
+        yield from (tuple(sorted(names)) for names in by_split.values() if len(names) > 1)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ShardTask:
+    """One shard to write; travels to a worker by pickle.
+
+    Attributes:
+      path: of the shard.
+      file_format: 'tfrecord' or 'array_record'.
+      spills: paths of the spills it takes examples from.
+      plan: its examples; `units` are positions in `spills`.
+    """
+
+    path: str
+    file_format: str
+    spills: tuple[str, ...]
+    plan: SplitPlan
+
+    @property
+    def num_source_bytes(self) -> int:
+        """For the progress bar."""
+        return int(self.plan.sizes.sum())
+
+
+def shard_lengths(plan: SplitPlan, config: shard_utils.ShardConfig) -> list[int]:
+    """How many examples each shard of a split gets: as many and as even as TFDS makes them."""
+    num_shards = config.get_number_shards(int(plan.sizes.sum()), plan.num_examples)
+    num_shards = min(num_shards, plan.num_examples)
+    bounds = shard_utils.get_shard_boundaries(plan.num_examples, num_shards)
+    return [int(length) for length in np.diff([0, *bounds])]
+
+
+def shard_task(
+    path: epath.PathLike, file_format: str, spills: Sequence[epath.PathLike], plan: SplitPlan
+) -> ShardTask:
+    """A task that names only the spills it needs."""
+    needed, positions = np.unique(plan.units, return_inverse=True)
+    return ShardTask(
+        os.fspath(path),
+        file_format,
+        tuple(os.fspath(spills[unit]) for unit in needed),
+        dataclasses.replace(plan, units=positions.astype(np.int32)),
+    )
+
+
+def write_shard(task: ShardTask) -> None:
+    """Writes one shard under another name, checks its size and puts it in its place.
+
+    Raises:
+      OSError: where the disk is full or a spill is missing.
+      AssertionError: where the file written has not the examples that it should.
+    """
+    records: list[bytes] = [b""] * task.plan.num_examples
+    for position, spill in enumerate(task.spills):
+        rows = np.flatnonzero(task.plan.units == position)
+        offsets, sizes = task.plan.offsets[rows], task.plan.sizes[rows]
+        begin = int(offsets.min())
+        with epath.Path(spill).open("rb") as file:
+            file.seek(begin)
+            block = memoryview(file.read(int((offsets + sizes).max()) - begin))
+        for row, offset, size in zip(rows, offsets - begin, sizes):
+            records[row] = bytes(block[offset : offset + size])
+    path = epath.Path(task.path)
+    partial = path.with_name(f"{path.name}.tmp{uuid.uuid4().hex}")
+    adapter = file_adapters.ADAPTER_FOR_FORMAT[file_adapters.FileFormat(task.file_format)]
+    try:
+        adapter.write_examples(partial, enumerate(records))
+        check_shard(partial, task)
+        partial.replace(path)
+    except (OSError, tf.errors.OpError) as error:
+        partial.unlink(missing_ok=True)
+        raise as_os_error(error) from error
+
+
+def check_shard(path: epath.Path, task: ShardTask) -> None:
+    """Asserts that a shard holds as many examples, in as many bytes, as its task says.
+
+    Raises:
+      AssertionError: where it does not.
+    """
+    if task.file_format == file_adapters.FileFormat.TFRECORD.value:
+        expected = int(task.plan.sizes.sum())
+        expected += _TFRECORD_OVERHEAD_BYTES * task.plan.num_examples
+        found, what = path.stat().length, "bytes"
+    else:
+        adapter = file_adapters.ADAPTER_FOR_FORMAT[file_adapters.FileFormat(task.file_format)]
+        expected, found, what = task.plan.num_examples, adapter.num_examples(path), "examples"
+    if found != expected:
+        raise AssertionError(f"{path}: {found} {what}; expected {expected}")
+
+
+def as_os_error(error: Exception) -> Exception:
+    """TensorFlow's error on a full disk as the OSError that it stands for."""
+    if isinstance(error, tf.errors.OpError) and "No space left" in str(error):
+        return OSError(28, "No space left on device")
+    return error

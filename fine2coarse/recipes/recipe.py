@@ -1,0 +1,299 @@
+"""The recipe of a study: parsed once, checked once, written beside its runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from fine2coarse.labels.spec_mapping import with_expanded_paths
+from fine2coarse.nearest import unknown
+from fine2coarse.paths import PathError
+from fine2coarse.recipes.backbone_spec import BackboneSpec
+from fine2coarse.recipes.dataset_options import read_options
+from fine2coarse.recipes.names import BASELINE, LINEAR_PROBE, STRAIGHT
+from fine2coarse.recipes.phase_spec import PRECISIONS, PhaseSpec
+from fine2coarse.recipes.start_spec import StartSpec
+from fine2coarse.recipes.transfer_spec import AUTO, KNOWN, OFF, TransferSpec, check_transfer
+from fine2coarse.schema import RecipeError, parse
+
+CANDIDATES = (AUTO, OFF)
+STORAGES = ("auto", "memory", "disk")
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetSpec:
+    """Which images.
+
+    Attributes:
+      name: e.g. 'demo' or 'folder'.
+      options: what that dataset takes.
+      train_split: split to train on.
+      eval_split: split to evaluate on.
+      train_fraction: share of `train_split` that is used, chosen by image ids: the same images
+        whatever the seed, and those of a smaller share are among those of a larger one.
+      storage: 'memory', 'disk' (images are read as they are needed), or 'auto': on disk where a
+        split is larger than 2 GiB.
+      drop_duplicates: train without the images of `train_split` that the test images hold too.
+    """
+
+    name: str
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    train_split: str = "train"
+    eval_split: str = "test"
+    storage: str = "auto"
+    train_fraction: float = 1.0
+    drop_duplicates: bool = False
+
+    def __post_init__(self) -> None:
+        """Checks the options, the storage and the fraction; expands paths."""
+        object.__setattr__(self, "options", read_options(self.name, self.options))
+        if not 0 < self.train_fraction <= 1:
+            raise RecipeError(
+                f"dataset.train_fraction is above 0 and at most 1, got {self.train_fraction}"
+            )
+        if self.storage not in STORAGES:
+            raise RecipeError(f"dataset.storage is one of {STORAGES}, got {self.storage!r}")
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelSpec:
+    """A label space to be made.
+
+    Attributes:
+      source: one of `labels.spec_mapping.source_names()`.
+      options: the fields of that source's record in `labels.spec`, e.g. `level`.
+    """
+
+    source: str
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Expands paths."""
+        try:
+            object.__setattr__(self, "options", with_expanded_paths(self.options))
+        except PathError as error:
+            raise RecipeError(str(error)) from error
+
+
+@dataclasses.dataclass(frozen=True)
+class ArmSpec(LabelSpec):
+    """An arm: a label space to pretrain on, and where its steps differ from the study's.
+
+    Attributes:
+      pretrain_steps: instead of `pretrain.total_steps`; 0 for those.
+      transfer_steps: instead of `transfer.total_steps`, e.g. for a coarse arm, to see whether
+        longer fine-tuning closes the gap; 0 for those.
+    """
+
+    pretrain_steps: int = 0
+    transfer_steps: int = 0
+
+    def __post_init__(self) -> None:
+        """Expands paths, checks the numbers of steps."""
+        super().__post_init__()
+        for name in ("pretrain_steps", "transfer_steps"):
+            if getattr(self, name) < 0:
+                raise RecipeError(f"{name} must not be negative, got {getattr(self, name)}")
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationSpec:
+    """Images from elsewhere to test on, with the same leaf classes or some of them.
+
+    Attributes:
+      name: of a dataset, e.g. 'folder'.
+      options: what that dataset takes; `flat=True` lets 'folder' do without a taxonomy.
+      split: to test on. Its classes are joined with the leaves of the study's dataset by their
+        ids (for WordNet the synset ids, as in n01443537).
+    """
+
+    name: str
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    split: str = "test"
+
+    def __post_init__(self) -> None:
+        """Checks the options; expands paths."""
+        object.__setattr__(self, "options", read_options(self.name, self.options))
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """All that determines a study's numbers.
+
+    Attributes:
+      dataset: the images.
+      target: the coarse task; one class an image.
+      arms: name → label space to pretrain on, perhaps with steps of its own. The baseline is
+        always there besides.
+      seeds: one run of every arm for each; paired across arms.
+      backbone: name and image size.
+      pretrain: phase on each arm's labels.
+      transfer: phase on the target's labels, from the pretrained model.
+      transfer_candidates: 'auto' tries several transfers (see `runs/transfers.py`) and as
+        many last phases of the baseline, and takes the best on `transfer_validation_share` of the
+        training images, which nothing is trained on; never on test images. 'off' makes one
+        transfer, and so does a `transfer_head` or `transfer_mode` that is named.
+      transfer_head: 'summed', 'new' or 'averaged', see `TransferSpec`; 'auto' for the first where
+        the arm's classes can be summed into the target's, else for the second.
+      transfer_mode: 'finetune', 'linear_probe', 'probe_then_finetune' or 'none', see
+        `TransferSpec`; 'auto' for 'finetune', with a new head for 'probe_then_finetune'.
+      transfer_choices: name → transfer, to try these instead of the default ones.
+      transfer_validation_share: of the training images, held out to choose transfers on.
+      precision: 'float32' or 'mixed_bfloat16'.
+      start: what pretraining and the baseline start from; scratch where it is left out.
+      test_crops: random crops of each test image whose mean probability decides (test-time
+        augmentation); 0 for the central crop.
+      evaluation: images from elsewhere to test on; None for the `eval_split`.
+      transfer_dataset: the dataset of the coarse task, where it is another than the one to
+        pretrain on, such as ImageNet-1k after ImageNet-21k: its `train_split` is what transfer
+        and baseline train on, its `eval_split` what they are tested on, and its taxonomy what
+        `target` names. None for `dataset`.
+    """
+
+    dataset: DatasetSpec
+    target: LabelSpec
+    arms: Mapping[str, ArmSpec]
+    seeds: tuple[int, ...]
+    backbone: BackboneSpec
+    pretrain: PhaseSpec
+    transfer: PhaseSpec
+    transfer_candidates: str = AUTO
+    transfer_head: str = AUTO
+    transfer_mode: str = AUTO
+    transfer_choices: Mapping[str, TransferSpec] = dataclasses.field(default_factory=dict)
+    transfer_validation_share: float = 0.1
+    precision: str = "float32"
+    start: StartSpec = StartSpec()
+    test_crops: int = 0
+    evaluation: EvaluationSpec | None = None
+    transfer_dataset: DatasetSpec | None = None
+
+    def __post_init__(self) -> None:
+        """Checks arms, seeds and choices."""
+        if BASELINE in self.arms:
+            raise RecipeError(f"arm {BASELINE!r} is always there; give yours another name")
+        for arm in self.arms:
+            if not arm or "/" in arm or arm.startswith("."):
+                raise RecipeError(f"arm {arm!r}: a name may not be empty, start with . or hold /")
+            self.phases_of(arm)
+        if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
+            raise RecipeError(f"seeds must be distinct and not negative, got {self.seeds}")
+        self._check_transfers()
+        if self.precision not in PRECISIONS:
+            raise RecipeError(f"precision is one of {PRECISIONS}, got {self.precision!r}")
+        if self._num_images % self.pretrain.batch_size:
+            raise RecipeError(
+                f"pretraining and transfer show {self._num_images} images, which is no multiple "
+                f"of pretrain.batch_size={self.pretrain.batch_size}: the baseline could not see "
+                "as many; change a number of steps or a batch size"
+            )
+
+    def _check_transfers(self) -> None:
+        check_transfer(self.transfer_head, self.transfer_mode)
+        if self.transfer_candidates not in CANDIDATES:
+            raise RecipeError(
+                f"transfer_candidates is one of {CANDIDATES}, got {self.transfer_candidates!r}"
+            )
+        if self.tries_candidates and not 0 < self.transfer_validation_share < 1:
+            raise RecipeError(
+                "transfer_validation_share is above 0 and below 1, got "
+                f"{self.transfer_validation_share}; transfer_candidates='off' holds nothing out"
+            )
+        for name, spec in self.transfer_choices.items():
+            if not re.fullmatch(r"\w[\w.-]*", name) or name == STRAIGHT:
+                raise RecipeError(
+                    f"transfer_choices: {name!r} is no name; use letters, digits, _, . and -, and "
+                    f"not {STRAIGHT!r}"
+                )
+            if name in KNOWN and KNOWN[name] != (spec.head, spec.mode):
+                head, mode = KNOWN[name]
+                raise RecipeError(
+                    f"transfer_choices: {name!r} stands for head={head!r} with mode={mode!r}; give "
+                    f"head={spec.head!r} with mode={spec.mode!r} another name"
+                )
+        if self.transfer_choices and not self.tries_candidates:
+            raise RecipeError(
+                "transfer_choices are to be tried, but transfer_head, transfer_mode or "
+                "transfer_candidates='off' fixes one transfer; leave out one or the other"
+            )
+        modes = {spec.mode for spec in self.transfer_choices.values()} | {self.transfer_mode}
+        if self.test_crops < 0 or (self.test_crops and LINEAR_PROBE in modes):
+            raise RecipeError(
+                f"test_crops={self.test_crops}: expected 0, or a positive number and no linear "
+                "probe, which sees central crops alone"
+            )
+
+    @property
+    def tries_candidates(self) -> bool:
+        """Whether several transfers are tried; a head or mode that is named fixes one."""
+        is_fixed = (self.transfer_head, self.transfer_mode) != (AUTO, AUTO)
+        return self.transfer_candidates == AUTO and not is_fixed
+
+    @property
+    def held_out_share(self) -> float:
+        """Share of the task's training images that nothing is trained on."""
+        return self.transfer_validation_share if self.tries_candidates else 0.0
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Recipe:
+        """Parses an ml_collections ConfigDict or a plain mapping.
+
+        Raises:
+          RecipeError: naming the key at fault.
+        """
+        to_dict = getattr(config, "to_dict", None)
+        return parse(cls, to_dict() if to_dict else config)
+
+    def only(self, *, arm: str, seed: int) -> Recipe:
+        """The same with one seed and one arm; 'target' stands for none.
+
+        Raises:
+          RecipeError: on an unknown arm.
+        """
+        if arm != "target" and arm not in self.arms:
+            raise RecipeError(unknown("arm", arm, [*self.arms, "target"]))
+        arms = {name: spec for name, spec in self.arms.items() if name == arm}
+        return dataclasses.replace(self, arms=arms, seeds=(seed,))
+
+    def phases_of(self, arm: str) -> tuple[PhaseSpec, PhaseSpec]:
+        """Pretraining and transfer of an arm, with its own numbers of steps.
+
+        Raises:
+          RecipeError: where they are too few for the phase's warmup.
+        """
+        spec = self.arms.get(arm)
+        steps = (spec.pretrain_steps, spec.transfer_steps) if spec else (0, 0)
+        try:
+            pretrain, transfer = (
+                dataclasses.replace(phase, total_steps=own or phase.total_steps)
+                for phase, own in zip((self.pretrain, self.transfer), steps, strict=True)
+            )
+        except ValueError as error:
+            raise RecipeError(f"arm {arm!r}: {error}") from error
+        return pretrain, transfer
+
+    @property
+    def _num_images(self) -> int:
+        phases = (self.pretrain, self.transfer)
+        return sum(phase.total_steps * phase.batch_size for phase in phases)
+
+    @property
+    def baseline_phase(self) -> PhaseSpec:
+        """Training on the target alone, for as many images as the other arms see in two phases."""
+        steps = self._num_images // self.pretrain.batch_size
+        return dataclasses.replace(self.pretrain, total_steps=steps)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain, JSON-able values."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    def without_arms_and_seeds(self) -> dict[str, Any]:
+        """What must not change between two calls on one study folder; arms and seeds may grow."""
+        content = self.to_dict()
+        del content["seeds"], content["arms"]
+        if not self.tries_candidates:
+            del content["transfer_validation_share"]  # nothing is held out
+        return content

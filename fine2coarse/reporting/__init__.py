@@ -1,1 +1,0 @@
-"""Pages and pictures, in one style, for studies and for the theory. Imports nothing of ours."""

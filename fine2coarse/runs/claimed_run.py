@@ -1,0 +1,69 @@
+"""A run under a claim: nothing is written once another process has taken the run over."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fine2coarse.claims import Claim
+from fine2coarse.runs.phase_folder import PhaseFolder
+from fine2coarse.runs.progress import Observer
+from fine2coarse.training.loop import Progress
+
+
+class ClaimedFolder(PhaseFolder):
+    """A run's folder whose rows and result are written under a claim only.
+
+    Args:
+      path: of the folder.
+      claim: on the run's run.
+      publish: told the folder whenever there is a state from which a run could go on.
+    """
+
+    def __init__(
+        self,
+        path: pathlib.Path,
+        claim: Claim,
+        publish: Callable[[pathlib.Path], None] = lambda path: None,
+    ) -> None:
+        super().__init__(path)
+        self._claim, self._publish = claim, publish
+
+    def append_metrics(self, row: Mapping[str, float]) -> None:
+        """Adds one row to `metrics.csv`."""
+        self._claim.check()
+        super().append_metrics(row)
+
+    def write_status(self, state: str, step: int, total_steps: int, elapsed_seconds: float) -> None:
+        """Says how far the run is; the checkpoint of that step is there."""
+        super().write_status(state, step, total_steps, elapsed_seconds)
+        self._publish(self.path)
+
+    def write_result(self, result: Mapping[str, Any]) -> None:
+        """Marks the run as finished."""
+        self._claim.check()
+        super().write_result(result)
+        self._publish(self.path)
+
+
+class ClaimedObserver:
+    """An observer that stops a run before it writes a checkpoint without a claim.
+
+    Args:
+      observer: told of everything besides.
+      claim: on the run's run.
+    """
+
+    def __init__(self, observer: Observer, claim: Claim) -> None:
+        self._observer, self._claim = observer, claim
+
+    def start(self, first_step: int, total_steps: int) -> None:
+        """Training begins."""
+        self._claim.check()
+        self._observer.start(first_step, total_steps)
+
+    def advance(self, progress: Progress, images_per_second: float) -> None:
+        """Some steps are done; a checkpoint may be written next."""
+        self._claim.check()
+        self._observer.advance(progress, images_per_second)

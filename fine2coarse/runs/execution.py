@@ -1,0 +1,366 @@
+"""One run: train a classifier on a label space, from fresh or pretrained weights, and evaluate."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from fine2coarse.input.batches import train_batches
+from fine2coarse.input.image_shares import select_share
+from fine2coarse.models import Classifier, LinearHead
+from fine2coarse.recipes.names import LINEAR_PROBE
+from fine2coarse.recipes.phase_spec import PhaseSpec
+from fine2coarse.recipes.transfer_spec import NONE
+from fine2coarse.runs.classifiers import build_classifier, load_classifier
+from fine2coarse.runs.evaluation import encode, evaluate_run, validation_accuracy
+from fine2coarse.runs.metrics_log import Logbook
+from fine2coarse.runs.phase_folder import (
+    BRANCH_WEIGHTS,
+    CLASS_MAP,
+    EMA_WEIGHTS,
+    LABEL_SPACE,
+    WEIGHTS,
+    PhaseFolder,
+)
+from fine2coarse.runs.phase_run import PhaseRun
+from fine2coarse.runs.progress import Observer, Silent
+from fine2coarse.runs.starting_weights import start_from_run, start_weights
+from fine2coarse.seeds import stream_seed
+from fine2coarse.training.checkpoints import Checkpoints
+from fine2coarse.training.cost import PeakMemory, device_name, train_flops_per_image
+from fine2coarse.training.evaluate import averaged
+from fine2coarse.training.loop import NonFiniteLossError, Progress, Trainer
+from fine2coarse.training.losses import HEAD_BIAS
+from fine2coarse.training.metrics import count_errors
+from fine2coarse.training.preemption import Preempted, on_termination
+from fine2coarse.training.strategy import choose_jit_compile, is_chief, wait_for_all
+
+__all__ = ["PhaseRun", "count_errors", "execute", "load_classifier"]
+
+
+def execute(
+    run: PhaseRun,
+    folder: PhaseFolder,
+    strategy: tf.distribute.Strategy,
+    observer: Observer | None = None,
+    *,
+    earlier: Mapping[str, Any] | None = None,
+    notes: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Does a run, or goes on with one, or reads back what a finished one found.
+
+    Args:
+      run: what to do.
+      folder: where its files go; the same one for all processes of a strategy.
+      strategy: the process's strategy.
+      observer: told how training goes.
+      earlier: result of an earlier stage of the same transfer, whose cost is added to this one's.
+      notes: what `result.json` shall hold besides.
+
+    Returns:
+      The result, as in `result.json`.
+
+    Raises:
+      RunError: where the folder holds another run, or `start_from` is not finished.
+      Preempted: where SIGTERM came; the state is saved.
+      NonFiniteLossError: naming step, learning rate and the last good checkpoint.
+    """
+    writes = is_chief(strategy)
+    if writes:
+        folder.claim(run.recipe())
+        if not folder.path.joinpath(LABEL_SPACE + ".json").is_file():  # written after the .npz
+            run.space.save(folder.path / LABEL_SPACE)
+        if run.summation is not None and not (folder.path / CLASS_MAP).is_file():
+            run.summation.class_map.save(folder.path / CLASS_MAP)
+    if folder.is_finished:
+        return folder.result()
+    keras.config.set_dtype_policy(run.precision)
+    if run.mode == LINEAR_PROBE:
+        run, trainer, classifier = _probe(run, strategy)
+    else:
+        jit_compile = choose_jit_compile(strategy, run.backbone.name)
+        trainer = Trainer(
+            strategy, lambda: _build_model(run), run.phase, jit_compile, run.branch_step
+        )
+        classifier = trainer.model
+    memory = PeakMemory()
+    if run.mode == NONE:
+        last_loss, elapsed_seconds, num_steps = None, 0.0, 0
+    else:
+        last_loss, elapsed_seconds = _train(run, folder, trainer, observer or Silent(), writes)
+        num_steps = run.phase.total_steps
+    result = _describe(run, last_loss, elapsed_seconds, num_steps)
+    result |= {"cost": _cost(run, trainer, memory)}
+    if run.phase.validation_share and num_steps:
+        result |= {"validation_accuracy": _validation(folder, run.phase.final_weights)}
+    if run.evaluate is not None:
+        result |= evaluate_run(run, folder, trainer, writes)
+    if earlier is not None:
+        result |= total_cost([earlier, result])
+    result |= notes or {}
+    if writes:
+        _save_weights(folder, trainer, classifier)
+        folder.write_status("finished", num_steps, num_steps, elapsed_seconds)
+        folder.write_result(result)
+    wait_for_all(strategy)  # whoever goes on may read what was written
+    return result
+
+
+def total_cost(stages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Seconds, images and cost of several results as if they were one.
+
+    Operations an image are the mean over all images, so that images times operations is the sum.
+    """
+    images = sum(stage["images_seen"] for stage in stages)
+    per_image = [(stage["cost"].get("train_flops_per_image"), stage) for stage in stages]
+    peaks = [stage["cost"].get("peak_memory_bytes") for stage in stages]
+    flops = None
+    if None not in [count for count, _ in per_image]:
+        total = sum(count * stage["images_seen"] for count, stage in per_image)
+        flops = total / images if images else stages[-1]["cost"]["train_flops_per_image"]
+    return {
+        "elapsed_seconds": round(sum(stage["elapsed_seconds"] for stage in stages), 3),
+        "images_seen": images,
+        "cost": {
+            **stages[-1]["cost"],
+            "train_flops_per_image": flops,
+            "peak_memory_bytes": None if None in peaks else max(peaks),
+        },
+    }
+
+
+def _build_model(run: PhaseRun) -> Classifier:
+    model = build_classifier(
+        run.backbone,
+        _num_head_classes(run),
+        seed=run.seed,
+        head_bias=HEAD_BIAS[run.phase.loss],
+        summation=run.summation,
+    )
+    if run.start_from is None:
+        start_weights(model.backbone, run.start)
+    else:
+        start_from_run(
+            model,
+            run.start_from,
+            run.head,
+            class_map=run.class_map,
+            from_branch=run.from_branch,
+        )
+    return model
+
+
+def _num_head_classes(run: PhaseRun) -> int:
+    summation = run.summation
+    return run.space.num_classes if summation is None else summation.class_map.num_classes
+
+
+def _probe(run: PhaseRun, strategy: tf.distribute.Strategy) -> tuple[PhaseRun, Trainer, Classifier]:
+    """A linear probe: the run over features in the images' place, its trainer, and the whole."""
+    with strategy.scope():
+        classifier = _build_model(run)
+    encoded = dataclasses.replace(
+        run,
+        train=encode(strategy, classifier, run.train, run.backbone.image_size_px),
+        evaluate=run.evaluate
+        and encode(strategy, classifier, run.evaluate, run.backbone.image_size_px),
+        held_out=run.evaluate
+        and run.held_out
+        and encode(strategy, classifier, run.held_out, run.backbone.image_size_px),
+    )
+    num_features = classifier.backbone.output_shape[-1]
+    bias = HEAD_BIAS[run.phase.loss]
+
+    def build_head() -> LinearHead:
+        model = LinearHead(
+            num_features,
+            _num_head_classes(run),
+            seed=run.seed,
+            head_bias=bias,
+            summation=run.summation,
+        )
+        model.head.set_weights(classifier.head.get_weights())
+        return model
+
+    return encoded, Trainer(strategy, build_head, run.phase), classifier
+
+
+def _train(
+    run: PhaseRun, folder: PhaseFolder, trainer: Trainer, observer: Observer, writes: bool
+) -> tuple[float, float]:
+    """Trains from the newest checkpoint on; returns the last loss and the seconds."""
+    phase = run.phase
+    train, validation = _split(run)
+    checkpoints = Checkpoints(
+        folder.path / "checkpoints", trainer, phase.checkpoints_to_keep, writes
+    )
+    first_step = _restore(checkpoints, trainer)
+    earlier_seconds = folder.elapsed_seconds() if first_step else 0.0
+    if writes:
+        folder.rewind_metrics(first_step)
+    logbook = Logbook(folder, phase.batch_size, earlier_seconds, first_step, writes)
+    last_loss = float(folder.metrics()[-1]["loss"]) if first_step and writes else 0.0
+    observer.start(first_step, phase.total_steps)
+    make_batches = _training_batches(run, train, first_step)
+    with on_termination(trainer.request_stop):
+        try:
+            for progress in trainer.train(make_batches):
+                rate, _ = logbook.advance(progress)
+                observer.advance(progress, rate)
+                accuracy = None
+                if progress.validation_due:
+                    accuracy = validation_accuracy(run, trainer, validation)
+                    checkpoints.save_if_best(accuracy)
+                if progress.log_due:
+                    logbook.write(progress, rate, accuracy)
+                    last_loss = progress.loss
+                if progress.step == run.branch_step and writes:
+                    _save_branch(folder, trainer)
+                _save(checkpoints, folder, progress, phase, logbook.elapsed_seconds(), writes)
+            # A request that came while the last steps were being saved must not be lost: a study
+            # would go on with its next run.
+            if trainer.stop_requested:
+                raise _preempted(trainer.step, phase)
+        except NonFiniteLossError as error:
+            raise NonFiniteLossError(
+                f"{error}; last good checkpoint: {checkpoints.newest() or 'none'}"
+            ) from None
+    elapsed_seconds = logbook.elapsed_seconds()
+    if phase.final_weights == "best" and writes:
+        print(f"final weights: those of step {checkpoints.restore_best().step}, best on validation")
+    elif phase.final_weights == "best":
+        checkpoints.restore_best()
+    return last_loss, elapsed_seconds
+
+
+def _restore(checkpoints: Checkpoints, trainer: Trainer) -> int:
+    """Restores the newest state and says what a change of replicas changes."""
+    restored = checkpoints.restore_newest()
+    replicas = trainer.strategy.num_replicas_in_sync
+    if restored.num_replicas != replicas:
+        print(
+            f"going on from step {restored.step} with {replicas} replicas after "
+            f"{restored.num_replicas}: the same images in the same order and batches; sums over "
+            "replicas round differently, and dropout draws other masks"
+        )
+    return restored.step
+
+
+def _save(
+    checkpoints: Checkpoints,
+    folder: PhaseFolder,
+    progress: Progress,
+    phase: PhaseSpec,
+    elapsed_seconds: float,
+    writes: bool,
+) -> None:
+    """Saves where a checkpoint is due or the process is asked to stop."""
+    if not (progress.checkpoint_due or progress.stop_requested):
+        return
+    checkpoints.save()
+    state = "preempted" if progress.stop_requested else "running"
+    if writes:
+        folder.write_status(state, progress.step, phase.total_steps, elapsed_seconds)
+    if progress.stop_requested:
+        raise _preempted(progress.step, phase)
+
+
+def _preempted(step: int, phase: PhaseSpec) -> Preempted:
+    return Preempted(
+        f"stopped on request at step {step} of {phase.total_steps}, all saved; the same command "
+        "goes on from there"
+    )
+
+
+def _split(run: PhaseRun) -> tuple[np.ndarray, np.ndarray]:
+    """Labels to train on, and which images are held out: int32 [N, M] and bool [N]."""
+    labels = run.train.labelled(run.space)
+    if not run.phase.validation_share:
+        return labels, np.zeros(len(labels), bool)
+    validation = select_share(run.train.image_ids, run.phase.validation_share)
+    return np.where(validation[:, None], np.int32(-1), labels), validation
+
+
+def _training_batches(run: PhaseRun, labels: np.ndarray, first_step: int) -> Any:
+    phase = run.phase
+    parts = phase.accumulate_steps
+    return lambda shard: train_batches(
+        run.train,
+        labels,
+        batch_size=phase.batch_size // parts,
+        num_steps=phase.total_steps * parts,
+        image_size_px=run.backbone.image_size_px,
+        augment=phase.augment,
+        seed=stream_seed(run.seed, run.purpose),
+        first_step=first_step * parts,
+        mixup=phase.mixup,
+        shard=shard,
+    )
+
+
+def _validation(folder: PhaseFolder, final_weights: str) -> float:
+    """Accuracy of the final weights on the held-out training images."""
+    found = [row["validation_accuracy"] for row in folder.metrics() if row["validation_accuracy"]]
+    accuracies = [float(accuracy) for accuracy in found]
+    return max(accuracies) if final_weights == "best" else accuracies[-1]
+
+
+_flops_of: dict[tuple, int | None] = {}
+
+
+def _cost(run: PhaseRun, trainer: Trainer, memory: PeakMemory) -> dict[str, Any]:
+    """What training cost, besides seconds; of a linear probe, its head's training alone."""
+    size = run.backbone.image_size_px
+    shape = run.train.images.shape[1:] if run.train.holds_features else (size, size, 3)
+    # The same for every seed, and counting traces the model.
+    key = (run.backbone, _num_head_classes(run), run.mode == LINEAR_PROBE, *shape)
+    if key not in _flops_of:
+        _flops_of[key] = train_flops_per_image(trainer.model, tuple(shape))
+    return {
+        "train_flops_per_image": _flops_of[key],
+        "peak_memory_bytes": memory.num_bytes(),
+        "num_parameters": trainer.model.count_params(),
+        "replicas": trainer.strategy.num_replicas_in_sync,
+        "device": device_name(),
+    }
+
+
+def _describe(
+    run: PhaseRun, last_loss: float | None, elapsed_seconds: float, num_steps: int
+) -> dict[str, Any]:
+    return {
+        "purpose": run.purpose,
+        "label_space": run.space.name,
+        "num_classes": run.space.num_classes,
+        "label_space_fingerprint": run.space.fingerprint,
+        "seed": run.seed,
+        "last_loss": last_loss,
+        "elapsed_seconds": round(elapsed_seconds, 3),
+        "images_seen": num_steps * run.phase.batch_size,
+    }
+
+
+def _save_weights(folder: PhaseFolder, trainer: Trainer, classifier: Classifier) -> None:
+    _save_h5(folder, trainer, classifier, WEIGHTS)
+    if trainer.average_weights():
+        with averaged(trainer.model, trainer.average_weights()):
+            _save_h5(folder, trainer, classifier, EMA_WEIGHTS)
+
+
+def _save_branch(folder: PhaseFolder, trainer: Trainer) -> None:
+    """The weights that other runs go on from: the average where one is kept, as at the end."""
+    with averaged(trainer.model, trainer.average_weights()):
+        _save_h5(folder, trainer, trainer.model, BRANCH_WEIGHTS)
+
+
+def _save_h5(folder: PhaseFolder, trainer: Trainer, classifier: Classifier, name: str) -> None:
+    if classifier is not trainer.model:
+        classifier.head.set_weights(trainer.model.head.get_weights())
+    partial = folder.path / f"tmp-{name}"
+    classifier.save_weights(partial, overwrite=True)
+    partial.replace(folder.path / name)

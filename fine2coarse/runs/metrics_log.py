@@ -1,0 +1,102 @@
+"""What a run writes while it trains: a row of `metrics.csv`, and TensorBoard events."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import tensorflow as tf
+
+from fine2coarse.runs.phase_folder import PhaseFolder
+from fine2coarse.training.loop import SLOW_INPUT_SHARE, Progress
+
+# Over a shorter time the share of waiting is no guide: other processes may have had the cores.
+_HINT_AFTER_SECONDS = 20.0
+
+
+class Logbook:
+    """Times what happens between two calls and writes it down.
+
+    Args:
+      folder: of the run.
+      batch_size: images a step.
+      earlier_seconds: spent by earlier calls on what the checkpoint holds.
+      first_step: where this call begins.
+      writes: whether this process is the one that writes files.
+    """
+
+    def __init__(
+        self,
+        folder: PhaseFolder,
+        batch_size: int,
+        earlier_seconds: float,
+        first_step: int,
+        writes: bool,
+    ) -> None:
+        self._folder, self._batch_size, self._writes = folder, batch_size, writes
+        self._earlier_seconds, self._started = earlier_seconds, time.monotonic()
+        self._last_time, self._last_step = self._started, first_step
+        self._wait_seconds = self._wait_span = 0.0
+        # Before the first row the input starts up, which says nothing of its speed.
+        self._judged_wait, self._judged_span = 0.0, None
+        self._hinted = False
+        self._board = None
+        if writes:
+            # As bytes: a name of a folder need not be UTF-8.
+            self._board = tf.summary.create_file_writer(os.fsencode(folder.path / "tensorboard"))
+
+    def elapsed_seconds(self) -> float:
+        """Of training, in all calls."""
+        return self._earlier_seconds + time.monotonic() - self._started
+
+    def advance(self, progress: Progress) -> tuple[float, float]:
+        """Images per second, and the share of the time spent waiting for input, since before."""
+        now = time.monotonic()
+        span = max(now - self._last_time, 1e-9)
+        rate = (progress.step - self._last_step) * self._batch_size / span
+        self._last_time, self._last_step = now, progress.step
+        self._wait_seconds += progress.input_wait_seconds
+        self._wait_span += span
+        return rate, min(progress.input_wait_seconds / span, 1.0)
+
+    def write(self, progress: Progress, rate: float, validation_accuracy: float | None) -> None:
+        """Writes a row, and once a hint where the input is too slow."""
+        waited, span = self._wait_seconds, self._wait_span
+        share = min(waited / max(span, 1e-9), 1.0)
+        self._wait_seconds = self._wait_span = 0.0
+        if not self._writes:
+            return
+        self._hint(waited, span)
+        row = {
+            "step": progress.step,
+            "loss": progress.loss,
+            "learning_rate": progress.learning_rate,
+            "images_per_second": round(rate, 1),
+            "elapsed_seconds": round(self.elapsed_seconds(), 3),
+            "input_wait_share": round(share, 4),
+            "validation_accuracy": "" if validation_accuracy is None else validation_accuracy,
+        }
+        self._folder.append_metrics(row)
+        with self._board.as_default(step=progress.step):
+            for name in ("loss", "learning_rate", "images_per_second", "input_wait_share"):
+                tf.summary.scalar(name, row[name])
+            if validation_accuracy is not None:
+                tf.summary.scalar("validation_accuracy", validation_accuracy)
+        self._board.flush()
+
+    def _hint(self, waited: float, span: float) -> None:
+        """Says once that the input is too slow, when it has been so for a while."""
+        if self._judged_span is None:
+            self._judged_span = 0.0
+            return
+        self._judged_wait += waited
+        self._judged_span += span
+        share = self._judged_wait / max(self._judged_span, 1e-9)
+        if self._hinted or share <= SLOW_INPUT_SHARE or self._judged_span < _HINT_AFTER_SECONDS:
+            return
+        self._hinted = True
+        print(
+            f"{100 * share:.0f} % of the time is spent waiting for input. Try smaller stored "
+            "images, a cheaper augmentation (fewer rand_augment_ops), more CPU cores, or a "
+            "faster disk"
+        )

@@ -1,0 +1,238 @@
+"""What all runs of a study share: images, target, label spaces, and the maps between them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fine2coarse.datasets.data_facts import Overlap, describe
+from fine2coarse.input.examples import (
+    MAX_DECODED_BYTES,
+    Examples,
+    load_examples,
+    stored_examples,
+)
+from fine2coarse.input.image_shares import select_share
+from fine2coarse.labels.class_map import ClassMap, targets_of_leaves
+from fine2coarse.labels.space import LabelSpace
+from fine2coarse.preparation.contents import found_in
+from fine2coarse.recipes.names import BASELINE
+from fine2coarse.recipes.recipe import DatasetSpec, Recipe
+from fine2coarse.runs.transfers import arm_candidates, fixed_transfer
+from fine2coarse.schema import RecipeError
+from fine2coarse.studies.label_spaces import label_context, make_label_space
+from fine2coarse.studies.run_plan import Run, plan_runs
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class StudyData:
+    """What all runs of a study share.
+
+    Attributes:
+      name: of the prepared dataset.
+      dataset_fingerprint: of the prepared images; where they come from several datasets, of all.
+      train: images to pretrain on.
+      transfer_train: images to transfer and train the baseline on; mostly the same ones.
+      held_out: training images of the task that nothing is trained on, to choose transfers on;
+        None where one transfer is fixed. Another dataset to pretrain on is without them too, as
+        far as their image ids are the same there.
+      evaluate: test images.
+      target: label space of the coarse task.
+      spaces: (arm, seed) → label space to pretrain on.
+      facts: how the images were prepared and which are there twice; JSON-able.
+      train_targets: int32 [N], the target of each image of `train`, -1 for none; None where the
+        images of `train` have no place among the target's classes.
+    """
+
+    name: str
+    dataset_fingerprint: str
+    train: Examples
+    transfer_train: Examples
+    held_out: Examples | None
+    evaluate: Examples
+    target: LabelSpace
+    spaces: dict[tuple[str, int], LabelSpace]
+    facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    train_targets: np.ndarray | None = None
+
+    def can_sum(self, class_map: ClassMap | None) -> bool:
+        """Whether classes can be summed into the target's and tell these apart.
+
+        Asked of the targets that have training images.
+        """
+        if class_map is None:
+            return False
+        return class_map.tells_apart(self.transfer_train.targets(self.target))
+
+    def class_map(self, space: LabelSpace) -> ClassMap | None:
+        """Which targets the classes of a label space belong to, counted over the training images.
+
+        None where the images that are pretrained on have no targets, or none of the space's.
+        """
+        if self.train_targets is None:
+            return None
+        shape = (space.num_classes, self.target.num_classes)
+        found = ClassMap.from_labels(self.train.labelled(space), self.train_targets, shape)
+        return found if len(found.classes) else None
+
+
+def load_study_data(
+    recipe: Recipe,
+    dataset: Any,
+    evaluation: Any = None,
+    transfer_dataset: Any = None,
+    runs: Sequence[Run] | None = None,
+) -> StudyData:
+    """Reads the images and makes every label space, so that mistakes show before any training.
+
+    Args:
+      recipe: of the study.
+      dataset: a `PreparedDataset`.
+      evaluation: the one that `recipe.evaluation` names, if it names one.
+      transfer_dataset: the one that `recipe.transfer_dataset` names, if it names one.
+      runs: those whose label spaces are wanted; all of them where None.
+
+    Raises:
+      ValueError: on an unknown split, level, label source or option, or images to test on whose
+        classes the dataset does not know.
+    """
+    task, task_spec = dataset, recipe.dataset
+    if recipe.transfer_dataset is not None:
+        task, task_spec = transfer_dataset, recipe.transfer_dataset
+    tested, test_split = task, task_spec.eval_split
+    if recipe.evaluation is not None:
+        tested, test_split = evaluation, recipe.evaluation.split
+    evaluate = open_examples(tested, test_split, task_spec.storage)
+    if recipe.evaluation is not None:
+        evaluate = evaluate.with_leaves(evaluation.taxonomy.leaf_ids, task.taxonomy.label_of_leaf)
+    test_digests = tested.digests(test_split)
+    train, overlap = _training_examples(dataset, recipe.dataset, test_digests)
+    task_train, overlaps = train, [overlap]
+    if recipe.transfer_dataset is not None:
+        task_train, overlap = _training_examples(task, task_spec, test_digests)
+        overlaps.append(overlap)
+    task_train, kept_back = _without_held_out(task_train, recipe.held_out_share)
+    if recipe.transfer_dataset is None:
+        train = task_train
+    elif kept_back is not None:
+        # The same images may lie in both, as those of ImageNet-1k do in ImageNet-21k.
+        train = train.subset(~np.isin(train.image_ids, kept_back.image_ids))
+    base = label_context(task.taxonomy, task_train, evaluate, task.fingerprint)
+    of_target = label_context(task.taxonomy, task_train, evaluate, task.fingerprint, kept_back)
+    target = make_label_space(recipe.target, of_target)
+    task_train.targets(target)
+    evaluate.targets(target)
+    if kept_back is not None:
+        kept_back.targets(target)
+    within = target
+    if recipe.transfer_dataset is not None or recipe.evaluation is not None:
+        # Arms are not tested on their own labels; nor need there be embeddings of those images.
+        base = label_context(dataset.taxonomy, train, None, dataset.fingerprint)
+        within = None if recipe.transfer_dataset is not None else target
+    spaces = {}
+    for run in plan_runs(recipe) if runs is None else runs:
+        if run.arm != BASELINE:
+            context = dataclasses.replace(base, target=within, seed=run.seed)
+            spaces[run.arm, run.seed] = make_label_space(recipe.arms[run.arm], context)
+    others = [other for other in (transfer_dataset, evaluation) if other is not None]
+    fingerprint = "+".join(used.fingerprint for used in (dataset, *others))
+    name = "+".join(used.name for used in (dataset, *others))
+    data = StudyData(
+        name=name,
+        dataset_fingerprint=fingerprint,
+        train=train,
+        transfer_train=task_train,
+        held_out=kept_back,
+        evaluate=evaluate,
+        target=target,
+        spaces=spaces,
+        facts=describe([dataset, *others], overlaps),
+        train_targets=_train_targets(dataset, train, task_train, target),
+    )
+    _check_transfers(recipe, data)
+    return data
+
+
+def _check_transfers(recipe: Recipe, data: StudyData) -> None:
+    """Raises RecipeError where an arm's transfers cannot be made, before anything is trained."""
+    for (arm, _), space in data.spaces.items():
+        can_sum = data.can_sum(data.class_map(space))
+        _, phase = recipe.phases_of(arm)
+        try:
+            if recipe.tries_candidates:
+                arm_candidates(phase, recipe.transfer_choices, can_sum)
+            else:
+                fixed_transfer(phase, recipe.transfer_head, recipe.transfer_mode, can_sum)
+        except RecipeError as error:
+            raise RecipeError(f"arm {arm!r}: {error}") from error
+
+
+def _train_targets(
+    dataset: Any, train: Examples, task_train: Examples, target: LabelSpace
+) -> np.ndarray | None:
+    """Targets of the images to pretrain on; of another dataset's by the ids of the targets."""
+    if train is task_train:
+        return train.targets(target)
+    of_leaves = targets_of_leaves(dataset.taxonomy, target.class_ids)
+    return None if of_leaves is None else of_leaves[train.leaf_labels]
+
+
+def _without_held_out(train: Examples, share: float) -> tuple[Examples, Examples | None]:
+    """The images to train on, and those held out; None where none are."""
+    if not share:
+        return train, None
+    try:
+        members = select_share(train.image_ids, share, "transfer_validation_share")
+    except ValueError as error:
+        raise ValueError(
+            f"{error}; another share, or --config.transfer_candidates=off for one transfer, which "
+            "holds nothing out"
+        ) from error
+    return train.subset(~members), train.subset(members)
+
+
+def _training_examples(
+    dataset: Any, spec: DatasetSpec, test_digests: np.ndarray
+) -> tuple[Examples, Overlap]:
+    """The images to train on, and which of them are among those to test on."""
+    train = open_examples(dataset, spec.train_split, spec.storage)
+    chosen = np.ones(len(train), bool)
+    if spec.train_fraction != 1:
+        chosen = select_share(train.image_ids, spec.train_fraction, "train_fraction")
+    in_test = chosen & found_in(dataset.digests(spec.train_split), test_digests)
+    dropped = in_test if spec.drop_duplicates else np.zeros_like(in_test)
+    overlap = Overlap(
+        f"{dataset.name}: {spec.train_split}",
+        int(chosen.sum()),
+        int(in_test.sum()),
+        int(dropped.sum()),
+    )
+    members = chosen & ~dropped
+    if not members.any():
+        raise ValueError(
+            f"{overlap.images}: all {overlap.num_images} images are among the images to test on; "
+            "choose other splits, or leave out drop_duplicates"
+        )
+    emptied = set(train.leaf_labels[chosen].tolist()) - set(train.leaf_labels[members].tolist())
+    if emptied:
+        names = [dataset.taxonomy.leaf_ids[label] for label in sorted(emptied)]
+        raise ValueError(
+            f"{overlap.images}: drop_duplicates leaves {len(names)} classes without a training "
+            f"image, such as {names[:3]}, for all of theirs are among the test images; mend the "
+            "splits, or leave out drop_duplicates"
+        )
+    return train if members.all() else train.subset(members), overlap
+
+
+def open_examples(dataset: Any, split: str, storage: str) -> Examples:
+    """A split of a `PreparedDataset`, in memory or left on disk: see `DatasetSpec.storage`."""
+    stored = dataset.builder.info.splits
+    is_large = split in stored and stored[split].num_bytes > MAX_DECODED_BYTES
+    if storage == "memory" or (storage == "auto" and not is_large):
+        return load_examples(dataset.read(split))
+    index = dataset.index(split)
+    paths = [str(path) for path in stored[split].filepaths]
+    return stored_examples(paths, index.image_ids, index.labels, index.hard)

@@ -1,0 +1,66 @@
+"""What every program sets up before all else."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.launch.programs import ROOT, launch
+
+
+def started(code: str, **variables: str) -> subprocess.CompletedProcess:
+    """A program whose first import is `startup`, in an environment of the user's."""
+    return subprocess.run(
+        [sys.executable, "-c", f"import sys; from fine2coarse.cli import startup; {code}"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **variables},
+        capture_output=True,
+    )
+
+
+def test_output_never_fails_and_a_notebooks_backend_does_not_matter():
+    code = (
+        "print('a', chr(0x2192), chr(0xDCFF)); print(chr(0xE9), file=sys.stderr); "
+        "import matplotlib; print(matplotlib.get_backend(), 'matplotlib.pyplot' in sys.modules)"
+    )
+    shown = started(
+        code,
+        PYTHONIOENCODING="ascii",
+        LC_ALL="C",
+        PYTHONUTF8="0",
+        MPLBACKEND="module://matplotlib_inline.backend_inline",
+    )
+    assert shown.returncode == 0, shown.stderr
+    first, second = shown.stdout.decode("ascii").splitlines()
+    assert first == "a \\u2192 \\udcff"
+    assert second.split()[0].lower() == "agg"
+    assert shown.stderr.decode("ascii").strip() == "\\xe9"
+
+
+@pytest.mark.parametrize("program", ["levels", "theory", "cloud_tpu", "wordnet_table", "prepare"])
+def test_programs_that_do_not_go_through_cli_are_set_up_too(program):
+    source = (ROOT / "launch" / f"{program}.py").read_text("utf-8")
+    assert "fine2coarse.cli import startup" in source or "fine2coarse.cli.startup" in source
+
+
+def test_another_backend_is_one_line_before_tensorflow_starts(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    arguments = ["--config=configs/demo.py:smoke", "--arm=fine", f"--workdir={tmp_path}/run"]
+    shown = launch("study", *arguments)
+    assert shown.returncode == 2
+    assert shown.stderr == (
+        "error: the environment variable KERAS_BACKEND is 'torch', and fine2coarse needs "
+        "'tensorflow': unset KERAS_BACKEND, or set KERAS_BACKEND=tensorflow\n"
+    )
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_path_with_arrows_is_printed_in_ascii(monkeypatch):
+    for name, value in {"PYTHONIOENCODING": "ascii", "LC_ALL": "C", "PYTHONUTF8": "0"}.items():
+        monkeypatch.setenv(name, value)
+    shown = launch("levels", "--taxonomy=imagenet21k", "--node=n02084071")
+    assert shown.returncode == 0, shown.stderr
+    assert "canine, canid) \\u2192 n02075296" in shown.stdout

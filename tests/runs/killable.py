@@ -1,0 +1,97 @@
+"""Does one run with dropout and mixup, and kills itself on the way where told to.
+
+python killable.py '{"folder": "...", "num_replicas": 1, "kill_after_seconds": 0.7}'
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+TOTAL_STEPS = 60
+
+
+def kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def kill_in_fsync(number: int) -> None:
+    """Kills while the `number`-th checkpoint is written: its bytes are there, its name is not."""
+    calls, fsync = [], os.fsync
+
+    def counted(descriptor: int) -> None:
+        calls.append(1)
+        if len(calls) == number:
+            kill()
+        fsync(descriptor)
+
+    os.fsync = counted
+
+
+def main(settings: dict) -> None:
+    import numpy as np
+    import tensorflow as tf
+
+    from fine2coarse.input import Examples
+    from fine2coarse.labels import LabelSpace
+    from fine2coarse.models import BackboneSpec
+    from fine2coarse.recipes.phase_spec import AugmentSpec, OptimizerSpec, PhaseSpec
+    from fine2coarse.runs.execution import PhaseRun, execute
+    from fine2coarse.runs.phase_folder import PhaseFolder
+    from fine2coarse.runs.progress import Silent
+    from fine2coarse.training.preemption import EXIT_PREEMPTED, Preempted
+    from fine2coarse.training.strategy import make_strategy
+
+    class Armed(Silent):
+        def advance(self, progress, images_per_second):
+            if "announce" in settings:
+                print("step", progress.step, flush=True)
+            if progress.step == settings.get("kill_at_step"):
+                kill()
+
+        def start(self, first_step, total_steps):
+            if "kill_after_seconds" in settings:
+                threading.Timer(settings["kill_after_seconds"], kill).start()
+
+    if "kill_in_fsync" in settings:
+        kill_in_fsync(settings["kill_in_fsync"])
+    replicas = settings.get("num_replicas", 1)
+    strategy = make_strategy("auto" if replicas == 1 else "mirrored", replicas)
+    generator = np.random.default_rng(0)
+    images = tf.constant(generator.integers(0, 255, (24, 16, 16, 3), np.uint8))
+    examples = Examples(images, tuple(f"i{i}" for i in range(24)), np.arange(24) % 3)
+    run = PhaseRun(
+        purpose="baseline",
+        space=LabelSpace(("a", "b", "c"), ("a", "b", "c"), np.arange(3)[:, None]),
+        phase=PhaseSpec(
+            total_steps=settings.get("total_steps", TOTAL_STEPS),
+            batch_size=8,
+            optimizer=OptimizerSpec(learning_rate=0.02, ema_decay=0.9, max_gradient_norm=1.0),
+            augment=AugmentSpec(crop="shift", shift_px=2),
+            mixup=0.4,
+            validation_share=0.2,
+            validate_every_steps=15,
+            log_every_steps=3,
+            checkpoint_every_steps=5,
+        ),
+        backbone=BackboneSpec("mlp_B_2-Wi_64", 16, dropout_rate=0.2),
+        seed=0,
+        precision="float32",
+        train=examples,
+        evaluate=examples,
+        dataset_fingerprint="x",
+    )
+    try:
+        execute(run, PhaseFolder(settings["folder"]), strategy, Armed())
+    except Preempted:
+        sys.exit(EXIT_PREEMPTED)
+    print("finished")
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

@@ -1,0 +1,189 @@
+"""Runs with the engine's options on: averages, best on validation, probes, crops, presets, ..."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from fine2coarse.input import Examples
+from fine2coarse.labels import LabelSpace
+from fine2coarse.labels.class_map import ClassMap
+from fine2coarse.models import BackboneSpec, backbone_names
+from fine2coarse.models.backbones import build_backbone
+from fine2coarse.recipes.phase_spec import AugmentSpec, OptimizerSpec, PhaseSpec
+from fine2coarse.recipes.start_spec import StartSpec
+from fine2coarse.runs.execution import PhaseRun, execute, load_classifier
+from fine2coarse.runs.phase_folder import EMA_WEIGHTS, PhaseFolder, RunError
+
+FINE = LabelSpace(tuple("abcd"), tuple("abcd"), np.arange(4)[:, None], name="fine")
+COARSE = LabelSpace(("x", "y"), ("x", "y"), np.array([[0], [0], [1], [1]]), name="coarse")
+FINE_TO_COARSE = ClassMap.from_labels(FINE.table, COARSE.table[:, 0], (4, 2))
+
+
+@pytest.fixture(scope="module")
+def strategy():
+    return tf.distribute.OneDeviceStrategy("CPU:0")
+
+
+def examples(count: int = 32) -> Examples:
+    """Four kinds of flat grey with some noise."""
+    generator = np.random.default_rng(0)
+    kinds = np.arange(count) % 4
+    images = kinds[:, None, None, None] * 60 + generator.integers(0, 30, (count, 16, 16, 3))
+    return Examples(
+        tf.constant(images.astype(np.uint8)), tuple(f"i{i}" for i in range(count)), kinds
+    )
+
+
+def make_run(**changes) -> PhaseRun:
+    settings = {
+        "purpose": "pretrain",
+        "space": FINE,
+        "phase": PhaseSpec(
+            total_steps=60,
+            batch_size=16,
+            optimizer=OptimizerSpec(name="adamw", learning_rate=3e-3),
+            augment=AugmentSpec(crop="none", flip=False),
+            log_every_steps=30,
+            checkpoint_every_steps=60,
+        ),
+        "backbone": BackboneSpec("mlp_B_2-Wi_64", 16),
+        "seed": 0,
+        "precision": "float32",
+        "train": examples(),
+        "evaluate": examples(),
+        "dataset_fingerprint": "x",
+    }
+    return PhaseRun(**{**settings, **changes})
+
+
+def with_phase(run: PhaseRun, **changes) -> PhaseRun:
+    return dataclasses.replace(run, phase=dataclasses.replace(run.phase, **changes))
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory, strategy):
+    """A finished pretraining on fine labels, judged on the coarse ones."""
+    folder = PhaseFolder(tmp_path_factory.mktemp("pretrained"))
+    run = make_run(target=COARSE, class_map=FINE_TO_COARSE)
+    run = with_phase(run, optimizer=dataclasses.replace(run.phase.optimizer, ema_decay=0.9))
+    return folder, execute(run, folder, strategy)
+
+
+def test_coarse_from_fine_before_any_finetuning(pretrained):
+    _, result = pretrained
+    assert result["evaluated_space"] == "coarse" and result["label_space"] == "fine"
+    assert result["metrics"]["num_top1"] == 32  # an easy task, learnt by heart
+    assert result["metrics"]["per_class"] == {"x": [16, 16], "y": [16, 16]}
+
+
+def test_the_average_is_kept_beside_the_last_weights(pretrained):
+    folder, result = pretrained
+    assert (folder.path / EMA_WEIGHTS).is_file() and result["evaluated_weights"] == "ema"
+    last, average = (load_classifier(folder.path, weights=which) for which in ("last", "ema"))
+    assert not np.array_equal(last.head.get_weights()[0], average.head.get_weights()[0])
+    auto = load_classifier(folder.path)
+    assert np.array_equal(auto.head.get_weights()[0], average.head.get_weights()[0])
+
+
+def test_a_probe_encodes_each_image_once_and_learns(pretrained, tmp_path, strategy, monkeypatch):
+    from fine2coarse.runs import execution
+
+    encoded = []
+    encode = execution.encode
+    monkeypatch.setattr(
+        execution, "encode", lambda *args: encoded.append(len(args[2])) or encode(*args)
+    )
+    folder, _ = pretrained
+    run = make_run(purpose="transfer", space=COARSE, start_from=folder.path, mode="linear_probe")
+    result = execute(run, PhaseFolder(tmp_path), strategy)
+    assert encoded == [32, 32]
+    assert result["metrics"]["num_top1"] >= 30
+    saved = load_classifier(tmp_path)
+    right = np.argmax(saved.predict(run.train.images.numpy() / 255.0, verbose=0), 1)
+    assert (right == run.train.targets(COARSE)).sum() == result["metrics"]["num_top1"]
+
+
+def test_best_weights_on_validation_are_the_final_ones(tmp_path, strategy, capsys):
+    validation = {"validation_share": 0.25, "validate_every_steps": 5, "final_weights": "best"}
+    run = with_phase(make_run(), total_steps=20, **validation)
+    result = execute(run, PhaseFolder(tmp_path), strategy)
+    rows = [row for row in PhaseFolder(tmp_path).metrics() if row["validation_accuracy"]]
+    assert [row["step"] for row in rows] == ["5", "10", "15", "20"]
+    best = max(float(row["validation_accuracy"]) for row in rows)
+    assert result["validation_accuracy"] == best
+    first = next(row["step"] for row in rows if float(row["validation_accuracy"]) == best)
+    assert f"those of step {first}, best on validation" in capsys.readouterr().out
+
+
+def test_crops_of_test_images_are_averaged(pretrained, tmp_path, strategy):
+    folder, _ = pretrained
+    run = make_run(purpose="transfer", start_from=folder.path, test_crops=3)
+    result = execute(with_phase(run, total_steps=5), PhaseFolder(tmp_path), strategy)
+    assert result["metrics"]["num_images"] == 32
+
+
+def test_sigmoid_with_several_labels_an_image(tmp_path, strategy):
+    table = np.array([[0, 1], [0, -1], [2, -1], [2, 1]])
+    space = LabelSpace(tuple("abc"), tuple("abc"), table)
+    run = make_run(space=space, evaluate=None)
+    execute(with_phase(run, loss="sigmoid"), PhaseFolder(tmp_path), strategy)
+    losses = [float(row["loss"]) for row in PhaseFolder(tmp_path).metrics()]
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_start_from_a_preset(tmp_path, strategy):
+    import keras_hub
+
+    preset = tmp_path / "preset"
+    source = keras_hub.models.ResNetBackbone(
+        input_conv_filters=[64],
+        input_conv_kernel_sizes=[7],
+        stackwise_num_filters=[64, 128, 256, 512],
+        stackwise_num_blocks=[2, 2, 2, 2],
+        stackwise_num_strides=[1, 2, 2, 2],
+        block_type="basic_block",
+        image_shape=(32, 32, 3),
+    )
+    source.save_to_preset(str(preset))
+    from fine2coarse.runs.starting_weights import start_weights
+
+    backbone = build_backbone(BackboneSpec("resnet18", 32), seed=5)
+    start_weights(backbone, StartSpec("preset", str(preset)))
+    inner = next(layer for layer in backbone.layers if isinstance(layer, keras.Model))
+    assert all(np.array_equal(a, b) for a, b in zip(inner.get_weights(), source.get_weights()))
+    with pytest.raises(RunError, match="do not fit"):
+        start_weights(
+            build_backbone(BackboneSpec("resnet34", 32), seed=0), StartSpec("preset", str(preset))
+        )
+
+
+# Too large for every run of CI: their smaller sisters are there.
+_BY_HAND = ("vit_b16", "vit_b32", "vit_l16")
+
+
+def _tiny(name: str) -> BackboneSpec:
+    size = 16 if name.startswith("mlp") else 32
+    return BackboneSpec(name, size, small_stem=name == "resnet18")
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        pytest.param(
+            _tiny(name),
+            id=name,
+            marks=pytest.mark.stress if name in _BY_HAND else pytest.mark.slow,
+        )
+        for name in backbone_names()
+    ],
+)
+def test_every_backbone_learns_a_tiny_set_by_heart(tmp_path, strategy, spec):
+    rate = 1e-3 if spec.name.startswith(("resnet", "mlp_B_2")) else 1e-4
+    optimizer = OptimizerSpec(name="adamw", learning_rate=rate, warmup_steps=5)
+    run = with_phase(make_run(backbone=spec), optimizer=optimizer, total_steps=80)
+    assert execute(run, PhaseFolder(tmp_path), strategy)["metrics"]["num_top1"] == 32
