@@ -93,7 +93,7 @@ def cpu_seconds() -> float:
 
 
 def report(results: Mapping[str, Sequence[Measured]], ours: str) -> None:
-    """Prints each side's median and the ratios of `ours` to each other side, with their spread."""
+    """Prints each side's median and the ratios of `ours` to each reference, with their spread."""
     width = max(map(len, results))
     print(f"{'side':{width}}  images/s  images/CPU-s  peak MiB")
     for side, runs in results.items():

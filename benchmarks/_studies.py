@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 from scipy import integrate, stats
 
-from fine2coarse.analysis.outcomes import DIRECT, TRANSFERRED
-from fine2coarse.analysis.statistics import Use
+from fine2coarse.analysis.uses import TRANSFERRED, Use
+from fine2coarse.recipes.names import DIRECT
 
 
 @dataclasses.dataclass(frozen=True)

@@ -25,8 +25,9 @@ import numpy as np
 from _studies import Candidates, Truth, simulate, simulate_differences
 
 from fine2coarse.analysis.intervals import TwoWayMean, holm, moderate
-from fine2coarse.analysis.outcomes import DIRECT, TRANSFERRED
-from fine2coarse.analysis.statistics import Judged, Use, judge, repeats
+from fine2coarse.analysis.statistics import Judged, judge, repeats
+from fine2coarse.analysis.uses import TRANSFERRED, Use
+from fine2coarse.recipes.names import DIRECT
 
 SETTINGS = {
     "2 seeds": Truth(num_seeds=2),

@@ -5,7 +5,7 @@ python benchmarks/export.py --backbones=all
 python benchmarks/export.py --backbones=resnet18,vit_s16 --repeats=5
 
 The weights are random: neither size nor time depends on them. Each backbone is loaded in a process
-of its own, TensorFlow already imported; the other side in the same process loads the same weights
+of its own, TensorFlow already imported; the reference in the same process loads the same weights
 with Keras from the run's own .h5 file into a model that is built first. The sides take turns, and
 the first turn, which pays for what a process does once, is left out. Both are measured in CPU
 seconds of the process; each figure is the median with its range over the repeats. A folder larger
@@ -95,7 +95,7 @@ def _middle(values: list[float]) -> str:
 
 
 def _load(exported: pathlib.Path, run: pathlib.Path, repeats: int) -> list[list[list[float]]]:
-    """Wall and CPU seconds of both sides, once a repeat."""
+    """Wall and CPU seconds of export and reference, once a repeat."""
     root = pathlib.Path(__file__).resolve().parents[1]
     done = subprocess.run(
         [sys.executable, "-c", _LOAD, exported, run, str(repeats)],
@@ -116,9 +116,10 @@ def _write_run(folder: pathlib.Path, backbone: object) -> None:
 
     import numpy as np
 
+    from fine2coarse.files import write_json
     from fine2coarse.labels import LabelSpace
     from fine2coarse.models import Classifier
-    from fine2coarse.runs.phase_folder import LABEL_SPACE, WEIGHTS, write_json
+    from fine2coarse.runs.phase_folder import LABEL_SPACE, WEIGHTS
 
     folder.mkdir(parents=True)
     names = tuple(f"class {i}" for i in range(1000))

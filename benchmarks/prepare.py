@@ -3,9 +3,9 @@
     python benchmarks/prepare.py --archive=../shared/data/imagenet21k_mini/fall11_whole.tar
     python benchmarks/prepare.py --archive=... --num_images=8000 --width_px=500
 
-Both sides read the same tar of per-synset tars and write the same examples, shuffled, to the same
-disk. Each run is a process of its own; starting it is not timed, starting its workers is. Needs
-psutil, and Pillow where images are enlarged.
+Both programs read the same tar of per-synset tars and write the same examples, shuffled, to the
+same disk. Each run is a process of its own; starting it is not timed, starting its workers is.
+Needs psutil, and Pillow where images are enlarged.
 """
 
 from __future__ import annotations

@@ -174,7 +174,7 @@ def next_answer(process: subprocess.Popen) -> dict:
 
 
 def main() -> None:
-    """Lets both sides take turns and prints the ratios."""
+    """Alternates study and bare training, and prints the ratios."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )

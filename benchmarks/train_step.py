@@ -5,11 +5,12 @@
   KERAS_BACKEND=jax python benchmarks/train_step.py --ours=jax --models=vit_b16,resnet50 \
     --image_size_px=224 --batch_size=128 --precision=bfloat16        (on a GPU)
 
-Both sides live in processes of their own, started once, and take turns: one round is a few steps of
-one side, then of the other, so that a busy machine slows both. SGD with Nesterov momentum, softmax
-cross-entropy, one fixed batch of random images. Needs torch and timm in another environment (they
-are no dependency of the project). On a GPU timm runs under torch.compile and channels-last, and
-both are also given as a share of what a large matrix product reaches on that device.
+Both frameworks run in processes of their own, started once, and take turns: one round is a few
+steps of one, then of the other, so that a busy machine slows both. SGD with Nesterov momentum,
+softmax cross-entropy, one fixed batch of random images. Needs torch and timm in another environment
+(they are not dependencies of the project). On a GPU timm runs under torch.compile and
+channels-last, and both are also given as a share of what a large matrix product reaches on that
+device.
 """
 
 from __future__ import annotations
@@ -219,7 +220,7 @@ class Side:
 
 
 def compare(arguments: argparse.Namespace, model: str) -> None:
-    """Prints one line for a model: both sides and their ratio over the rounds."""
+    """Prints one line for a model: both frameworks and their ratio over the rounds."""
     settings = [model, arguments.image_size_px, arguments.batch_size, arguments.precision]
     ours = Side(arguments.ours, sys.executable, settings)
     timm = Side("timm", arguments.torch_python, settings)

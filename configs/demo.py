@@ -8,6 +8,8 @@ Takes about 5 minutes on two CPU cores. With three seeds: see README for what it
 
 from ml_collections import ConfigDict
 
+from fine2coarse.recipes.card import recipe_card
+
 
 def get_config(size: str = "full") -> ConfigDict:
     """Four superclasses are the task; 8 middle and 32 fine classes lie below.
@@ -17,8 +19,8 @@ def get_config(size: str = "full") -> ConfigDict:
     """
     if size not in ("full", "smoke"):
         raise ValueError(f"expected configs/demo.py or configs/demo.py:smoke, got {size!r}")
-    config = ConfigDict()
-    config.dataset = ConfigDict({"name": "demo", "options": {"seed": 0}})
+    config = recipe_card()
+    config.dataset.update({"name": "demo", "options": {"seed": 0}})
     config.target = ConfigDict({"source": "level", "options": {"level": "superclass"}})
     arms = {
         "middle": {"source": "level", "options": {"level": "middle"}},
@@ -29,9 +31,9 @@ def get_config(size: str = "full") -> ConfigDict:
     own_steps = {"pretrain_steps": 0, "transfer_steps": 0}  # 0: those of the study
     config.arms = ConfigDict({name: {**arm, **own_steps} for name, arm in arms.items()})
     config.seeds = (0, 1, 2)
-    config.backbone = ConfigDict({"name": "resnet_tiny", "image_size_px": 32})
+    config.backbone.update({"name": "resnet_tiny", "image_size_px": 32})
     augment = {"crop": "none", "flip": False}
-    config.pretrain = ConfigDict(
+    config.pretrain.update(
         {
             "total_steps": 200,
             "batch_size": 64,
@@ -40,7 +42,7 @@ def get_config(size: str = "full") -> ConfigDict:
             "checkpoint_every_steps": 100,
         }
     )
-    config.transfer = ConfigDict(
+    config.transfer.update(
         {
             "total_steps": 40,
             "batch_size": 64,
@@ -49,10 +51,6 @@ def get_config(size: str = "full") -> ConfigDict:
             "checkpoint_every_steps": 40,
         }
     )
-    config.transfer_candidates = "auto"  # or "off": one transfer, of this head and mode
-    config.transfer_head = config.transfer_mode = "auto"
-    config.transfer_validation_share = 0.1
-    config.start = ConfigDict({"kind": "scratch", "source": ""})
     if size == "smoke":
         _shrink(config)
     return config.lock()

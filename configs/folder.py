@@ -1,4 +1,4 @@
-"""One's own photographs: an image folder (or a tar of one) with a taxonomy.csv.
+"""Your own photographs: an image folder (or a tar of one) with a taxonomy.csv.
 
   python launch/study.py --config=configs/folder.py --workdir=runs/grocery \
     --config.dataset.options.source=../shared/data/grocery.tar
@@ -12,6 +12,8 @@ printed.
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
+from fine2coarse.recipes.card import recipe_card
+
 
 def get_config(levels: str = "fine,coarse,macro@coarse") -> ConfigDict:
     """A small ResNet at 64 px.
@@ -24,8 +26,8 @@ def get_config(levels: str = "fine,coarse,macro@coarse") -> ConfigDict:
     target = target or ordered[-2 if len(ordered) > 2 else -1]
     if target not in ordered:
         raise ValueError(f"target level {target!r} is not among {ordered}")
-    config = ConfigDict()
-    config.dataset = ConfigDict(
+    config = recipe_card()
+    config.dataset.update(
         {"name": "folder", "options": {"source": placeholder(str)}, "eval_split": "test"}
     )
     config.target = ConfigDict({"source": "level", "options": {"level": target}})
@@ -37,9 +39,9 @@ def get_config(levels: str = "fine,coarse,macro@coarse") -> ConfigDict:
     own_steps = {"pretrain_steps": 0, "transfer_steps": 0}  # 0: those of the study
     config.arms = ConfigDict({name: {**arm, **own_steps} for name, arm in arms.items()})
     config.seeds = (0, 1, 2)
-    config.backbone = ConfigDict({"name": "resnet_tiny", "image_size_px": 64})
+    config.backbone.update({"name": "resnet_tiny", "image_size_px": 64})
     augment = {"crop": "inception", "flip": True, "min_area": 0.25}
-    config.pretrain = ConfigDict(
+    config.pretrain.update(
         {
             "total_steps": 400,
             "batch_size": 64,
@@ -48,7 +50,7 @@ def get_config(levels: str = "fine,coarse,macro@coarse") -> ConfigDict:
             "checkpoint_every_steps": 100,
         }
     )
-    config.transfer = ConfigDict(
+    config.transfer.update(
         {
             "total_steps": 100,
             "batch_size": 64,
@@ -57,8 +59,4 @@ def get_config(levels: str = "fine,coarse,macro@coarse") -> ConfigDict:
             "checkpoint_every_steps": 100,
         }
     )
-    config.transfer_candidates = "auto"  # or "off": one transfer, of this head and mode
-    config.transfer_head = config.transfer_mode = "auto"
-    config.transfer_validation_share = 0.1
-    config.start = ConfigDict({"kind": "scratch", "source": ""})
     return config.lock()

@@ -21,6 +21,8 @@ classes. It is a miniature: ten passes of a tiny ResNet over the images.
 
 from ml_collections import ConfigDict
 
+from fine2coarse.recipes.card import recipe_card
+
 NUM_LEAVES = 200
 # Steps of pretraining and transfer: 10, 3.4 and 2 passes over the images that are trained on.
 STEPS = {"long": (2200, 350), "middle": (700, 150), "short": (400, 100)}
@@ -47,8 +49,8 @@ def get_config(arguments: str) -> ConfigDict:
         raise ValueError(
             f"expected FOLDER[,uneven][,middle|short][,few] after the colon, got {arguments!r}"
         )
-    config = ConfigDict()
-    config.dataset = ConfigDict(
+    config = recipe_card()
+    config.dataset.update(
         {
             "name": "imagenet21k",
             "options": {
@@ -71,15 +73,11 @@ def get_config(arguments: str) -> ConfigDict:
     config.target = ConfigDict({"source": "cut", "options": cut})
     config.arms = ConfigDict(_few() if "few" in words else _all())
     config.seeds = (0, 1, 2)
-    config.backbone = ConfigDict({"name": "resnet_tiny", "image_size_px": 32})
+    config.backbone.update({"name": "resnet_tiny", "image_size_px": 32})
     budget = next((word for word in words if word in STEPS), "long")
     pretrain_steps, transfer_steps = STEPS[budget]
-    config.pretrain = _phase(total_steps=pretrain_steps, warmup_steps=50)
-    config.transfer = _phase(total_steps=transfer_steps, warmup_steps=20)
-    config.transfer_candidates = "auto"  # or "off": one transfer, of this head and mode
-    config.transfer_head = config.transfer_mode = "auto"
-    config.transfer_validation_share = 0.1
-    config.start = ConfigDict({"kind": "scratch", "source": ""})
+    config.pretrain.update(_phase(total_steps=pretrain_steps, warmup_steps=50))
+    config.transfer.update(_phase(total_steps=transfer_steps, warmup_steps=20))
     return config.lock()
 
 

@@ -14,10 +14,12 @@ CPU cores; docs/labels.md holds what it printed.
   python launch/study.py --config=configs/label_sources.py:demo --workdir=runs/sizes
 
 is the same on the demo's generated images, whose 4 superclasses have 32 fine classes: clusters of
-several sizes, to set beside what `launch/label_space.py --advise` says of them.
+several sizes, to set beside what `launch/label_space.py --advise` says about them.
 """
 
 from ml_collections import ConfigDict
+
+from fine2coarse.recipes.card import recipe_card
 
 _EMBEDDINGS = "runs/e.npy"
 
@@ -40,11 +42,7 @@ def get_config(images: str = "photographs") -> ConfigDict:
     if images not in ("photographs", "demo", "smoke"):
         raise ValueError(f"expected photographs, demo or smoke after the colon, got {images!r}")
     config = _photographs() if images == "photographs" else _demo()
-    config.backbone = ConfigDict({"name": "resnet_tiny", "image_size_px": 32})
-    config.transfer_candidates = "auto"  # or "off": one transfer, of this head and mode
-    config.transfer_head = config.transfer_mode = "auto"
-    config.transfer_validation_share = 0.1
-    config.start = ConfigDict({"kind": "scratch", "source": ""})
+    config.backbone.update({"name": "resnet_tiny", "image_size_px": 32})
     if images == "smoke":
         config.dataset.options.update({"num_train": 192, "num_test_easy": 64, "num_test_hard": 64})
         config.seeds = (0,)
@@ -56,8 +54,8 @@ def get_config(images: str = "photographs") -> ConfigDict:
 
 
 def _photographs() -> ConfigDict:
-    config = ConfigDict()
-    config.dataset = ConfigDict(
+    config = recipe_card()
+    config.dataset.update(
         {
             "name": "imagenet21k",
             "options": {
@@ -83,22 +81,22 @@ def _photographs() -> ConfigDict:
     )
     config.seeds = (0, 1)
     augment = {"crop": "shift", "flip": True}
-    config.pretrain = _phase(800, 0.1, 50, augment)
-    config.transfer = _phase(200, 0.02, 20, augment)
+    config.pretrain.update(_phase(800, 0.1, 50, augment))
+    config.transfer.update(_phase(200, 0.02, 20, augment))
     return config
 
 
 def _demo() -> ConfigDict:
-    config = ConfigDict()
-    config.dataset = ConfigDict({"name": "demo", "options": {}})
+    config = recipe_card()
+    config.dataset.update({"name": "demo", "options": {}})
     config.target = ConfigDict(_level("superclass"))
     arms = {f"within{number}": _clusters(number, aligned=True) for number in (8, 32, 128, 512)}
     arms |= {f"whole{number}": _clusters(number, aligned=False) for number in (8, 32, 128, 512)}
     config.arms = ConfigDict(arms | {"per_image": {"source": "per_image"}})
     config.seeds = (0, 1)
     augment = {"crop": "none", "flip": False}
-    config.pretrain = _phase(400, 0.2, 20, augment)
-    config.transfer = _phase(100, 0.01, 5, augment)
+    config.pretrain.update(_phase(400, 0.2, 20, augment))
+    config.transfer.update(_phase(100, 0.01, 5, augment))
     return config
 
 

@@ -19,6 +19,8 @@ it alone, for as many images. `:smoke` has a cut of the 200 synsets there into 2
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
+from fine2coarse.recipes.card import recipe_card
+
 _NUM_TRAIN_IMAGES = 14_197_122 - 102_400  # fall11_whole.tar, less what is held out
 _LEVELS = (0, 1, 2, 4, 6, 9)
 
@@ -32,8 +34,8 @@ def get_config(form: str = "full") -> ConfigDict:
     if form not in ("full", "smoke"):
         raise ValueError(f"expected full or smoke after the colon, got {form!r}")
     batch_size = 4096  # †
-    config = ConfigDict()
-    config.dataset = ConfigDict(
+    config = recipe_card()
+    config.dataset.update(
         {
             "name": "imagenet21k",
             "options": {"manual_dir": placeholder(str), "leaves": "present"},
@@ -47,9 +49,9 @@ def get_config(form: str = "full") -> ConfigDict:
     config.arms = ConfigDict({f"level{k}": _level(k) for k in _LEVELS})
     config.seeds = (0,)
     # † 224 px and no dropout; ‡ 224 px in both phases.
-    config.backbone = ConfigDict({"name": "vit_b16", "image_size_px": 224, "dropout_rate": 0.0})
+    config.backbone.update({"name": "vit_b16", "image_size_px": 224, "dropout_rate": 0.0})
     config.precision = "mixed_bfloat16"  # ‡
-    config.pretrain = ConfigDict(
+    config.pretrain.update(
         {
             "total_steps": 30 * _NUM_TRAIN_IMAGES // batch_size,  # † 30 epochs
             "batch_size": batch_size,
@@ -73,7 +75,7 @@ def get_config(form: str = "full") -> ConfigDict:
             "checkpoint_every_steps": 1000,
         }
     )
-    config.transfer = ConfigDict(
+    config.transfer.update(
         {
             "total_steps": 20_000,  # †, as Dosovitskiy et al., table 4
             "batch_size": 512,  # †
@@ -87,10 +89,6 @@ def get_config(form: str = "full") -> ConfigDict:
             "checkpoint_every_steps": 1000,
         }
     )
-    config.transfer_candidates = "auto"  # or "off": one transfer, of this head and mode
-    config.transfer_head = config.transfer_mode = "auto"
-    config.transfer_validation_share = 0.1
-    config.start = ConfigDict({"kind": "scratch", "source": ""})
     if form == "smoke":
         _shrink(config)
     return config.lock()
@@ -105,7 +103,7 @@ def _shrink(config: ConfigDict) -> None:
     config.transfer_dataset = None
     config.target = ConfigDict({"source": "cut", "options": {"num_classes": 23}})
     config.arms = ConfigDict({f"level{k}": _level(k) for k in (0, 4)})
-    config.backbone = ConfigDict({"name": "vit_ti16", "image_size_px": 32, "dropout_rate": 0.0})
+    config.backbone.update({"name": "vit_ti16", "image_size_px": 32, "dropout_rate": 0.0})
     config.precision = "float32"
     for phase, steps in ((config.pretrain, 12), (config.transfer, 4)):
         phase.update({"total_steps": steps, "batch_size": 32, "checkpoint_every_steps": 4})

@@ -17,6 +17,8 @@ photographs.
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
+from fine2coarse.recipes.card import recipe_card
+
 _NUM_TRAIN_IMAGES = 500_000
 # † 1e-4 as an L2 penalty, whose gradient the momentum of 0.9 multiplies by 1 / (1 - 0.9); our decay
 # is decoupled from it.
@@ -34,8 +36,8 @@ def get_config(form: str = "resnet34") -> ConfigDict:
         raise ValueError(f"expected resnet34, resnet50 or smoke after the colon, got {form!r}")
     batch_size = 256  # †
     epoch = _NUM_TRAIN_IMAGES // batch_size
-    config = ConfigDict()
-    config.dataset = ConfigDict(
+    config = recipe_card()
+    config.dataset.update(
         {
             "name": "inat2021",
             "options": {"manual_dir": placeholder(str)},
@@ -52,9 +54,9 @@ def get_config(form: str = "resnet34") -> ConfigDict:
         }
     )
     config.seeds = (0, 1, 2)  # ‡
-    config.backbone = ConfigDict({"name": form, "image_size_px": 224})  # † size
+    config.backbone.update({"name": form, "image_size_px": 224})  # † size
     augment = {"crop": "inception", "flip": True}  # †
-    config.pretrain = ConfigDict(
+    config.pretrain.update(
         {
             "total_steps": 90 * epoch,  # †
             "batch_size": batch_size,
@@ -69,7 +71,7 @@ def get_config(form: str = "resnet34") -> ConfigDict:
             "checkpoint_every_steps": epoch,
         }
     )
-    config.transfer = ConfigDict(
+    config.transfer.update(
         {
             "total_steps": 20 * epoch,  # ‡ as all of this phase
             "batch_size": batch_size,
@@ -82,10 +84,6 @@ def get_config(form: str = "resnet34") -> ConfigDict:
             "checkpoint_every_steps": epoch,
         }
     )
-    config.transfer_candidates = "auto"  # or "off": one transfer, of this head and mode
-    config.transfer_head = config.transfer_mode = "auto"
-    config.transfer_validation_share = 0.1
-    config.start = ConfigDict({"kind": "scratch", "source": ""})
     if form == "smoke":
         _shrink(config)
     return config.lock()
@@ -97,7 +95,8 @@ def _level(level: str) -> ConfigDict:
 
 def _shrink(config: ConfigDict) -> None:
     """The same on the Grocery Store data (81 fine, 43 coarse, 3 macro classes) at 32 px."""
-    config.dataset = ConfigDict(
+    config.dataset.options = ConfigDict()
+    config.dataset.update(
         {"name": "folder", "options": {"source": placeholder(str)}, "eval_split": "test"}
     )
     config.target = _level("macro")
@@ -110,7 +109,7 @@ def _shrink(config: ConfigDict) -> None:
         }
     )
     config.seeds = (0,)
-    config.backbone = ConfigDict({"name": "resnet_tiny", "image_size_px": 32})
+    config.backbone.update({"name": "resnet_tiny", "image_size_px": 32})
     for phase, steps in ((config.pretrain, 150), (config.transfer, 50)):
         phase.update({"total_steps": steps, "batch_size": 32, "checkpoint_every_steps": 50})
         phase.optimizer.warmup_steps = 5

@@ -15,6 +15,8 @@ generated images.
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
+from fine2coarse.recipes.card import recipe_card
+
 _NUM_TRAIN_IMAGES = 14_197_122 - 102_400  # fall11_whole.tar, less what is held out
 
 
@@ -24,8 +26,8 @@ def get_config(form: str = "B_12-Wi_1024") -> ConfigDict:
     Args:
       form: name of the network as in the paper, or 'smoke'.
     """
-    config = ConfigDict()
-    config.dataset = ConfigDict(
+    config = recipe_card()
+    config.dataset.update(
         {
             "name": "imagenet21k",
             "options": {"manual_dir": placeholder(str), "leaves": "present"},
@@ -38,9 +40,9 @@ def get_config(form: str = "B_12-Wi_1024") -> ConfigDict:
     config.target = _level("0")
     config.arms = ConfigDict({"level0": _level("0"), "level1": _level("1")})  # ‡ level1
     config.seeds = (0,)
-    config.backbone = ConfigDict({"name": f"mlp_{form}", "image_size_px": 64})
+    config.backbone.update({"name": f"mlp_{form}", "image_size_px": 64})
     batch_size = 16_384  # †
-    config.pretrain = ConfigDict(
+    config.pretrain.update(
         {
             "total_steps": 800 * _NUM_TRAIN_IMAGES // batch_size,  # † 800 epochs
             "batch_size": batch_size,
@@ -58,7 +60,7 @@ def get_config(form: str = "B_12-Wi_1024") -> ConfigDict:
             "checkpoint_every_steps": 1000,
         }
     )
-    config.transfer = ConfigDict(
+    config.transfer.update(
         {
             "total_steps": 62_560,  # † 100 epochs of 1,281,167 images
             "batch_size": 2048,  # †
@@ -75,10 +77,6 @@ def get_config(form: str = "B_12-Wi_1024") -> ConfigDict:
             "checkpoint_every_steps": 1000,
         }
     )
-    config.transfer_candidates = "auto"  # or "off": one transfer, of this head and mode
-    config.transfer_head = config.transfer_mode = "auto"
-    config.transfer_validation_share = 0.1
-    config.start = ConfigDict({"kind": "scratch", "source": ""})
     config.test_crops = 100  # †
     if form == "smoke":
         _shrink(config)
@@ -90,7 +88,8 @@ def _level(level: str) -> ConfigDict:
 
 
 def _shrink(config: ConfigDict) -> None:
-    config.dataset = ConfigDict(
+    config.dataset.options = ConfigDict()
+    config.dataset.update(
         {
             "name": "demo",
             "options": {"seed": 0, "num_train": 192, "num_test_easy": 64, "num_test_hard": 64},
@@ -99,7 +98,7 @@ def _shrink(config: ConfigDict) -> None:
     config.transfer_dataset = None
     config.target = _level("superclass")
     config.arms = ConfigDict({"fine": _level("fine")})
-    config.backbone = ConfigDict({"name": "mlp_B_2-Wi_64", "image_size_px": 32})
+    config.backbone.update({"name": "mlp_B_2-Wi_64", "image_size_px": 32})
     config.test_crops = 3
     for phase, steps in ((config.pretrain, 12), (config.transfer, 4)):
         phase.update({"total_steps": steps, "batch_size": 32, "checkpoint_every_steps": 4})

@@ -4,7 +4,7 @@ Claims on a name are numbered files `<name>.000001.json`, `<name>.000002.json`, 
 how things stand: held by a process, free again, failed or done. Every change is the creation of the
 next number by a hard link, which exactly one process can win, on a local disk and on NFS alike.
 Nothing is ever overwritten, so that a process that slept through its own claim's end cannot undo
-another's.
+another's. (`files.write_atomic` does overwrite, and cannot tell who came first.)
 
 A holder touches its file now and then. Its age is told by the file system's clock alone (the
 modification time of another file touched just now), so the hosts' clocks need not agree.
@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import glob
-import hashlib
 import json
 import os
 import pathlib
@@ -23,30 +22,28 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from fine2coarse.paths import expand
+from fine2coarse.errors import TryAgainError, UsageError
 
 DEFAULT_TIMEOUT_S = 300.0
 HOLD_TIMEOUT_S = 120.0  # for this long a job waits that is queued again after its host died
 HELD, FREE, FAILED, DONE = "held", "free", "failed", "done"
 _HEARTBEATS_IN_TIMEOUT = 10
 _TRIES = 3
-# Datasets whose prepared data depends on these options alone, with their defaults.
-_PREPARED_BY = {"imagenet21k": {"leaves": "all"}, "inat2021": {}}
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
-class ClaimLost(RuntimeError):
+class ClaimLost(TryAgainError):
     """Another process took the work over, since this one seemed dead."""
 
 
-class CannotHold(RuntimeError):
+class CannotHold(UsageError, RuntimeError):
     """A folder that claims cannot be written to."""
 
 
-class AlreadyHeld(RuntimeError):
+class AlreadyHeld(UsageError, RuntimeError):
     """Another process does the same work at the moment."""
 
 
@@ -62,7 +59,7 @@ class Claims:
 
     def __init__(self, folder: pathlib.Path, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
         if timeout_s <= 0:
-            raise ValueError(f"a claim's timeout must be positive, got {timeout_s} s")
+            raise UsageError(f"a claim's timeout must be positive, got {timeout_s} s")
         self._folder, self.timeout_s = folder, timeout_s
         folder.mkdir(parents=True, exist_ok=True)
         self._started = self._now()
@@ -264,46 +261,6 @@ def hold_file(path: pathlib.Path) -> Iterator[Claim]:
     """
     with hold(path.absolute().parent / ".claims", path.name, str(path)) as claim:
         yield claim
-
-
-def preparation(name: str, options: Mapping[str, Any]) -> str:
-    """Name of the claim on preparing a dataset: the same where the prepared data is the same."""
-    kept = {key: value for key, value in options.items() if value is not None}
-    if "source" in kept:
-        kept["source"] = str(pathlib.Path(expand(kept["source"])).resolve())
-    for key in ("num_workers", "max_skipped_share"):  # how, not what
-        kept.pop(key, None)
-    if name in _PREPARED_BY:
-        kept = {key: kept.get(key, default) for key, default in _PREPARED_BY[name].items()}
-    digest = hashlib.sha256(f"{name} {sorted(kept.items())}".encode()).hexdigest()
-    return f"prepare-{digest[:16]}"
-
-
-@contextlib.contextmanager
-def first_to_prepare(
-    data_dir: str, name: str, options: Mapping[str, Any], announce: Callable[[str], None]
-) -> Iterator[None]:
-    """Lets one process prepare a dataset, for which all others that want it wait.
-
-    Args:
-      data_dir: of prepared data; in a remote one there are no claims.
-      name: of the dataset.
-      options: of the dataset.
-      announce: told one line where this process waits.
-    """
-    try:
-        claims = None if "://" in data_dir else Claims(pathlib.Path(data_dir) / "claims")
-    except OSError:  # a folder that only others write
-        claims = None
-    if claims is None:
-        yield
-        return
-
-    def tell(holder: str) -> None:
-        announce(f"waiting for another process ({holder}), which prepares dataset {name!r}")
-
-    with claims.first(preparation(name, options), announce=tell):
-        yield
 
 
 class Claim:

@@ -16,6 +16,7 @@ never looks like a mistake in the arguments.
 from __future__ import annotations
 
 import errno
+import sys
 
 EXIT_BUG, EXIT_USAGE, EXIT_FAILED = 1, 2, 3
 # EX_TEMPFAIL of sysexits.h: "try again later". A wrapper starts the same command again.
@@ -29,6 +30,7 @@ _OF_PATHS = (
     NotADirectoryError,
     PermissionError,
 )
+_OF_PATHS_TOO = (errno.EROFS, errno.ELOOP, errno.ENAMETOOLONG)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 # What a disk or network may get over: NFS handles gone stale, servers out of reach.
 _TRANSIENT = (
@@ -85,19 +87,38 @@ def exit_code_of(error: BaseException) -> int:
 
     Returns:
       One of the table above: of an `OSError` 2 where a path is at fault, 3 where the disk is full,
-      75 where a disk or network may come back; 1 of whatever else is not ours.
+      75 where a disk or network may come back, as of TensorFlow's own; 1 of whatever else is not
+      ours.
     """
     if isinstance(error, Fine2CoarseError):
         return error.exit_code
     if is_disk_full(error):
         return EXIT_FAILED
-    if isinstance(error, _OF_PATHS):
+    if isinstance(error, _OF_PATHS) or getattr(error, "errno", None) in _OF_PATHS_TOO:
         return EXIT_USAGE
-    if isinstance(error, OSError) and error.errno in _TRANSIENT:
-        return EXIT_TRY_AGAIN
-    return EXIT_BUG
+    return EXIT_TRY_AGAIN if _is_transient(error) else EXIT_BUG
 
 
 def is_disk_full(error: BaseException) -> bool:
     """Whether an error says that there is no space left, also in TensorFlow's words."""
-    return getattr(error, "errno", None) in _FULL or "No space left" in str(error)
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return True
+    return isinstance(error, (OSError, *_of_tensorflow("OpError"))) and "No space" in str(error)
+
+
+def _is_transient(error: BaseException) -> bool:
+    if isinstance(error, OSError) and error.errno in _TRANSIENT:
+        return True
+    return isinstance(
+        error,
+        (
+            TimeoutError,
+            *_of_tensorflow("UnavailableError", "DeadlineExceededError", "AbortedError"),
+        ),
+    )
+
+
+def _of_tensorflow(*names: str) -> tuple[type, ...]:
+    """TensorFlow's errors of these names; none where it is not imported, so cannot raise any."""
+    errors = getattr(sys.modules.get("tensorflow"), "errors", None)
+    return tuple(getattr(errors, name) for name in names) if errors else ()

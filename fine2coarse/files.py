@@ -1,4 +1,8 @@
-"""The one way to write a file: whole or not at all, also where several processes write it."""
+"""The one way to write a file: whole or not at all, also where several processes write it.
+
+What is being written has a name of its own beside the file: hidden, and with `.tmp` in it. A killed
+process leaves that name behind; whoever lists a folder passes over it (`is_partial`).
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import contextlib
 import json
 import os
 import pathlib
+import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from typing import IO, Any
@@ -14,30 +19,33 @@ PARTIAL_SUFFIX = ".tmp"
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+def replacing(path: str | os.PathLike) -> Iterator[Any]:
     """A name beside `path` to write to, which takes its place at the end of the body.
 
     For writers that want a name, such as Keras' `save_weights`; `write_atomic` is for the rest.
     The name ends as `path` does. The bytes are on the disk before the name changes; where the body
-    fails, neither a part of the file nor the other name is left.
+    fails, what was there stays as it was, and the other name is removed.
 
     Args:
-      path: of the file (or, made by the body, of a folder that is not there yet).
+      path: of the file (or, made by the body, of a folder that is not there yet); a string, a
+        `pathlib.Path`, or a path of the same methods, such as etils' for remote folders.
 
     Yields:
-      The name to write to, in the same folder.
+      The name to write to, in the same folder; of the type that `path` is of.
+
+    Raises:
+      OSError: where the file cannot be written or replaced.
     """
-    path = pathlib.Path(path)
-    partial = path.with_name(f".{uuid.uuid4().hex}{PARTIAL_SUFFIX}{''.join(path.suffixes[-2:])}")
+    path = path if hasattr(path, "with_name") else pathlib.Path(path)
+    partial = path.with_name(partial_name(path.name))
     try:
         yield partial
         _flush(partial)
         partial.replace(path)
-        _flush(path.parent)
     except BaseException:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
+        _remove(partial)
         raise
+    _flush(path.parent)
 
 
 def write_atomic(
@@ -49,6 +57,9 @@ def write_atomic(
       path: of the file; what was there is replaced.
       content: its text (as UTF-8; what has no UTF-8, as in names of files, is escaped), its bytes,
         or a function that writes it to an open binary file.
+
+    Raises:
+      OSError: where the file cannot be written or replaced.
     """
     with replacing(path) as partial, partial.open("wb") as file:
         if isinstance(content, str):
@@ -60,13 +71,33 @@ def write_atomic(
 
 
 def write_json(path: str | os.PathLike, content: Any) -> None:
-    """Writes a value as JSON, whole or not at all."""
+    """Writes a value as JSON, whole or not at all.
+
+    Args:
+      path: of the file.
+      content: what JSON can hold; where it cannot, nothing is written.
+
+    Raises:
+      OSError: where the file cannot be written or replaced.
+      TypeError: where JSON cannot hold the value.
+    """
     write_atomic(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 def read_json(path: str | os.PathLike) -> Any:
-    """Reads a JSON value."""
+    """Reads a JSON value.
+
+    Raises:
+      OSError: where the file cannot be read.
+      ValueError: where it is not UTF-8 or not JSON.
+    """
     return json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+
+
+def partial_name(name: str) -> str:
+    """A new name for a file while it is being written; it ends as `name` does."""
+    endings = pathlib.PurePath(name).suffixes[-2:]
+    return f".{uuid.uuid4().hex}{PARTIAL_SUFFIX}{''.join(endings)}"
 
 
 def is_partial(name: str) -> bool:
@@ -74,15 +105,28 @@ def is_partial(name: str) -> bool:
     return name.startswith(".") and PARTIAL_SUFFIX in name
 
 
-def remove_partial(folder: pathlib.Path) -> None:
-    """Removes what a killed process left; only where no other one writes into the folder."""
-    for path in folder.glob(f".*{PARTIAL_SUFFIX}*"):
-        path.unlink(missing_ok=True)
+def remove_partial(folder: Any) -> None:
+    """Removes what killed processes left; only where no living one writes into the folder.
+
+    Args:
+      folder: a `pathlib.Path`, or a path of the same methods.
+    """
+    for path in list(folder.iterdir()):
+        if is_partial(path.name):
+            _remove(path)
 
 
-def _flush(path: pathlib.Path) -> None:
+def _remove(path: Any) -> None:
+    with contextlib.suppress(OSError):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _flush(path: Any) -> None:
     """Puts what the system holds of a file or folder onto the disk, where that can be told."""
-    with contextlib.suppress(OSError):  # a folder, on some file systems
+    with contextlib.suppress(OSError):  # a folder on some file systems, or a remote path
         handle = os.open(path, os.O_RDONLY)
         try:
             os.fsync(handle)

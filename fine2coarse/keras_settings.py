@@ -13,13 +13,15 @@ import sys
 from collections.abc import Mapping
 from types import ModuleType
 
+from fine2coarse.errors import UsageError
+
 BACKEND = "tensorflow"
 IMAGE_DATA_FORMAT, FLOATX, EPSILON = "channels_last", "float32", 1e-7
 _VARIABLE = "KERAS_BACKEND"
 _allowed = {BACKEND}
 
 
-class KerasSettingsError(ValueError):
+class KerasSettingsError(UsageError):
     """Settings of Keras that fine2coarse cannot work with."""
 
 

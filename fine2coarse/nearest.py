@@ -1,4 +1,4 @@
-"""What an error says of an unknown name. Any room may import this; it imports none."""
+"""What an error says about an unknown name. Any package may import this; it imports none."""
 
 from __future__ import annotations
 

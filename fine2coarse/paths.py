@@ -1,4 +1,4 @@
-"""Paths as people write them: `~` and variables expanded. Any room may import this."""
+"""Paths as people write them: `~` and variables expanded. Any package may import this."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from fine2coarse.errors import UsageError
+
 # As a POSIX shell reads it; a dollar sign before anything else stands for itself.
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|([A-Za-z_]\w*))", re.ASCII)
 
 
-class PathError(ValueError):
+class PathError(UsageError):
     """A path that names a variable or a user that there is not."""
 
 

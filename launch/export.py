@@ -1,7 +1,7 @@
-"""Exports a finished run as a SavedModel that TensorFlow Hub, Keras 2 and Keras 3 load and train.
+"""Exports a finished run as a SavedModel for TensorFlow Hub, Keras 2 and 3.
 
-python launch/export.py --run=runs/fine --out=exported/fine
-python launch/export.py --run=runs/coarse --out=exported/coarse --head --tar
+fine2coarse export --run=runs/fine --out=exported/fine
+fine2coarse export --run=runs/coarse --out=exported/coarse --head --tar
 """
 
 import pathlib
@@ -53,4 +53,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_main(main, required=("run", "out"))
+    run_main(main, required=("run", "out"), needs_tensorflow=True)

@@ -1,17 +1,18 @@
-"""Remakes a study's report, or merges several studies into one, without any training.
+"""Remakes a study's report, or one of several studies merged.
 
-  python launch/report.py --workdir=runs/demo
-  python launch/report.py --workdir=runs/seeds012,runs/seeds345 --out=runs/six_seeds
+  fine2coarse report --workdir=runs/demo
+  fine2coarse report --workdir=runs/seeds012,runs/seeds345 --out=runs/six_seeds
 
 Studies that are merged ask the same question: the same target, test images and training. Their
-seeds are pooled; arms of one name but different label specs are told apart by the study's name.
+seeds are pooled; arms of one name but different label specs get their study's name appended.
 """
 
-import contextlib
 import pathlib
 
+from fine2coarse.cli.folder_flags import WORKDIR, given_data_folders
 from fine2coarse.cli.path_flags import define_path
-from fine2coarse.cli.program import WORKDIR, run_main
+from fine2coarse.cli.program import run_main
+from fine2coarse.errors import UsageError
 from fine2coarse.paths import expand
 
 _OUT = define_path(
@@ -20,32 +21,19 @@ _OUT = define_path(
 
 
 def main() -> None:
-    from fine2coarse.cli.thumbnail_reader import image_reader
     from fine2coarse.report import write_report
+    from fine2coarse.report.claim import hold_report
+    from fine2coarse.studies.tested_images import image_reader
 
     workdirs = [pathlib.Path(expand(name)) for name in WORKDIR.value.split(",")]
     if len(workdirs) > 1 and not _OUT.value:
-        raise ValueError("several studies are merged into a folder of their own: give --out=FOLDER")
+        raise UsageError("several studies are merged into a folder of their own: give --out=FOLDER")
     out = pathlib.Path(_OUT.value) if _OUT.value else workdirs[0]
-    with _hold(out, workdirs):
-        page = write_report(*workdirs, out=out, read_images=image_reader(workdirs))
+    with hold_report(out, workdirs):
+        images = image_reader(workdirs, given_data_folders())
+        page = write_report(*workdirs, out=out, read_images=images)
     print(f"report: {page}")
 
 
-def _hold(
-    out: pathlib.Path, workdirs: list[pathlib.Path]
-) -> contextlib.AbstractContextManager[object]:
-    """Refuses a second process that writes the report; a study's own processes count too."""
-    from fine2coarse.claims import hold, hold_file
-    from fine2coarse.runs.phase_folder import RECIPE, RunError
-
-    for workdir in workdirs:
-        if not (workdir / RECIPE).is_file():
-            raise RunError(f"{workdir}: no {RECIPE}; expected the folder of a study")
-    if out in workdirs:
-        return hold(out / "claims", "report", f"the report of {out}")
-    return hold_file(out / "report.html")
-
-
 if __name__ == "__main__":
-    run_main(main, required=("workdir",), needs_tensorflow=False)
+    run_main(main, required=("workdir",))

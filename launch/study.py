@@ -1,25 +1,41 @@
-"""Pretrains on each label space, transfers to the coarse task, and reports which one won.
+"""Pretrains on each label space, transfers each, reports which one won.
 
-  python launch/study.py --config=configs/demo.py --workdir=runs/demo
+  fine2coarse study --config=demo --workdir=runs/demo
 
 Every arm with every seed is a run of its own. Any number of processes, here or on other hosts that
 share the folder, may work on one --workdir: each run is done once, and what a process that died has
 left is taken over. See docs/studies.md for plans (--dry_run), shares (--shard), clusters and TPUs.
 """
 
-import os
 import pathlib
 import shlex
 import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from absl import flags
 
+import fine2coarse
+from fine2coarse.api import INSTEAD_OF_WORKERS, conclude
 from fine2coarse.claims import DEFAULT_TIMEOUT_S
-from fine2coarse.cli.dry_run import default_throughputs, print_plan
-from fine2coarse.cli.jobs import command_without, run_jobs, without_flags
+from fine2coarse.cli.device_flags import make_strategy, refuse_workers
+from fine2coarse.cli.folder_flags import WORKDIR, data_folder, given_data_folders
+from fine2coarse.cli.jobs import (
+    check_codes,
+    command_without,
+    run_jobs,
+    visible_gpus,
+    without_flags,
+)
 from fine2coarse.cli.path_flags import define_path
-from fine2coarse.cli.program import WORKDIR, open_study, read_recipe, refuse_workers, run_main
-from fine2coarse.cli.thumbnail_reader import image_reader
+from fine2coarse.cli.program import program_name, run_main
+from fine2coarse.cli.recipe_flags import read_recipe
+from fine2coarse.errors import UsageError
+from fine2coarse.tensorflow_start import start_tensorflow
+
+if TYPE_CHECKING:
+    from fine2coarse.recipes.recipe import Recipe
+    from fine2coarse.studies.run_plan import Run
 
 _ARM = flags.DEFINE_list("arm", [], "Only these arms (or `baseline`), separated by commas.")
 _SEED = flags.DEFINE_list("seed", [], "Only these seeds, separated by commas.")
@@ -31,7 +47,9 @@ _DRY_RUN = flags.DEFINE_boolean(
     "dry_run", False, "Print every run with its classes, steps, time and disk, and do nothing."
 )
 _THROUGHPUTS = define_path(
-    "throughputs", None, "Table for --dry_run's GPU and TPU hours; default: configs/throughput.csv."
+    "throughputs",
+    None,
+    "Table for --dry_run's GPU and TPU hours; default: the one that comes with the cards.",
 )
 _JOBS = flags.DEFINE_integer(
     "jobs", 1, "Processes on this machine, which share its cores and GPUs.", lower_bound=1
@@ -46,127 +64,77 @@ _CLAIM_TIMEOUT_S = flags.DEFINE_float(
     lower_bound=1.0,
 )
 _REPORT = flags.DEFINE_boolean("report", True, "Write the report once all runs are finished.")
-_ONE_MACHINE = (
-    "runs in a remote --workdir are claimed among the processes of one machine only; give each "
-    "machine its own --shard=i/n"
-)
 # Flags that say which part of the study a process does, and how.
 _PARTS = ("arm", "seed", "shard", "list", "dry_run", "jobs", "wait", "report")
 
 
 def main() -> None:
-    from fine2coarse.report import record_command
-    from fine2coarse.studies.mirror import open_workdir
+    recipe, seeds = read_recipe(), _seeds()
     from fine2coarse.studies.run_plan import parse_shard, plan_runs, select_runs
+
+    shard = parse_shard(_SHARD.value)
+    runs = select_runs(plan_runs(recipe), _ARM.value, seeds, shard)
+    if _LIST.value:
+        for run in runs:
+            command = [*command_without(*_PARTS), f"--arm={run.arm}", f"--seed={run.seed}"]
+            print(shlex.join(command))
+        return
+    start_tensorflow()
+    refuse_workers(INSTEAD_OF_WORKERS)
+    if _DRY_RUN.value:
+        _print_plan(recipe, runs)
+        return
+    if _JOBS.value > 1:
+        result = _in_jobs(recipe)
+    else:
+        result = fine2coarse.run_study(
+            recipe,
+            WORKDIR.value,
+            data_dir=data_folder(),
+            strategy=make_strategy(),
+            arms=_ARM.value,
+            seeds=seeds,
+            shard=shard,
+            wait=_WAIT.value,
+            report=_REPORT.value,
+            claim_timeout_s=_CLAIM_TIMEOUT_S.value,
+            command=[program_name("study"), *without_flags(sys.argv[1:], _PARTS)],
+        )
+    if _REPORT.value:
+        print(f"\n{result}" if result.is_finished else result)
+
+
+def _print_plan(recipe: "Recipe", runs: "Sequence[Run]") -> None:
+    from fine2coarse.studies.dry_run import describe_study
+    from fine2coarse.studies.mirror import open_workdir
+
+    table = pathlib.Path(_THROUGHPUTS.value) if _THROUGHPUTS.value else None
+    with open_workdir(WORKDIR.value) as (workdir, mirror):
+        if mirror:
+            mirror.pull()
+        strategy, folder = make_strategy(), data_folder()
+        for part in describe_study(recipe, runs, workdir, strategy, folder, table):
+            print(part, flush=True)
+
+
+def _in_jobs(recipe: "Recipe") -> fine2coarse.StudyResult:
+    """Lets several processes on this machine do the runs, then reports as one."""
+    from fine2coarse.studies.mirror import open_workdir
     from fine2coarse.studies.study import Study
 
-    recipe = read_recipe()
-    shard = parse_shard(_SHARD.value)
-    runs = select_runs(plan_runs(recipe), _ARM.value, _seeds(), shard)
-    if _LIST.value:
-        command = command_without(*_PARTS)
-        for run in runs:
-            print(shlex.join([*command, f"--arm={run.arm}", f"--seed={run.seed}"]))
-        return
-    refuse_workers(
-        "a study spreads whole runs, not single ones, over hosts. Start one process a host with "
-        "the same --workdir and --strategy=one_device or mirrored (without TF_CONFIG). To train "
-        "one run on several hosts use launch/pretrain.py and launch/transfer.py"
-    )
-    if _DRY_RUN.value:
-        table = pathlib.Path(_THROUGHPUTS.value or default_throughputs())
-        with open_workdir(WORKDIR.value) as (workdir, mirror):
-            if mirror:
-                mirror.pull()
-            print_plan(recipe, runs, workdir, table)
-        return
     with open_workdir(WORKDIR.value) as (workdir, mirror):
-        if mirror and shard == (0, 1):
-            print(f"note: {_ONE_MACHINE}")
         study = Study(recipe, workdir, _CLAIM_TIMEOUT_S.value, mirror)
-        record_command(study.workdir, "launch/study.py", without_flags(sys.argv[1:], _PARTS))
-        _work(study, recipe, runs)
-        if _REPORT.value:
-            _conclude(study)
-
-
-def _work(study, recipe, runs) -> None:
-    """Does the runs here or, with --jobs, in processes of their own."""
-    if _JOBS.value > 1:
-        codes = run_jobs([*command_without("jobs", "report"), "--noreport"], _JOBS.value, _gpus())
-        _leave_if_failed(codes)
-    else:
-        strategy, data = open_study(recipe, runs)
-        study.run(data, strategy, runs=runs, wait=_WAIT.value)
+        command = [*command_without("jobs", "report"), "--noreport"]
+        check_codes(run_jobs(command, _JOBS.value, visible_gpus()))
+        return conclude(study, data_dirs=given_data_folders(), report=_REPORT.value)
 
 
 def _seeds() -> list[int]:
     try:
         return [int(seed) for seed in _SEED.value]
     except ValueError:
-        raise ValueError(f"--seed expects whole numbers, got {_SEED.value}") from None
-
-
-def _gpus() -> list[str]:
-    """What CUDA_VISIBLE_DEVICES may name on this machine."""
-    import tensorflow as tf
-
-    count = len(tf.config.list_physical_devices("GPU"))
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    return [name for name in visible.split(",") if name] if visible else [*map(str, range(count))]
-
-
-def _leave_if_failed(codes: list[int]) -> None:
-    """Leaves where a job failed, saying which: with 75 where all that failed were asked to stop."""
-    from fine2coarse.training.preemption import EXIT_PREEMPTED
-
-    failed = {index: code for index, code in enumerate(codes) if code}
-    if not failed:
-        return
-    told = ", ".join(f"job {index} (exit code {code})" for index, code in failed.items())
-    print(f"error: {told} of {len(codes)} jobs did not end well; see above", file=sys.stderr)
-    sys.exit(EXIT_PREEMPTED if set(failed.values()) == {EXIT_PREEMPTED} else 1)
-
-
-def _conclude(study) -> None:
-    """Prints the table and writes the report, where all runs are finished."""
-    from fine2coarse.analysis.results import format_table, table
-    from fine2coarse.claims import DONE, FREE
-    from fine2coarse.report import write_report
-
-    rows = study.rows()
-    if len(rows) < len(study.runs):
-        print(f"{len(rows)} of {len(study.runs)} runs are finished; the report follows the last")
-        return
-    print()
-    print(format_table(*table(rows)))
-    print(f"\n{_answer(study.workdir)}")
-    claim = study.claims.take("report")
-    if claim is None:
-        print(f"\nreport: {study.workdir / 'report.html'} (another process writes it)")
-        return
-    state = FREE
-    try:
-        page = write_report(study.workdir, read_images=image_reader([study.workdir]))
-        study.publish()
-        state = DONE
-    finally:
-        claim.end(state)
-    print(f"\nreport: {page}")
-
-
-def _answer(workdir: pathlib.Path) -> str:
-    """What the runs say, arm by arm and in short."""
-    from fine2coarse.analysis.outcomes import load_outcomes
-    from fine2coarse.analysis.sentences import summary
-    from fine2coarse.analysis.statistics import compare
-    from fine2coarse.runs.phase_folder import RECIPE, RunError, read_json
-
-    try:
-        return summary(compare(load_outcomes(workdir)), read_json(workdir / RECIPE))
-    except RunError as error:
-        return f"no intervals: {error}"
+        raise UsageError(f"--seed expects whole numbers, got {_SEED.value}") from None
 
 
 if __name__ == "__main__":
-    run_main(main, takes_remote_workdir=True)
+    run_main(main, required=("config", "workdir"), takes_remote_workdir=True)

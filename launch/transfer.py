@@ -1,11 +1,11 @@
 """Transfers a pretrained model to a recipe's target, and evaluates it.
 
-python launch/transfer.py --config=configs/demo.py --pretrained=runs/fine --workdir=runs/coarse
+fine2coarse transfer --config=demo --pretrained=runs/fine --workdir=runs/coarse
 
 As in a study several transfers are tried (in `trials/` below --workdir), and the best on held-out
 training images counts; --config.transfer_mode=linear_probe or the like makes one alone.
 
-`--pretrained` is a finished run, a folder that launch/export.py made, any other folder with a
+`--pretrained` is a finished run, a folder that `export` made, any other folder with a
 reusable SavedModel of feature vectors, a TF Hub handle (https://tfhub.dev/...) or a Kaggle handle
 (google/resnet-v1/tensorFlow2/50-feature-vector/1). In the last three cases the SavedModel itself is
 the backbone, whatever the recipe names. The head of a finished run can be kept and its classes
@@ -16,8 +16,11 @@ import pathlib
 
 from absl import flags
 
+from fine2coarse.cli.device_flags import STRATEGY, make_strategy
+from fine2coarse.cli.folder_flags import WORKDIR, data_folder
 from fine2coarse.cli.path_flags import define_path
-from fine2coarse.cli.program import WORKDIR, hold_workdir, open_study, read_recipe, run_main
+from fine2coarse.cli.program import run_main
+from fine2coarse.cli.recipe_flags import read_recipe
 
 _PRETRAINED = define_path(
     "pretrained", None, "A finished run, an exported folder, a TF Hub or Kaggle handle."
@@ -26,23 +29,25 @@ _SEED = flags.DEFINE_integer("seed", 0, "Of head, order and augmentation.", lowe
 
 
 def main() -> None:
+    recipe = read_recipe().only(arm="target", seed=_SEED.value)
+    from fine2coarse.runs.claimed_run import hold_run
     from fine2coarse.runs.pretrained import find_pretrained
+    from fine2coarse.studies.open_study import open_study
     from fine2coarse.studies.run_phases import Executor, do_transfer, find_source
 
-    recipe = read_recipe().only(arm="target", seed=_SEED.value)
     pretrained = find_pretrained(_PRETRAINED.value, recipe.backbone.image_size_px)
-    with hold_workdir() as claim:
-        strategy, data = open_study(recipe)
-        source = find_source(recipe, data, pretrained)
+    workdir = pathlib.Path(WORKDIR.value)
+    with hold_run(workdir, STRATEGY.value) as claim:
+        strategy, data = make_strategy(), open_study(recipe, data_folder())
         result = do_transfer(
             recipe,
             recipe.transfer,
             _SEED.value,
             data,
-            source,
-            pathlib.Path(WORKDIR.value),
+            find_source(recipe, data, pretrained),
+            workdir,
             Executor(strategy, f"transfer to {data.target.name}", claim=claim),
-            trials=pathlib.Path(WORKDIR.value) / "trials",
+            trials=workdir / "trials",
         )
     counts = result["evaluation"]
     print(
@@ -53,4 +58,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_main(main, required=("config", "workdir", "pretrained"))
+    run_main(main, required=("config", "workdir", "pretrained"), needs_tensorflow=True)

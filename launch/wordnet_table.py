@@ -1,60 +1,43 @@
-"""Regenerates, or verifies, the derived WordNet table from WordNet 3.0's own `data.noun`.
+"""Verifies or remakes the WordNet table that is shipped.
+
+It is derived from WordNet 3.0's own `data.noun`.
 
 On Debian the file comes with `apt-get install wordnet-base`.
 
-    python launch/wordnet_table.py                        # verify the table that is shipped
-    python launch/wordnet_table.py --synsets=ids.txt --write  # make it anew for these
+  fine2coarse wordnet_table                           # verify the table that is shipped
+  fine2coarse wordnet_table --synsets=ids.txt --write # make it anew for these
 """
 
-from __future__ import annotations
+from absl import flags
 
-import pathlib
-import sys
-import uuid
-
-from absl import app, flags
-
-from fine2coarse.cli import startup  # noqa: F401 (output must not fail in any locale)
-from fine2coarse.cli.path_flags import define_path, parse_flags
-from fine2coarse.taxonomy import wordnet
+from fine2coarse.cli.path_flags import define_path
+from fine2coarse.cli.program import run_main
 
 _DATA_NOUN = define_path(
     "data_noun", "/usr/share/wordnet/data.noun", "WordNet 3.0's file of noun synsets."
 )
 _SYNSETS = define_path(
-    "synsets", None, "File of synset ids, one a line; those of the shipped table where absent."
+    "synsets", "", "File of synset ids, one a line; those of the shipped table where absent."
 )
 _WRITE = flags.DEFINE_bool("write", False, "Write the table instead of comparing with it.")
 
 
-def main(argv: list[str]) -> None:
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
-    path = pathlib.Path(_DATA_NOUN.value)
-    if not path.is_file():
-        raise app.UsageError(f"no file {path}; on Debian: apt-get install wordnet-base")
-    synsets = (
-        wordnet.read_synset_list(_SYNSETS.value)
-        if _SYNSETS.value
-        else wordnet.imagenet21k_synsets()
-    )
-    text = wordnet.format_table(synsets, wordnet.read_data_noun(path))
+def main() -> None:
+    from fine2coarse.errors import FailedError
+    from fine2coarse.files import write_atomic
+    from fine2coarse.taxonomy.wordnet import TABLE_PATH, make_table
+
+    source = _DATA_NOUN.value
+    text = make_table(source, _SYNSETS.value)
     num_synsets = len(text.splitlines()) - 2
     if _WRITE.value:
-        partial = wordnet.TABLE_PATH.with_suffix(f".{uuid.uuid4().hex}.tmp")
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(wordnet.TABLE_PATH)
-        print(f"wrote {num_synsets} synsets to {wordnet.TABLE_PATH}")
-    elif text == wordnet.TABLE_PATH.read_text(encoding="utf-8"):
-        print(f"the table's {num_synsets} synsets and their hypernyms are those of {path}")
+        write_atomic(TABLE_PATH, text)
+        print(f"wrote {num_synsets} synsets to {TABLE_PATH}")
+    elif text == TABLE_PATH.read_text(encoding="utf-8"):
+        print(f"the table's {num_synsets} synsets and their hypernyms are those of {source}")
     else:
-        sys.exit(f"{wordnet.TABLE_PATH} differs from what {path} gives; --write makes it anew")
-
-
-def run() -> None:
-    """Runs the program."""
-    app.run(main, flags_parser=parse_flags)
+        raise FailedError(f"{TABLE_PATH} differs from what {source} gives; --write makes it anew")
 
 
 if __name__ == "__main__":
-    run()
+    run_main(main)

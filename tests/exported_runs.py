@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import pathlib
 from collections.abc import Callable
 
@@ -11,9 +12,10 @@ import numpy as np
 import pytest
 
 from fine2coarse.export.run_export import Exported, ExportOptions, export_run
+from fine2coarse.files import write_json
 from fine2coarse.labels import LabelSpace
 from fine2coarse.models import BackboneSpec, Classifier
-from fine2coarse.runs.phase_folder import EMA_WEIGHTS, LABEL_SPACE, WEIGHTS, write_json
+from fine2coarse.runs.phase_folder import EMA_WEIGHTS, LABEL_SPACE, WEIGHTS
 
 CLASS_NAMES = ("ant", "bee\nline", "cat", "dog")
 
@@ -90,15 +92,20 @@ class Sample:
         return str(self.exported.folder)
 
 
+def write_sample(folder: pathlib.Path, name: str, size_px: int, **options) -> Sample:
+    """Writes a run of a backbone and exports it, both into a folder."""
+    model = write_run(folder / "run", BackboneSpec(name, size_px))
+    exported = export_run(folder / "run", folder / "out", ExportOptions(**options))
+    gc.collect()  # the exporter's own model, of up to 1.2 GB
+    return Sample(folder / "run", model, exported)
+
+
 @pytest.fixture(scope="session")
 def make_sample(tmp_path_factory) -> Callable[..., Sample]:
-    """Writes a run and exports it."""
+    """Writes a run and exports it, into a folder of the session."""
 
     def make(name: str, size_px: int, **options) -> Sample:
-        folder = tmp_path_factory.mktemp(name.replace("/", "-"))
-        model = write_run(folder / "run", BackboneSpec(name, size_px))
-        exported = export_run(folder / "run", folder / "out", ExportOptions(**options))
-        return Sample(folder / "run", model, exported)
+        return write_sample(tmp_path_factory.mktemp(name), name, size_px, **options)
 
     return make
 

@@ -1,33 +1,129 @@
-"""Starting a test's own program in a process of its own, perhaps as one of several workers."""
+"""Programs in processes of their own, forked from one that has imported TensorFlow already.
+
+A fresh Python needs about four seconds to import TensorFlow, a fork none. What a child sees of it
+all is a fresh process: its own TensorFlow runtime, arguments, environment, standard streams and
+exit code. A test about starting up (imports, KERAS_BACKEND, a console that lacks letters) takes
+`subprocess`.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import multiprocessing
 import os
 import pathlib
+import runpy
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
+_QUIET = "TF_CPP_MIN_LOG_LEVEL"
+_SERVER = multiprocessing.get_context("forkserver")
+# Nothing here may start TensorFlow's runtime, whose threads a fork would not have, or define
+# flags. pytest is what a child would import first: its parent's main module.
+_SERVER.set_forkserver_preload(
+    ["pytest", "tensorflow", "keras", "tensorflow_datasets", "matplotlib.pyplot"]
+    + ["fine2coarse.studies.study", "fine2coarse.runs.execution"]
+)
 
 
-def start(program: pathlib.Path, settings: dict, tf_config: dict | None = None) -> subprocess.Popen:
-    """Starts `program` on the CPU with its settings as JSON; out and errors are piped."""
+class Process:
+    """A Python program in a process of its own; the part of `subprocess.Popen` that tests need.
+
+    Args:
+      program: path of the program.
+      arguments: of the command line.
+      environment: all variables that it sees.
+      out: file for what it prints; a temporary one unless given.
+      merged: whether its errors go where its output goes.
+    """
+
+    def __init__(
+        self,
+        program: pathlib.Path,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        out: pathlib.Path | None = None,
+        merged: bool = False,
+    ) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        self._out = out or pathlib.Path(self._folder.name, "out")
+        self._errors = self._out if merged else pathlib.Path(self._folder.name, "errors")
+        self.args = [str(program), *arguments]
+        for path in (self._out, self._errors):
+            path.touch()
+        settings = (self.args, dict(environment), str(self._out), str(self._errors))
+        self._process = _SERVER.Process(target=_run, args=settings)
+        with _quiet_server():
+            self._process.start()
+        self.pid = self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """As `Popen.returncode`, but always up to date."""
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        """The exit code, None while it runs; the negative number of the signal that ended it."""
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Waits for its end and returns the exit code.
+
+        Raises:
+          subprocess.TimeoutExpired: where it goes on for longer than `timeout` seconds.
+        """
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            raise subprocess.TimeoutExpired(self.args, timeout)
+        return self._process.exitcode
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """Waits for its end, as `wait`, and returns what it printed and its errors."""
+        self.wait(timeout)
+        return self._out.read_text("utf-8"), self._errors.read_text("utf-8")
+
+    def lines(self) -> Iterator[str]:
+        """The lines that it prints, each as soon as it is there, up to its end."""
+        with self._out.open(encoding="utf-8") as file:
+            text, ended = "", False
+            while not ended:
+                ended = self.poll() is not None
+                text += file.read()
+                *whole, text = text.split("\n")
+                yield from whole
+                time.sleep(0.01)
+
+    def send_signal(self, number: int) -> None:
+        """Sends a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Sends SIGTERM."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Sends SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+
+def start(program: pathlib.Path, settings: dict, tf_config: dict | None = None) -> Process:
+    """Starts `program` on the CPU with its settings as JSON."""
     environment = {**os.environ, "PYTHONPATH": str(_ROOT), "CUDA_VISIBLE_DEVICES": ""}
     environment.pop("TF_CONFIG", None)
     if tf_config:
         environment["TF_CONFIG"] = json.dumps(tf_config)
-    return subprocess.Popen(
-        [sys.executable, str(program), json.dumps(settings)],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return Process(program, [json.dumps(settings)], environment)
 
 
-def start_workers(program: pathlib.Path, settings: list[dict]) -> list[subprocess.Popen]:
+def start_workers(program: pathlib.Path, settings: list[dict]) -> list[Process]:
     """Starts a process for each settings, as the workers of one cluster on this machine."""
     sockets = [socket.socket() for _ in settings]
     for free in sockets:
@@ -41,3 +137,28 @@ def start_workers(program: pathlib.Path, settings: list[dict]) -> list[subproces
         )
         for i, one in enumerate(settings)
     ]
+
+
+@contextlib.contextmanager
+def _quiet_server() -> Iterator[None]:
+    """The first start imports TensorFlow, which then asks what its C++ part may say."""
+    before = os.environ.get(_QUIET)
+    os.environ[_QUIET] = "3"
+    try:
+        yield
+    finally:
+        os.environ.pop(_QUIET) if before is None else os.environ.update({_QUIET: before})
+
+
+def _run(arguments: list[str], environment: dict[str, str], out: str, errors: str) -> None:
+    """In the forked process: becomes `python PROGRAM ARGUMENTS`."""
+    os.environ.clear()
+    os.environ.update(environment)
+    for path, descriptor in ((out, 1), (errors, 2)):
+        opened = os.open(path, os.O_WRONLY | os.O_APPEND)
+        os.dup2(opened, descriptor)
+        os.close(opened)
+    os.chdir(_ROOT)
+    sys.argv = list(arguments)
+    sys.path.insert(0, str(pathlib.Path(arguments[0]).resolve().parent))
+    runpy.run_path(arguments[0], run_name="__main__")

@@ -15,8 +15,8 @@ import pytest
 
 from fine2coarse import claims as module
 from fine2coarse.claims import DONE, FAILED, FREE, ClaimLost, Claims
+from fine2coarse.errors import Preempted
 from fine2coarse.studies.worker import RunFailed, work_through
-from fine2coarse.training.preemption import Preempted
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 _WORKER = pathlib.Path(__file__).with_name("claims_worker.py")

@@ -9,14 +9,7 @@ import threading
 import pytest
 
 from fine2coarse import claims
-from fine2coarse.claims import (
-    AlreadyHeld,
-    Claims,
-    first_to_prepare,
-    hold,
-    hold_file,
-    preparation,
-)
+from fine2coarse.claims import AlreadyHeld, Claims, hold, hold_file
 
 
 def test_a_second_one_is_refused_and_told_who_holds_it(tmp_path):
@@ -74,48 +67,3 @@ def test_one_that_lives_on_another_machine_is_seen_to_live(tmp_path):
     beat.start()
     assert shared.take_or_see_alive("run", poll_s=0.02) is None
     assert shared.holder("run") == "elsewhere, process 7"
-
-
-def test_the_claim_of_prepared_data_is_that_of_what_is_prepared():
-    assert preparation("imagenet21k", {}) == preparation(
-        "imagenet21k", {"leaves": "all", "manual_dir": "x"}
-    )
-    assert preparation("imagenet21k", {}) != preparation("imagenet21k", {"leaves": "present"})
-    assert preparation("inat2021", {"num_workers": 3}) == preparation("inat2021", {})
-    assert preparation("folder", {"source": "a"}) != preparation("folder", {"source": "b"})
-
-
-def test_one_that_waits_says_for_whom_and_then_goes_on(tmp_path):
-    told, order, waits = [], [], threading.Event()
-
-    def announce(line: str) -> None:
-        told.append(line)
-        waits.set()
-
-    def second() -> None:
-        with first_to_prepare(str(tmp_path), "demo", {}, announce):
-            order.append("second")
-
-    thread = threading.Thread(target=second, daemon=True)
-    with first_to_prepare(str(tmp_path), "demo", {}, announce):
-        thread.start()
-        assert waits.wait(10)
-        order.append("first")
-    thread.join(10)
-    assert order == ["first", "second"]
-    assert len(told) == 1
-    assert f"process {os.getpid()}), which prepares dataset 'demo'" in told[0]
-
-
-def test_what_an_earlier_session_prepared_is_looked_at_again_one_after_the_other(tmp_path):
-    with first_to_prepare(str(tmp_path), "demo", {}, print):
-        pass
-    later = Claims(tmp_path / "claims")
-    later._started += 5  # it began well after that
-    with later.first(preparation("demo", {})):
-        assert later.holder(preparation("demo", {}))  # so it holds the claim itself
-
-
-def test_remote_folders_have_no_claims():
-    with first_to_prepare("gs://bucket/data", "demo", {}, print):
-        pass

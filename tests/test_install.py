@@ -1,13 +1,19 @@
-"""Each extra, as pip's resolver sees it: exactly one TensorFlow."""
+"""Installed: each extra brings exactly one TensorFlow, and a wheel holds all that commands need."""
 
 from __future__ import annotations
 
 import json
+import os
 import pathlib
+import shutil
 import subprocess
 import sys
+import sysconfig
+import tomllib
 
 import pytest
+
+import fine2coarse
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 _TENSORFLOWS = {"tensorflow", "tensorflow-cpu", "tensorflow-tpu"}
@@ -35,9 +41,8 @@ def resolved_names(report: pathlib.Path) -> set[str]:
         ("cpu", {"tensorflow", "keras-hub", "tensorflow-text"}),
         ("gpu", {"tensorflow", "nvidia-cuda-runtime-cu12"}),
         ("tpu", {"tensorflow-tpu"}),
-        ("cpu,clusters", {"tensorflow", "faiss-cpu"}),
-        ("cpu,test", {"tensorflow", "pytest", "dill"}),
-        ("cpu,dev", {"tensorflow", "ruff"}),
+        # With all of `dev`, `test`, `clusters`, `docs` and `notebook`.
+        ("cpu,dev,docs", {"tensorflow", "ruff", "pytest-xdist", "dill", "faiss-cpu", "mkdocs"}),
     ],
 )
 def test_each_extra_brings_one_tensorflow(tmp_path, extras, wanted):
@@ -58,3 +63,81 @@ def test_two_tensorflows_are_refused(tmp_path):
     if "conflict" not in shown.stderr and shown.returncode:
         pytest.skip(f"pip could not ask the package index: {shown.stderr[-300:]}")
     assert shown.returncode != 0
+
+
+def test_what_is_declared():
+    project = tomllib.loads((_ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    assert {"cpu", "gpu", "tpu", "clusters", "docs", "notebook", "test", "dev"} <= set(extras)
+    assert project["scripts"] == {"fine2coarse": "fine2coarse.cli.commands:main"}
+    # A bound on both sides, or a part of ours.
+    for name in (*project["dependencies"], *(n for names in extras.values() for n in names)):
+        assert (
+            name.startswith("fine2coarse[")
+            or (">=" in name and "<" in name)
+            or (name.split(">=")[0] in ("packaging", "protobuf", "regex"))
+        ), name
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory) -> pathlib.Path:
+    """The wheel in a virtual environment of its own; its dependencies are those of this one."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    source.mkdir()
+    for name in ("fine2coarse", "configs", "launch"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(_ROOT / name, source / name, ignore=ignored)
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
+        shutil.copy(_ROOT / name, source)
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    built = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(source)]
+    subprocess.run([*pip, *built], check=True)
+    (wheel,) = folder.glob("*.whl")
+    venv = folder / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
+    (packages,) = venv.glob("lib/python*/site-packages")
+    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+    python = str(venv / "bin" / "python")
+    subprocess.run([*pip, "--python", python, "install", "--no-deps", str(wheel)], check=True)
+    return venv / "bin" / "fine2coarse"
+
+
+def command(program: pathlib.Path, folder: pathlib.Path, *arguments: str) -> str:
+    """What the installed command prints when it is run in a folder."""
+    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "TFDS_DATA_DIR")}
+    shown = subprocess.run(
+        [str(program), *arguments], cwd=folder, env=environment, capture_output=True, text=True
+    )
+    assert shown.returncode == 0, shown.stderr
+    return shown.stdout
+
+
+@pytest.mark.slow
+def test_the_wheel_works_from_an_empty_folder(installed, tmp_path):
+    assert command(installed, tmp_path, "--version").split()[1] == fine2coarse.__version__
+    assert "  study " in command(installed, tmp_path, "--help")
+    levels = command(installed, tmp_path, "levels", "--taxonomy=imagenet21k", "--format=json")
+    assert [level["num_classes"] for level in json.loads(levels)[:2]] == [21843, 5995]
+    assert "--jobs" in command(installed, tmp_path, "study", "--help")
+    assert "demo" in command(installed, tmp_path, "completion", "bash")
+    flags = ["--config=demo:smoke", "--arm=baseline", "--transfer_candidates=off"]
+    shown = command(installed, tmp_path, "study", *flags, "--workdir=runs/demo")
+    assert shown.splitlines()[-1] == "1 of 5 runs are finished; the report follows the last"
+    assert command(installed, tmp_path, "report", "--workdir=runs/demo").startswith("report: ")
+    page = (tmp_path / "runs" / "demo" / "report.html").read_text("utf-8")
+    assert "fine2coarse study --config=demo:smoke" in page
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+    (package,) = installed.parents[1].glob("lib/python*/site-packages/fine2coarse")
+    assert (package / "configs" / "throughput.csv").is_file()
+    assert (package / "launch" / "cluster" / "slurm_array.sh").is_file()
+
+
+@pytest.mark.slow
+def test_the_cloud_needs_a_checkout(installed, tmp_path):
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    shown = subprocess.run(
+        [str(installed), "cloud-tpu", "--name=a", "--zone=b", "--", "launch/study.py"],
+        cwd=tmp_path, env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+    assert shown.returncode == 2 and "without one: clone the project" in shown.stderr

@@ -1,4 +1,7 @@
-"""What was found of an arm against the baseline: one comparison for each use of its model."""
+"""What was found of an arm against the baseline: one comparison for each use of its model.
+
+`statistics.compare` makes them, with intervals where runs kept their answers to single images.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,8 @@ LOWER, HIGHER, UNCLEAR, TOO_FEW_SEEDS = "lower", "higher", "unclear", "too few s
 class Comparison:
     """An arm in one use over its seeds, and against the baseline over the seeds that both have.
 
-    Errors and changes are fractions, not percent.
+    Errors and changes are fractions, not percent. The ends of intervals are NaN where runs kept no
+    answers to single images.
 
     Attributes:
       arm: its name.
@@ -29,7 +33,8 @@ class Comparison:
         baseline makes no error.
       p_value: of no difference; NaN where it cannot be told.
       adjusted_p_value: after Holm, over all that have a p-value; NaN likewise.
-      verdict: 'lower', 'higher', 'unclear' or 'too few seeds'; '' for the baseline.
+      verdict: 'lower', 'higher', 'unclear' or 'too few seeds'; '' for the baseline, and where runs
+        kept no answers to single images.
       words: all of it in words, without the title.
     """
 
@@ -52,6 +57,10 @@ class Comparison:
     def sentence(self) -> str:
         """All of it in words."""
         return f"{self.title}: {self.words}"
+
+    def worded(self, words: str) -> Comparison:
+        """The same with its words."""
+        return dataclasses.replace(self, words=words)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,48 +21,28 @@ that, or forget it.
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from fine2coarse.analysis.intervals import Interval, TwoWayMean, moderate
-from fine2coarse.analysis.outcomes import (
-    TRANSFERRED,
-    Outcome,
-    OutcomeError,
-    by_arm,
-    check_same_images,
-    in_use,
+from fine2coarse import formats
+from fine2coarse.analysis.finished import FinishedRun
+from fine2coarse.analysis.gains import Gain, SplitErrors, gains, intervals_of, random_difference
+from fine2coarse.analysis.hard_images import (
+    MARGIN,
+    SPLITS,
+    BySeed,
+    hard_by,
+    hard_by_others,
+    paired_answers,
+    wrong_table,
 )
+from fine2coarse.analysis.intervals import Interval
 from fine2coarse.analysis.statistics import CONFIDENCE
+from fine2coarse.analysis.uses import TRANSFERRED
 from fine2coarse.recipes.names import BASELINE
 
-MARGIN, MISSED = "margin", "missed"
-SPLITS = {
-    MARGIN: "the half with the smaller mean margin",
-    MISSED: "those missed by more than half of the runs",
-}
 NUM_RANDOM_SPLITS = 100
-
-
-@dataclasses.dataclass(frozen=True)
-class Gain:
-    """Errors avoided on easy and on hard images; fractions.
-
-    Attributes:
-      easy: error of the one minus error of the other recipe, on easy images.
-      hard: the same on hard images.
-      difference: hard minus easy.
-      easy_error: of the recipe that is to be improved on, on easy images.
-      hard_error: on hard ones.
-    """
-
-    easy: Interval
-    hard: Interval
-    difference: Interval
-    easy_error: float
-    hard_error: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,7 +123,7 @@ class Hardness:
 
 
 def hardness(
-    outcomes: Sequence[Outcome],
+    runs: Sequence[FinishedRun],
     *,
     use: str = TRANSFERRED,
     baseline: str = BASELINE,
@@ -153,161 +133,52 @@ def hardness(
     """Gains on easy and hard images, with their controls.
 
     Args:
-      outcomes: runs tested on the same images. Arms that share fewer than 2 seeds with the
-        baseline are left out.
+      runs: tested on the same images. Arms that share fewer than 2 seeds with the baseline are
+        left out.
       use: of the arms, 'transferred' or 'direct'; runs without the latter are left out of it.
       baseline: the arm that the others are compared with.
       confidence: of the intervals.
       seed: of the random splits.
 
     Raises:
-      OutcomeError: where no arm shares 2 seeds with the baseline.
+      ComparisonError: where no arm shares 2 seeds with the baseline.
     """
-    used = in_use(outcomes, use, baseline)
-    arms = _paired(used, baseline)
-    base = by_arm(used)[baseline]
+    arms, base = paired_answers(runs, use, baseline)
+    classes = {run.arm: run.num_classes for run in reversed(runs)}
     found = []
     for split_by in SPLITS:
-        found += _arms_split(arms, base, split_by, confidence, np.random.default_rng(seed))
+        generator = np.random.default_rng(seed)
+        found += _arms_split(arms, base, classes, split_by, confidence, generator)
+    superclasses = _superclasses(arms, base, runs[0].class_names(), confidence)
     return Hardness(
         tuple(dataclasses.replace(one, use=use) for one in found),
-        tuple(dataclasses.replace(one, use=use) for one in _superclasses(arms, base, confidence)),
+        tuple(dataclasses.replace(one, use=use) for one in superclasses),
     )
-
-
-def hard_wins(outcomes: Sequence[Outcome], arm: str, *, baseline: str = BASELINE) -> list[str]:
-    """Images that show best what an arm wins: chosen by their outcome, so no measure of anything.
-
-    An image is listed where it is hard by the held-out margin split in most seeds, and the arm is
-    right and the baseline wrong in most of the seeds that both have.
-
-    Returns:
-      Image ids: first those with the most seeds in which the arm is right and the baseline wrong;
-      among equals those whose mean margin rises most from the baseline to the arm, then by id.
-
-    Raises:
-      OutcomeError: where arm and baseline share fewer than 2 seeds.
-    """
-    arms = _paired(outcomes, baseline)
-    if arm not in arms:
-        raise OutcomeError(f"no arm {arm!r} shares 2 seeds with {baseline}; {', '.join(arms)} do")
-    runs, base = arms[arm], by_arm(outcomes)[baseline]
-    theirs = {seed: base[seed] for seed in runs}
-    hard = _others(MARGIN, base, runs)
-    right, wrong = ~_wrong(runs).astype(bool), _wrong(theirs).astype(bool)
-    chosen = _most(right) & _most(wrong) & _most(hard)
-    wins = (right & wrong).sum(0)
-    rise = np.mean([runs[s].margins - theirs[s].margins for s in runs], 0)
-    ids = next(iter(runs.values())).image_ids
-    order = sorted(np.flatnonzero(chosen), key=lambda i: (-wins[i], -rise[i], ids[i]))
-    return [str(ids[i]) for i in order]
-
-
-def _paired(outcomes: Sequence[Outcome], baseline: str) -> dict[str, dict[int, Outcome]]:
-    """Arm → its runs of the seeds that the baseline has too, arms by number of classes."""
-    check_same_images(outcomes)
-    arms = by_arm(outcomes)
-    base = arms.get(baseline, {})
-    shared = {
-        arm: {seed: run for seed, run in runs.items() if seed in base}
-        for arm, runs in arms.items()
-        if arm != baseline
-    }
-    paired = {arm: runs for arm, runs in shared.items() if len(runs) > 1}
-    if not paired:
-        raise OutcomeError(
-            f"easy and hard images are told apart by runs of other seeds: expected an arm and "
-            f"{baseline!r} with at least 2 seeds in common, got "
-            f"{ {arm: len(runs) for arm, runs in shared.items()} or 'no arm' }; add seeds"
-        )
-    return dict(sorted(paired.items(), key=lambda item: (_classes(item[1]), item[0])))
-
-
-def _classes(runs: Mapping[int, Outcome]) -> int:
-    return next(iter(runs.values())).num_classes
-
-
-def _wrong(runs: Mapping[int, Outcome]) -> np.ndarray:
-    return np.stack([run.wrong for run in runs.values()]).astype(np.float64)
-
-
-def _most(table: np.ndarray) -> np.ndarray:
-    return table.mean(0) > 0.5
-
-
-def _others(split_by: str, judges: Mapping[int, Outcome], seeds: Sequence[int]) -> np.ndarray:
-    """Bool [S, N]: the images hard at each seed, by the judges of all other seeds."""
-    return np.stack(
-        [_hard(split_by, [run for s, run in judges.items() if s != seed]) for seed in seeds]
-    )
-
-
-def _hard(split_by: str, judges: Sequence[Outcome]) -> np.ndarray:
-    """Bool [N]: the images that these runs find hard."""
-    if split_by == MISSED:
-        return _most(np.stack([run.wrong for run in judges]))
-    margins = np.mean([run.margins for run in judges], 0)
-    hard = np.zeros(len(margins), bool)
-    hard[np.argsort(margins, kind="stable")[: len(margins) // 2]] = True
-    return hard
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Split:
-    """A gain's numbers: errors to improve on, errors now, and which images are hard; all [S, N]."""
-
-    before: np.ndarray
-    after: np.ndarray
-    hard: np.ndarray
-
-    @property
-    def is_usable(self) -> bool:
-        sizes = self.hard.sum(1)
-        return bool(sizes.min() >= 2 and sizes.max() <= self.hard.shape[1] - 2)
-
-    @functools.cached_property
-    def tables(self) -> dict[str, np.ndarray]:
-        """Numbers [S, N] whose means over images are each seed's gain on each part.
-
-        An image adds N / part's size times its deviation from the part's mean gain; the mean of
-        its row is then that seed's gain, and its column's spread what sampling images does to it.
-        """
-        gain = self.before - self.after
-        easy, hard = (_of_part(gain, part) for part in (~self.hard, self.hard))
-        return {"easy": easy, "hard": hard, "difference": hard - easy}
-
-
-def _of_part(gain: np.ndarray, part: np.ndarray) -> np.ndarray:
-    mean = _part_means(gain, part).mean()
-    weight = part * (part.shape[1] / part.sum(1, keepdims=True))
-    return weight * (gain - mean) + mean
-
-
-def _part_means(table: np.ndarray, part: np.ndarray) -> np.ndarray:
-    """Each seed's mean over a part of the images: float [S]."""
-    return (table * part).sum(1) / part.sum(1)
 
 
 def _arms_split(
-    arms: Mapping[str, dict[int, Outcome]],
-    base: Mapping[int, Outcome],
+    arms: Mapping[str, BySeed],
+    base: BySeed,
+    classes: Mapping[str, int],
     split_by: str,
     confidence: float,
     generator: np.random.Generator,
 ) -> list[ArmHardness]:
     held_out, mirror, same_seed = {}, {}, {}
-    for arm, runs in arms.items():
-        ours, theirs = _wrong(runs), _wrong({seed: base[seed] for seed in runs})
-        held_out[arm] = _Split(theirs, ours, _others(split_by, base, runs))
-        mirror[arm] = _Split(ours, theirs, _others(split_by, runs, runs))
-        naive = np.stack([_hard(split_by, [base[seed]]) for seed in runs])
-        same_seed[arm] = _Split(theirs, ours, naive)
+    for arm, of_seed in arms.items():
+        ours, theirs = wrong_table(of_seed), wrong_table({seed: base[seed] for seed in of_seed})
+        held_out[arm] = SplitErrors(theirs, ours, hard_by_others(split_by, base, list(of_seed)))
+        mirror[arm] = SplitErrors(ours, theirs, hard_by_others(split_by, of_seed, list(of_seed)))
+        naive = np.stack([hard_by(split_by, [base[seed]]) for seed in of_seed])
+        same_seed[arm] = SplitErrors(theirs, ours, naive)
     kinds = (held_out, mirror, same_seed)
     usable = [arm for arm in arms if all(kind[arm].is_usable for kind in kinds)]
     if not usable:
         return []
-    gains = [_gains({arm: kind[arm] for arm in usable}, confidence) for kind in kinds]
-    excess = _intervals(
+    held_out_gains, mirror_gains, same_seed_gains = (
+        gains({arm: kind[arm] for arm in usable}, confidence) for kind in kinds
+    )
+    excess = intervals_of(
         {
             arm: (held_out[arm].tables["difference"] - mirror[arm].tables["difference"]) / 2
             for arm in usable
@@ -321,72 +192,39 @@ def _arms_split(
     return [
         ArmHardness(
             arm=arm,
-            num_classes=_classes(arms[arm]),
+            num_classes=classes[arm],
             num_pairs=len(arms[arm]),
             split_by=split_by,
             hard_share=float(held_out[arm].hard.mean()),
-            held_out=gains[0][arm],
-            mirror=gains[1][arm],
+            held_out=held_out_gains[arm],
+            mirror=mirror_gains[arm],
             excess=excess[arm],
-            same_seed=gains[2][arm],
-            random_difference=_at_random(held_out[arm], orders),
+            same_seed=same_seed_gains[arm],
+            random_difference=random_difference(held_out[arm], orders),
         )
         for arm in usable
     ]
 
 
-def _gains(splits: Mapping[str, _Split], confidence: float) -> dict[str, Gain]:
-    intervals = {
-        part: _intervals({arm: s.tables[part] for arm, s in splits.items()}, confidence, bound)
-        for part, bound in (("easy", 1.0), ("hard", 1.0), ("difference", 2.0))
-    }
-    return {
-        arm: Gain(
-            easy=intervals["easy"][arm],
-            hard=intervals["hard"][arm],
-            difference=intervals["difference"][arm],
-            easy_error=float(_part_means(split.before, ~split.hard).mean()),
-            hard_error=float(_part_means(split.before, split.hard).mean()),
-        )
-        for arm, split in splits.items()
-    }
-
-
-def _intervals(
-    tables: Mapping[str, np.ndarray], confidence: float, bound: float = 1.0
-) -> dict[str, Interval]:
-    means = moderate({arm: TwoWayMean.of(table) for arm, table in tables.items()})
-    return {arm: mean.interval(confidence, -bound, bound) for arm, mean in means.items()}
-
-
-def _at_random(split: _Split, orders: Sequence[np.ndarray]) -> Interval:
-    """Hard minus easy with the same numbers of hard images, and the same overlaps over seeds."""
-    gain = split.before - split.after
-    found = []
-    for order in orders:
-        hard = split.hard[:, order]
-        found.append((_part_means(gain, hard) - _part_means(gain, ~hard)).mean())
-    low, high = np.quantile(found, (0.025, 0.975))
-    return Interval(float(np.mean(found)), float(low), float(high))
-
-
 def _superclasses(
-    arms: Mapping[str, dict[int, Outcome]], base: Mapping[int, Outcome], confidence: float
+    arms: Mapping[str, BySeed], base: BySeed, class_names: Sequence[str], confidence: float
 ) -> list[SuperclassGain]:
-    first = next(iter(base.values()))
+    targets = next(iter(base.values())).targets
     splits = {
-        arm: _Split(
-            _wrong({seed: base[seed] for seed in runs}), _wrong(runs), _others(MARGIN, base, runs)
+        arm: SplitErrors(
+            wrong_table({seed: base[seed] for seed in of_seed}),
+            wrong_table(of_seed),
+            hard_by_others(MARGIN, base, list(of_seed)),
         )
-        for arm, runs in arms.items()
+        for arm, of_seed in arms.items()
     }
     found = []
-    for number, name in enumerate(first.class_names()):
-        members = first.targets == number
+    for number, name in enumerate(class_names):
+        members = targets == number
         if members.sum() < 2:
             continue
-        gains = {arm: (s.before - s.after)[:, members] for arm, s in splits.items()}
-        intervals = _intervals(gains, confidence)
+        gains_of_arm = {arm: (s.before - s.after)[:, members] for arm, s in splits.items()}
+        intervals = intervals_of(gains_of_arm, confidence)
         found += [
             SuperclassGain(
                 arm=arm,
@@ -403,8 +241,7 @@ def _superclasses(
 
 def _words(found: ArmHardness) -> str:
     def points(interval: Interval) -> str:
-        low, high = 100 * interval.low, 100 * interval.high
-        return f"{100 * interval.estimate:+.1f} [{low:+.1f}, {high:+.1f}]"
+        return formats.interval(interval, signed=True)
 
     gain, mirror = found.held_out, found.mirror
     if found.excess.low > 0:

@@ -28,14 +28,14 @@ fixed and small, not estimated: estimated from a dozen arms of three seeds that 
 declared winners among identical arms.
 
 **Why no bootstrap.** Resampling k seeds shrinks their variance by (k - 1)/k, and percentiles over
-three values cannot have the tails of t with two degrees of freedom; on the other side, resampling
+three values cannot have the tails of t with two degrees of freedom; on the other hand, resampling
 seeds and images counts their interaction three times (Owen, Annals of Applied Statistics 1, 2007).
 So it is too narrow where runs vary much and too wide where they hardly do. `benchmarks/coverage.py`
 runs both on simulated studies whose truth is known.
 
 **Ratios.** The ratio of two means has the interval of Fieller: all ratios r for which the mean of
-(arm - r · baseline) is not told apart from zero. It excludes one exactly where the interval of the
-difference excludes zero.
+(arm - r · baseline) is not distinguishable from zero. It excludes one exactly where the interval of
+the difference excludes zero.
 
 **Many arms, two uses.** P-values are adjusted by Holm's method (Scandinavian Journal of Statistics
 6, 1979), which holds however the tests depend on each other; Dunnett's test (SciPy's `dunnett`)
@@ -58,6 +58,8 @@ from typing import TypeVar
 
 import numpy as np
 from scipy import optimize, special
+
+from fine2coarse.errors import UsageError
 
 _SMALLEST_P = 1e-12
 _PRIOR_SEEDS = 2.0  # what the other arms' variance weighs at most: see the module's text
@@ -120,12 +122,12 @@ class TwoWayMean:
         """From numbers [S, N].
 
         Raises:
-          ValueError: where there are fewer than 2 images.
+          UsageError: where there are fewer than 2 images.
         """
         table = np.asarray(table, np.float64)
         seeds, images = table.shape
         if images < 2:
-            raise ValueError(f"expected at least 2 test images to compare on, got {images}")
+            raise UsageError(f"expected at least 2 test images to compare on, got {images}")
         of_seeds, of_images, mean = table.mean(1), table.mean(0), table.mean()
         if seeds < 2:
             return cls(float(mean), math.nan, 0, float(of_images.var(ddof=1) / images), 1, images)
@@ -205,7 +207,7 @@ def ratio(
       confidence: of the interval.
 
     Returns:
-      From 0 at least; the upper end is infinite where the base is not told apart from zero. None
+      From 0 at least; the upper end is infinite where the base is not clearly above zero. None
       where the base is zero.
     """
     if not base.mean():

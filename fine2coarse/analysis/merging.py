@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from fine2coarse.analysis.outcomes import load_arrays
+from fine2coarse.analysis.finished import FinishedRun
 from fine2coarse.analysis.sentences import tries_candidates
-from fine2coarse.analysis.study_folder import FinishedRun, MergeError, StudyFolder
+from fine2coarse.analysis.study_folder import MergeError, StudyFolder
+from fine2coarse.errors import RecipeError
 from fine2coarse.recipes.names import BASELINE, NEW
-from fine2coarse.runs.phase_folder import PREDICTIONS
+from fine2coarse.recipes.recipe import Recipe
+from fine2coarse.runs.phase_folder import RECIPE
 
 _TRANSFER_SETTINGS = (
     "transfer_candidates",
@@ -22,12 +24,10 @@ _TRANSFER_SETTINGS = (
     "transfer_choices",
     "transfer_validation_share",
 )
-# Settings that say where and how fast, not what is computed.
-_NOT_COMPARED = {
-    f"{dataset}.{setting}"
-    for dataset in ("dataset", "transfer_dataset", "evaluation")
-    for setting in ("options", "storage")
-}
+# What the options of a dataset come to is told by its fingerprint.
+_NOT_COMPARED = tuple(
+    f"{dataset}.options" for dataset in ("dataset", "transfer_dataset", "evaluation")
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -56,7 +56,7 @@ def merge(studies: Sequence[StudyFolder]) -> Merged:
     """Puts studies together.
 
     Seeds are pooled where arms have the same name and label spec. Arms of one name and different
-    specs are told apart by their study's name. A run that two studies have is taken from the first.
+    specs get their study's name appended. A run that two studies have is taken from the first.
 
     Raises:
       MergeError: where studies differ in target, test images, prepared data or training.
@@ -73,9 +73,8 @@ def merge(studies: Sequence[StudyFolder]) -> Merged:
             arms.setdefault(titles[study.workdir, arm], spec)
         for run in study.runs:
             title = titles.get((study.workdir, run.arm), run.arm)
-            row = dataclasses.replace(run.row, arm=title)
             num_repeated += (run.seed, title) in runs
-            runs.setdefault((run.seed, title), dataclasses.replace(run, arm=title, row=row))
+            runs.setdefault((run.seed, title), dataclasses.replace(run, arm=title))
     order = [BASELINE, *arms]
     ordered = sorted(runs.values(), key=lambda run: (run.seed, order.index(run.arm)))
     return Merged(studies, ordered, arms, _notes(studies, num_repeated))
@@ -115,7 +114,7 @@ def _arm_titles(studies: Sequence[StudyFolder]) -> dict[tuple[pathlib.Path, str]
 
 
 def _distinct_names(studies: Sequence[StudyFolder]) -> dict[pathlib.Path, str]:
-    """Each study's name; with so many of the folders above it as tell all of them apart."""
+    """Each study's name; with as many of the folders above it as make all of them differ."""
     paths = {study.workdir: study.workdir.resolve().parts for study in studies}
     for depth in range(1, max(map(len, paths.values())) + 1):
         names = {workdir: "/".join(parts[-depth:]) for workdir, parts in paths.items()}
@@ -140,13 +139,23 @@ def _check_same_question(first: StudyFolder, other: StudyFolder) -> None:
 
 
 def _common(study: StudyFolder) -> dict[str, Any]:
-    """What all runs of a study share, by dotted key, and what its data were in the end."""
+    """What all runs of a study share, by dotted key, and what its data were in the end.
+
+    Recipes of earlier versions are read in the form of the present one, and what says only where
+    files lie or how fast they are read is left out.
+
+    Raises:
+      MergeError: where the recipe cannot be read.
+    """
+    try:
+        settings = Recipe.from_stored({**study.recipe, "arms": {}}).defining()
+    except RecipeError as error:
+        raise MergeError(f"{study.workdir}: its {RECIPE} cannot be read: {error}") from error
+    settings = {k: v for k, v in settings.items() if k not in _TRANSFER_SETTINGS}
     flat: dict[str, Any] = {}
-    told_apart = ("arms", "seeds", *_TRANSFER_SETTINGS)
-    settings = {k: v for k, v in study.recipe.items() if k not in told_apart}
     _flatten(settings | _transfer_settings(study.recipe), "", flat)
     flat = {k: v for k, v in flat.items() if not any(_within(k, skip) for skip in _NOT_COMPARED)}
-    recipe = study.runs[0].final_recipe
+    recipe = study.runs[0].tested_recipe
     flat["target label space"] = recipe["label_space"]["fingerprint"]
     flat["dataset fingerprint"] = recipe["dataset_fingerprint"]
     return flat
@@ -190,17 +199,16 @@ def _differences(before: Mapping, after: Mapping) -> list[tuple[str, Any, Any]]:
 
 def _different_images(first: StudyFolder, other: StudyFolder) -> list[str]:
     """Whether they were tested on other images, as far as the predictions tell."""
-    if not (first.runs[0].has_predictions and other.runs[0].has_predictions):
+    if not all(study.runs[0].predictions.are_stored for study in (first, other)):
         same = first.runs[0].row.num_images == other.runs[0].row.num_images
         return [] if same else ["the number of test images"]
-    (ids, targets), (other_ids, other_targets) = map(_tested, (first.runs[0], other.runs[0]))
-    if len(ids) != len(other_ids):
-        return [f"{len(ids)} test images in {first.name}, {len(other_ids)} in {other.name}"]
-    if not np.array_equal(ids, other_ids):
-        return [f"the test images, of which {len(np.setdiff1d(ids, other_ids))} are not shared"]
-    return [] if np.array_equal(targets, other_targets) else ["the targets of the test images"]
-
-
-def _tested(run: FinishedRun) -> tuple[np.ndarray, np.ndarray]:
-    arrays = load_arrays(run.final / PREDICTIONS)
-    return arrays["image_ids"], arrays["targets"]
+    ours, theirs = (study.runs[0].predictions.transferred for study in (first, other))
+    if len(ours.image_ids) != len(theirs.image_ids):
+        return [
+            f"{len(ours.image_ids)} test images in {first.name}, "
+            f"{len(theirs.image_ids)} in {other.name}"
+        ]
+    not_shared = len(np.setdiff1d(ours.image_ids, theirs.image_ids))
+    if not_shared:
+        return [f"the test images, of which {not_shared} are not shared"]
+    return [] if ours.same_images(theirs) else ["the order or the targets of the test images"]

@@ -7,16 +7,16 @@ import dataclasses
 import io
 import pathlib
 import statistics
-import uuid
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from fine2coarse.analysis.finished import Cost, RunResults
+from fine2coarse import formats
+from fine2coarse.files import write_atomic
 from fine2coarse.recipes.names import BASELINE
 
 # Which error → the columns of its wrong images and of all of them, and of the baseline's error
 # that it is compared with: the baseline has no direct use.
-_COLUMNS = {
+_COUNTS = {
     "all": ("num_wrong", "num_images", "all"),
     "easy": ("easy_wrong", "easy_images", "easy"),
     "hard": ("hard_wrong", "hard_images", "hard"),
@@ -55,26 +55,6 @@ class Row:
     direct_hard_wrong: int | None = None
     transfer: str = ""
 
-    @classmethod
-    def of(cls, run: RunResults) -> Row:
-        """The row of a finished run."""
-        counts = {"easy_wrong": None, "easy_images": None, "hard_wrong": None, "hard_images": None}
-        direct, argmax = run.direct or {}, run.direct_argmax or {}
-        return cls(
-            arm=run.arm,
-            num_classes=run.num_classes,
-            seed=run.final["seed"],
-            images_seen=run.cost.images,
-            pretrain_seconds=run.pretrain["elapsed_seconds"] if run.pretrain else 0.0,
-            transfer_seconds=Cost.of(run.transfers).seconds,
-            direct_wrong=direct.get("num_wrong"),
-            direct_argmax_wrong=argmax.get("num_wrong"),
-            direct_easy_wrong=direct.get("easy_wrong"),
-            direct_hard_wrong=direct.get("hard_wrong"),
-            transfer=run.transfer,
-            **{**counts, **run.final["evaluation"]},
-        )
-
     def error(self, which: str = "all") -> float | None:
         """Share of wrong images.
 
@@ -85,7 +65,7 @@ class Row:
         Returns:
           A fraction; None where it is not known.
         """
-        wrong, images = (getattr(self, column) for column in _COLUMNS[which][:2])
+        wrong, images = (getattr(self, column) for column in _COUNTS[which][:2])
         return wrong / images if images and wrong is not None else None
 
 
@@ -98,7 +78,7 @@ class ArmSummary:
       num_classes: of its label space.
       num_seeds: runs.
       mean: mean error over the seeds; a fraction.
-      deviation: standard deviation over the seeds (n - 1); 0 for one seed.
+      deviation: standard deviation over the seeds (n - 1); None for one seed.
       relative_change: mean over baseline's mean, minus one, over the seeds that both have; None
         for the baseline itself or without one.
     """
@@ -107,8 +87,13 @@ class ArmSummary:
     num_classes: int
     num_seeds: int
     mean: float
-    deviation: float
+    deviation: float | None
     relative_change: float | None
+
+    @property
+    def percent(self) -> str:
+        """Mean ± standard deviation in percent; without the latter for one seed."""
+        return formats.mean_deviation(self.mean, self.deviation)
 
 
 def summarise(rows: Sequence[Row], which: str = "all") -> list[ArmSummary]:
@@ -120,7 +105,7 @@ def summarise(rows: Sequence[Row], which: str = "all") -> list[ArmSummary]:
     for row in rows:
         if row.error(which) is not None:
             by_arm.setdefault(row.arm, {})[row.seed] = row.error(which)
-    baseline = {r.seed: r.error(_COLUMNS[which][2]) for r in rows if r.arm == BASELINE}
+    baseline = {r.seed: r.error(_COUNTS[which][2]) for r in rows if r.arm == BASELINE}
     classes = {row.arm: row.num_classes for row in reversed(rows)}
     summaries = []
     for arm, errors in by_arm.items():
@@ -131,7 +116,7 @@ def summarise(rows: Sequence[Row], which: str = "all") -> list[ArmSummary]:
             theirs = statistics.fmean(baseline[seed] for seed in shared)
             change = ours / theirs - 1 if theirs else None
         found = list(errors.values())
-        deviation = statistics.stdev(found) if len(found) > 1 else 0.0
+        deviation = statistics.stdev(found) if len(found) > 1 else None
         summaries.append(
             ArmSummary(arm, classes[arm], len(found), statistics.fmean(found), deviation, change)
         )
@@ -159,9 +144,7 @@ def write_csv(path: pathlib.Path, rows: Iterable[Row]) -> None:
     writer = csv.DictWriter(text, [field.name for field in dataclasses.fields(Row)])
     writer.writeheader()
     writer.writerows(dataclasses.asdict(row) for row in rows)
-    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
-    partial.write_text(text.getvalue(), encoding="utf-8", errors="backslashreplace", newline="")
-    partial.replace(path)
+    write_atomic(path, text.getvalue())
 
 
 # Columns of the table for the terminal that are shown where anything is known of them.
@@ -190,29 +173,9 @@ def table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
             summary.arm,
             str(summary.num_classes),
             str(summary.num_seeds),
-            percent(summary),
+            summary.percent,
             "" if change is None else f"{100 * change:+.1f} %",
-            *(percent(of.get(summary.arm)) for of in more.values()),
+            *(of[summary.arm].percent if summary.arm in of else "" for of in more.values()),
         ]
         cells.append([*line, transfers[summary.arm]] if any(transfers.values()) else line)
     return columns, cells
-
-
-def percent(summary: ArmSummary | None) -> str:
-    """Mean ± standard deviation in percent; without the latter for one seed, empty for None."""
-    if summary is None:
-        return ""
-    if summary.num_seeds < 2:
-        return f"{100 * summary.mean:.2f}"
-    return f"{100 * summary.mean:.2f} ± {100 * summary.deviation:.2f}"
-
-
-def format_table(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
-    """A table for the terminal: the first column to the left, the others to the right."""
-    lines = [list(columns), *map(list, cells)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
-    text = []
-    for line in lines:
-        first = line[0].ljust(widths[0])
-        text.append("  ".join([first, *(c.rjust(w) for c, w in zip(line[1:], widths[1:]))]))
-    return "\n".join([text[0], "-" * len(text[0]), *text[1:]])

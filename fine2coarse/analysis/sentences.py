@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fine2coarse import formats
 from fine2coarse.analysis.comparison import (
     HIGHER,
     LOWER,
@@ -15,23 +16,26 @@ from fine2coarse.analysis.comparison import (
     Comparison,
 )
 from fine2coarse.analysis.intervals import Interval
-from fine2coarse.analysis.outcomes import DIRECT
-from fine2coarse.recipes.names import BASELINE
+from fine2coarse.recipes.names import BASELINE, DIRECT
 
 
 def words(found: Comparison, baseline: str, num_tests: int) -> str:
     """A comparison in words, without its title; of so many that were tested together."""
     if found.arm == baseline:
-        return f"error {percent(found.error)} %, {count(found.num_seeds, 'seed')}"
+        return f"error {_error(found)} %, {formats.counted(found.num_seeds, 'seed')}"
     if found.difference is None:
         return (
-            f"error {percent(found.error)} %; no seed in common with the {baseline}, "
-            "so nothing to compare"
+            f"error {_error(found)} %; no seed in common with the {baseline}, so nothing to compare"
         )
-    text = f"{change_in_words(found, baseline)}, {count(found.num_pairs, 'seed')}"
+    text = f"{change_in_words(found, baseline)}, {formats.counted(found.num_pairs, 'seed')}"
     if found.num_pairs < found.num_seeds:
         text += f" shared of {found.num_seeds}"
     return text + _reservation(found, num_tests)
+
+
+def _error(found: Comparison) -> str:
+    """For example `35.93 [30.10, 41.76]`, in percent."""
+    return formats.interval(found.error, digits=2)
 
 
 def _reservation(found: Comparison, num_tests: int) -> str:
@@ -43,7 +47,7 @@ def _reservation(found: Comparison, num_tests: int) -> str:
     if found.difference.excludes_zero:
         return f"; not certain once corrected for {num_tests} comparisons"
     few = "; two seeds show little, use 3 or more" if found.num_pairs == 2 else ""
-    return f"; not told apart from the baseline{few}"
+    return f"; no clear difference from the baseline{few}"
 
 
 def change_in_words(found: Comparison, baseline: str = BASELINE) -> str:
@@ -53,36 +57,20 @@ def change_in_words(found: Comparison, baseline: str = BASELINE) -> str:
         change, unit = found.difference, " percentage points"
     if change.estimate == 0:
         return f"error as high as the {baseline}'s{_bounds(change)}"
-    side = "lower" if change.estimate < 0 else "higher"
+    side = LOWER if change.estimate < 0 else HIGHER
     shown = change.flipped if change.estimate < 0 else change
-    return (
-        f"error {100 * shown.estimate:.1f}{unit} {side} than the {baseline}{_bounds(shown, side)}"
-    )
+    size = formats.percent(shown.estimate)
+    return f"error {size}{unit} {side} than the {baseline}{_bounds(shown, side)}"
 
 
 def _bounds(interval: Interval, side: str = HIGHER) -> str:
     if not interval.is_known:
         return ""
     if interval.excludes_zero:
-        return f" [{percent_bounds(interval)}]"
+        return f" [{formats.bounds(interval)}]"
     other = LOWER if side == HIGHER else HIGHER
-    return f" [{-100 * interval.low:.1f} {other} to {100 * interval.high:.1f} {side}]"
-
-
-def percent_bounds(interval: Interval, digits: int = 1) -> str:
-    """For example `5.2, 11.0`: the ends in percent."""
-    return f"{100 * interval.low:.{digits}f}, {100 * interval.high:.{digits}f}"
-
-
-def percent(interval: Interval, digits: int = 2) -> str:
-    """For example `35.93 [30.10, 41.76]`; without the brackets where there are no bounds."""
-    estimate = f"{100 * interval.estimate:.{digits}f}"
-    return f"{estimate} [{percent_bounds(interval, digits)}]" if interval.is_known else estimate
-
-
-def count(number: int, noun: str) -> str:
-    """For example `1 seed`, `3 seeds`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    low, high = formats.percent(-interval.low), formats.percent(interval.high)
+    return f" [{low} {other} to {high} {side}]"
 
 
 def summary(comparisons: Sequence[ArmComparison], recipe: Mapping[str, Any] | None = None) -> str:
@@ -98,6 +86,12 @@ def sentences(comparisons: Sequence[ArmComparison]) -> list[str]:
 
 def headline(comparisons: Sequence[ArmComparison]) -> str:
     """The study's answer in one or two sentences: of every arm, by its better use."""
+    if is_means_only(comparisons):
+        best = min((c.better for c in comparisons), key=lambda use: use.error.estimate)
+        return (
+            f"Least error: {best.sentence}. These runs kept no predictions for single images, "
+            "so there is no test of whether that is chance."
+        )
     arms = [c for c in comparisons if c.better.verdict and c.better.difference is not None]
     if not arms:
         return "There is nothing to compare yet."
@@ -116,6 +110,12 @@ def headline(comparisons: Sequence[ArmComparison]) -> str:
             f"No label space beat the baseline: all {len(arms)} did worse. Best: {best.sentence}."
         )
     return f"No label space certainly beat the baseline. Nearest: {best.sentence}."
+
+
+def is_means_only(comparisons: Sequence[ArmComparison]) -> bool:
+    """Whether runs kept no answers to single images, so that there are differences but no tests."""
+    uses = [use for c in comparisons for use in c.uses]
+    return any(use.difference is not None and not use.verdict for use in uses)
 
 
 def _named(best: ArmComparison) -> str:
@@ -139,8 +139,8 @@ def transfer_losses(
       interval, then one with remedies; nothing where there is no such arm.
     """
     lost = [
-        f"{c.arm}: transfer lost {100 * c.transfer_change.estimate:.1f} points "
-        f"[{percent_bounds(c.transfer_change)}] against the same model used directly."
+        f"{c.arm}: transfer lost {formats.percent(c.transfer_change.estimate)} points "
+        f"[{formats.bounds(c.transfer_change)}] against the same model used directly."
         for c in comparisons
         if c.transfer_loses
     ]

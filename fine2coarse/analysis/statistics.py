@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -25,26 +24,31 @@ from fine2coarse.analysis.comparison import (
     ArmComparison,
     Comparison,
 )
+from fine2coarse.analysis.finished import FinishedRun
 from fine2coarse.analysis.intervals import Interval, TwoWayMean, holm, moderate, ratio
-from fine2coarse.analysis.outcomes import (
-    DIRECT,
+from fine2coarse.analysis.means_only import compare_means
+from fine2coarse.analysis.predictions import Answers
+from fine2coarse.analysis.sentences import words
+from fine2coarse.analysis.uses import (
     TRANSFERRED,
     USES,
-    Outcome,
-    OutcomeError,
+    ComparisonError,
+    Use,
+    answers_in_use,
+    argmax_error,
     by_arm,
     check_same_images,
-    in_use,
+    chose_direct,
+    have_answers,
+    use_title,
 )
-from fine2coarse.analysis.sentences import words
-from fine2coarse.recipes.names import BASELINE
+from fine2coarse.recipes.names import BASELINE, DIRECT
 
 CONFIDENCE = 0.95
-Use = tuple[str, str]  # an arm, and 'transferred' or 'direct'
 
 
 def compare(
-    outcomes: Sequence[Outcome],
+    runs: Sequence[FinishedRun],
     *,
     images: np.ndarray | None = None,
     baseline: str = BASELINE,
@@ -52,8 +56,11 @@ def compare(
 ) -> list[ArmComparison]:
     """Each arm over its seeds and against the baseline, in both uses.
 
+    Runs of early versions kept no answers to single images. Where one of these is among the runs,
+    all are compared by their means alone: ends of intervals and p-values are NaN, verdicts ''.
+
     Args:
-      outcomes: runs tested on the same images; arms may lack some of the seeds.
+      runs: tested on the same images; arms may lack some of the seeds.
       images: bool [N], the test images to look at; None for all.
       baseline: the arm that the others are compared with.
       confidence: of the intervals, and one minus the error rate of the verdicts.
@@ -62,33 +69,56 @@ def compare(
       The baseline first (where there is one), then the arms by their number of classes.
 
     Raises:
-      OutcomeError: where runs were tested on different images, or fewer than 2 are looked at.
+      ComparisonError: where runs were tested on different images, fewer than 2 are looked at, or
+        some are chosen and not all runs kept their answers.
+      RunError: where a run's answers are damaged.
     """
-    check_same_images(outcomes)
-    measured = _Measured.of(_runs(outcomes, baseline), images, baseline)
+    if have_answers(runs):
+        found = _with_intervals(runs, images, baseline, confidence)
+    elif images is None:
+        found = compare_means(runs, baseline)
+    else:
+        raise ComparisonError(
+            "some runs have no predictions for single images: only all images can be compared; "
+            "expected images=None"
+        )
+    return sorted(found, key=lambda c: (c.arm != baseline, c.num_classes, c.arm))
+
+
+def _with_intervals(
+    runs: Sequence[FinishedRun], images: np.ndarray | None, baseline: str, confidence: float
+) -> list[ArmComparison]:
+    check_same_images(runs)
+    measured = _Measured.of(runs, images, baseline)
     found = {
         use: _comparison(use, measured, baseline, confidence)
-        for use in measured.runs
+        for use in measured.wrong
         if use not in measured.same
     }
     changes = _transfer_changes(measured, confidence)
     arms = []
-    for arm in (arm for arm, use in measured.runs if use == TRANSFERRED):
+    for arm, of_seed in measured.runs.items():
         transferred, direct = found[arm, TRANSFERRED], found.get((arm, DIRECT))
-        chose_direct = _chose_direct(measured, arm)
         if (arm, DIRECT) in measured.same:
             direct = dataclasses.replace(transferred, use=DIRECT, title=f"{arm} ({DIRECT})")
-        argmax = _argmax_error(measured.runs[arm, TRANSFERRED])
-        arms.append(ArmComparison(transferred, direct, changes.get(arm), argmax, chose_direct))
-    return sorted(arms, key=lambda c: (c.arm != baseline, c.num_classes, c.arm))
+        arms.append(
+            ArmComparison(
+                transferred,
+                direct,
+                transfer_change=changes.get(arm),
+                argmax_error=argmax_error(of_seed.values()),
+                is_always_direct=chose_direct(of_seed.values()),
+            )
+        )
+    return arms
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Measured:
-    """All that is compared, by (arm, use).
+    """All that is compared; by (arm, use), but for the runs.
 
     Attributes:
-      runs: seed → run.
+      runs: arm → seed → run.
       wrong: seed → float [N], 1 where the run is wrong.
       errors: over a use's own seeds.
       pairs: tables [S, N] of the use and of the baseline, over the seeds that both have.
@@ -96,7 +126,7 @@ class _Measured:
       same: direct uses that repeat the transferred one.
     """
 
-    runs: Mapping[Use, Mapping[int, Outcome]]
+    runs: Mapping[str, Mapping[int, FinishedRun]]
     wrong: Mapping[Use, Mapping[int, np.ndarray]]
     errors: Mapping[Use, TwoWayMean]
     pairs: Mapping[Use, tuple[np.ndarray, np.ndarray]]
@@ -104,17 +134,13 @@ class _Measured:
     same: set[Use]
 
     @classmethod
-    def of(
-        cls,
-        runs: Mapping[Use, Mapping[int, Outcome]],
-        images: np.ndarray | None,
-        baseline: str,
-    ) -> _Measured:
-        wrong = {use: _wrong(of_seed, images) for use, of_seed in runs.items()}
+    def of(cls, runs: Sequence[FinishedRun], images: np.ndarray | None, baseline: str) -> _Measured:
+        answers = _answers(runs, baseline)
+        wrong = {use: _wrong(of_seed, images) for use, of_seed in answers.items()}
         tables = {use: _stack(rows.values()) for use, rows in wrong.items()}
         pairs = _pairs(wrong, baseline)
         return cls(
-            runs=runs,
+            runs=by_arm(runs),
             wrong=wrong,
             errors=_moderate_uses({use: TwoWayMean.of(table) for use, table in tables.items()}),
             pairs=pairs,
@@ -124,7 +150,7 @@ class _Measured:
 
 
 def _comparison(use: Use, measured: _Measured, baseline: str, confidence: float) -> Comparison:
-    of_seed, against = measured.runs[use], measured.judged.get(use)
+    of_seed, against = measured.runs[use[0]], measured.judged.get(use)
     difference = against and against.difference
     errors = [row.mean() for row in measured.wrong[use].values()]
     num_tests = against.num_tests if against else 0
@@ -132,10 +158,10 @@ def _comparison(use: Use, measured: _Measured, baseline: str, confidence: float)
     found = Comparison(
         arm=use[0],
         use=use[1],
-        title=_title(use, measured),
+        title=use_title(use, of_seed.values(), (use[0], DIRECT) in measured.wrong),
         num_classes=next(iter(of_seed.values())).num_classes,
-        num_seeds=len(of_seed),
-        num_pairs=difference.num_seeds if difference else len(of_seed) * is_baseline,
+        num_seeds=len(errors),
+        num_pairs=difference.num_seeds if difference else len(errors) * is_baseline,
         error=measured.errors[use].interval(confidence, low=0.0),
         deviation=float(np.std(errors, ddof=1)) if len(errors) > 1 else math.nan,
         difference=difference and difference.interval(confidence),
@@ -144,25 +170,7 @@ def _comparison(use: Use, measured: _Measured, baseline: str, confidence: float)
         adjusted_p_value=against.adjusted_p_value if against else math.nan,
         verdict="" if is_baseline else _verdict(against, confidence),
     )
-    return dataclasses.replace(found, words=words(found, baseline, num_tests))
-
-
-def _title(use: Use, measured: _Measured) -> str:
-    arm, name = use
-    if (arm, DIRECT) not in measured.runs:
-        return arm
-    return f"{arm} ({DIRECT if _chose_direct(measured, arm) else name})"
-
-
-def _chose_direct(measured: _Measured, arm: str) -> bool:
-    """Whether the direct use was the transfer of every run of the arm."""
-    return all(run.results.transfer == DIRECT for run in measured.runs[arm, TRANSFERRED].values())
-
-
-def _argmax_error(of_seed: Mapping[int, Outcome]) -> float | None:
-    counts = [run.results.direct_argmax for run in of_seed.values()]
-    known = [count["num_wrong"] / count["num_images"] for count in counts if count]
-    return statistics.fmean(known) if known else None
+    return found.worded(words(found, baseline, num_tests))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,19 +224,21 @@ def _moderate_uses(means: Mapping[Use, TwoWayMean]) -> dict[Use, TwoWayMean]:
     return found
 
 
-def _runs(outcomes: Sequence[Outcome], baseline: str) -> dict[Use, dict[int, Outcome]]:
-    """(arm, use) → seed → run; the baseline has one use."""
-    found = {(arm, TRANSFERRED): of_seed for arm, of_seed in by_arm(outcomes).items()}
-    direct = by_arm([o for o in in_use(outcomes, DIRECT, baseline) if o.arm != baseline])
-    return found | {(arm, DIRECT): of_seed for arm, of_seed in direct.items()}
+def _answers(runs: Sequence[FinishedRun], baseline: str) -> dict[Use, dict[int, Answers]]:
+    """(arm, use) → seed → answers; the baseline has one use."""
+    found = answers_in_use(runs, TRANSFERRED, baseline)
+    direct = answers_in_use([run for run in runs if run.arm != baseline], DIRECT, baseline)
+    return {(arm, TRANSFERRED): of_seed for arm, of_seed in found.items()} | {
+        (arm, DIRECT): of_seed for arm, of_seed in direct.items()
+    }
 
 
-def _wrong(of_seed: Mapping[int, Outcome], images: np.ndarray | None) -> dict[int, np.ndarray]:
-    """Seed → float [images looked at], 1 where the run is wrong."""
+def _wrong(of_seed: Mapping[int, Answers], images: np.ndarray | None) -> dict[int, np.ndarray]:
+    """Seed → float [images looked at], 1 where the model is wrong."""
     chosen = slice(None) if images is None else np.asarray(images, bool)
-    wrong = {seed: outcome.wrong[chosen].astype(np.float64) for seed, outcome in of_seed.items()}
+    wrong = {seed: answers.wrong[chosen].astype(np.float64) for seed, answers in of_seed.items()}
     if any(len(row) < 2 for row in wrong.values()):
-        raise OutcomeError("fewer than 2 test images to compare on")
+        raise ComparisonError("fewer than 2 test images to compare on")
     return wrong
 
 

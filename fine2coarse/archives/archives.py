@@ -90,7 +90,7 @@ class Archive:
           max_file_bytes: larger files are skipped.
 
         Returns:
-          The files in the archive's order, and what is not one.
+          The files in the archive's order, and members that are not files.
 
         Raises:
           ArchiveDamage: where the archive is not whole.
@@ -131,7 +131,7 @@ class Archive:
         yielded.
 
         Args:
-          wants_data: tells of a file's name whether to read its bytes.
+          wants_data: whether to read the bytes of a file of this name.
           max_file_bytes: larger files are skipped.
 
         Yields:

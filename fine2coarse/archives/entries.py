@@ -6,6 +6,8 @@ import collections
 import dataclasses
 from collections.abc import Iterable, Mapping
 
+from fine2coarse.errors import Fine2CoarseError, UsageError
+
 UNSAFE_PATH = "unsafe path"
 NOT_A_FILE = "not a regular file"
 REPEATED_MEMBER = "repeated member"
@@ -13,14 +15,14 @@ BROKEN_LINK = "link that cannot be followed"
 TOO_LARGE = "file too large"
 
 MAX_FILE_BYTES = 1 << 30
-"""A larger file is skipped: it is no photograph, and would have to fit into memory."""
+"""A larger file is skipped: it is not a photograph, and would have to fit into memory."""
 MAX_LINKS = 40
 """Links followed one after another before they count as a loop: as many as Linux follows."""
 _MAX_TARGET_CHARS = 4096
 _ADVICE = "pack the files themselves (tar --dereference, zip without -y)"
 
 
-class SourceError(ValueError):
+class SourceError(UsageError):
     """A source that is missing, ambiguous, cut off or not as its layout says."""
 
 
@@ -32,7 +34,7 @@ class Skip:
       name: where it stands in the source.
       reason: one of few fixed phrases, to count by.
       detail: what else there is to say.
-      num_files: files that it stands for; 0 where it tells of a whole archive.
+      num_files: files that it stands for; 0 where it stands for a whole archive.
     """
 
     name: str
@@ -136,7 +138,7 @@ class Listing:
         self._members[name] = header
 
     def finish(self) -> tuple[list[Entry], list[Skip]]:
-        """The files in the archive's order, and what is not one."""
+        """The files in the archive's order, and members that are not files."""
         entries: list[Entry] = []
         skips = list(self._skips)
         for name, header in self._members.items():
@@ -192,7 +194,7 @@ def _ancestors(name: str) -> list[str]:
     return ["/".join(parts[:depth]) for depth in range(len(parts))]
 
 
-class _NotFollowedError(Exception):
+class _NotFollowedError(Fine2CoarseError):
     """A symbolic link that leads nowhere; the message says why."""
 
 
@@ -243,7 +245,7 @@ def unreadable(header: Header, max_file_bytes: int = MAX_FILE_BYTES) -> Skip | N
 def listing(
     headers: Iterable[Header], max_file_bytes: int = MAX_FILE_BYTES
 ) -> tuple[list[Entry], list[Skip]]:
-    """The files among an archive's members, links followed, and what is not one."""
+    """The files among an archive's members, links followed, and members that are not files."""
     gathered = Listing(max_file_bytes)
     for header in headers:
         gathered.add(header)

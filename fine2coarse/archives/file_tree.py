@@ -59,7 +59,7 @@ class TreeListing:
 
     Attributes:
       files: by name.
-      skips: what is no file that can be read, with reasons.
+      skips: what cannot be read as a file, with reasons.
       empty_folders: names of folders with nothing in them; an archive's are not known.
     """
 
@@ -89,7 +89,7 @@ class FileTree(Protocol):
 
 
 def open_tree(path: pathlib.Path) -> FileTree:
-    """A folder, or an archive told by its content.
+    """A folder, or an archive recognised by its content.
 
     Raises:
       SourceError: where there is neither.

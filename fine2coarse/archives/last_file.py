@@ -1,4 +1,4 @@
-"""Which file a preparation is at, told even where a decoder brings the process down.
+"""Which file a preparation is at, known even if a decoder crashes the process.
 
 Each process notes the name in a file of its own that it maps into memory: that costs no more than
 a copy of the name, and the system keeps what was noted however the process ends.

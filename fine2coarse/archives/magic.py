@@ -1,4 +1,4 @@
-"""Tells by its first bytes what a file is: an archive that can be read, or what else."""
+"""What a file is, by its first bytes: an archive that can be read, or something else."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _begins_tar(block: bytes) -> bool:
 
 
 def _described(path: pathlib.Path, block: bytes) -> str:
-    """What a file is that is no archive, and what to try."""
+    """What a file is that is not an archive, and what to try."""
     num_bytes = path.stat().st_size
     with path.open("rb") as file:
         num_files = tars.num_file_headers(file, num_bytes)

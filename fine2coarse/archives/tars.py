@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import BinaryIO, NoReturn, Protocol
 
 from fine2coarse.archives.entries import NOT_A_FILE, Header, printable
+from fine2coarse.errors import Fine2CoarseError
 
 SPARSE_FILE = "sparse file"
 BLOCK_BYTES = 512
@@ -38,7 +39,7 @@ _DECOMPRESSORS: Mapping[str, Callable[[pathlib.Path], BinaryIO]] = {
 _STREAM_ERRORS = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
 
 
-class TarDamage(Exception):
+class TarDamage(Fine2CoarseError):
     """A tar that is not whole.
 
     Attributes:
@@ -56,7 +57,7 @@ class TarDamage(Exception):
         self.num_lost = num_lost
 
 
-class StreamDamage(Exception):
+class StreamDamage(Fine2CoarseError):
     """A compressed stream that is cut off or damaged."""
 
 

@@ -22,6 +22,7 @@ from fine2coarse.archives.entries import (
     listing,
     printable,
 )
+from fine2coarse.errors import Fine2CoarseError
 
 ENCRYPTED = "encrypted member"
 UNSUPPORTED_COMPRESSION = "compression that is not supported"
@@ -53,7 +54,7 @@ _ERRORS = (
 )
 
 
-class ZipDamage(Exception):
+class ZipDamage(Fine2CoarseError):
     """A zip that is not whole.
 
     Attributes:
@@ -81,7 +82,7 @@ class ZipDirectory:
         self._members = self._zip.infolist()
 
     def listing(self, max_file_bytes: int = MAX_FILE_BYTES) -> tuple[list[Entry], list[Skip]]:
-        """The files, and what is not one.
+        """The files, and members that are not files.
 
         Raises:
           ZipDamage: where directory and members contradict each other.
@@ -201,7 +202,7 @@ def open_directory(path: pathlib.Path) -> ZipDirectory:
 
 @functools.lru_cache(maxsize=2)
 def _open_directory(path: pathlib.Path, num_bytes: int, modified_ns: int) -> ZipDirectory:
-    del num_bytes, modified_ns  # they tell another content apart
+    del num_bytes, modified_ns  # part of the cache's key: they identify the content
     return ZipDirectory(path)
 
 

@@ -1,4 +1,5 @@
-"""What the command-line programs share: flags, recipe cards, errors told in one line, exit codes.
+"""The command line: the command `fine2coarse`, shared flags, recipe cards, exit codes.
 
-In: `sys.argv`. Out: recipes, opened datasets, an exit code. Start with `program.py`.
+In: `sys.argv`. Out: recipes, opened datasets, an exit code. Start with `commands.py` for the
+installed command, with `program.py` for what each program in `launch/` is started by.
 """

@@ -2,7 +2,6 @@
 
 import ast
 import os
-import pathlib
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -13,8 +12,8 @@ from ml_collections import ConfigDict, config_flags
 from ml_collections.config_flags import config_path
 from ml_collections.config_flags.config_flags import ConfigFileFlagParser
 
-from fine2coarse.cli.startup import start_tensorflow
-from fine2coarse.paths import expand
+from fine2coarse.cards import find_card
+from fine2coarse.errors import UsageError
 
 _NAME = "config"
 _BROKEN = "Error whilst parsing config file:"  # ml_collections' words before a whole traceback
@@ -22,9 +21,9 @@ _OVERRIDE = re.compile(rf"--?(?:no)?{_NAME}\.([^=]+)(?:=(.*))?", re.DOTALL)
 
 
 def define_config(values: flags.FlagValues = flags.FLAGS) -> flags.FlagHolder:
-    """Defines --config=FILE[:ARGUMENT] and --config.FIELD=VALUE.
+    """Defines --config=CARD[:ARGUMENT] and --config.FIELD=VALUE.
 
-    A field need not be in the card: see `card_fields.add_field`.
+    A field need not be in the card: see `card.add_field`.
 
     Args:
       values: the flags to define it among.
@@ -32,7 +31,7 @@ def define_config(values: flags.FlagValues = flags.FLAGS) -> flags.FlagHolder:
     holder = config_flags.DEFINE_config_file(
         _NAME,
         None,
-        "Recipe card, e.g. configs/demo.py; set a field with --config.pretrain.total_steps=500.",
+        "Recipe card: a name such as demo, or a file. A field: --config.pretrain.total_steps=500.",
         lock_config=True,
         flag_values=values,
     )
@@ -50,22 +49,19 @@ class _CardParser(ConfigFileFlagParser):
     """Loads a card, and adds the fields that flags set and the card leaves out."""
 
     def parse(self, path: str) -> Any:
-        """The card of FILE[:ARGUMENT]; `~` and variables in FILE are expanded.
+        """The card of FILE[:ARGUMENT] or NAME[:ARGUMENT], as `cards.find_card` finds it.
 
         Raises:
-          ValueError: where the card refuses the argument, or a flag sets what is no field, or one
+          UsageError: where the card refuses the argument, or a flag sets what is no field, or one
             element of a tuple.
         """
-        file, colon, argument = path.partition(":")
-        file = expand(file)
-        if not pathlib.Path(file).is_file():
-            raise ValueError(f"there is no file {file}; expected a recipe card")
+        file, argument = find_card(path)
         try:
-            card = super().parse(file + colon + argument)
+            card = super().parse(f"{file}:{argument}" if argument else str(file))
         except (TypeError, ValueError) as error:
             if not str(error).startswith(_BROKEN) or os.environ.get("FINE2COARSE_TRACEBACK"):
                 raise
-            raise ValueError(str(error).strip().splitlines()[-1].partition(": ")[2]) from error
+            raise UsageError(str(error).strip().splitlines()[-1].partition(": ")[2]) from error
         if isinstance(card, ConfigDict):  # else a file that could not be read: told when used
             for name, value in _overrides():
                 _make_settable(card, name, value)
@@ -85,19 +81,18 @@ def _make_settable(card: ConfigDict, name: str, value: str | None) -> None:
     try:
         parts = config_path.split(name)
     except (ValueError, TypeError) as error:
-        raise ValueError(
+        raise UsageError(
             f"--config.{name}: expected names with dots between, as in "
             "--config.pretrain.total_steps=500; a name with other signs stands in brackets: "
             '--config.arms["my-arm"].pretrain_steps=500'
         ) from error
     depth = next((i for i, part in enumerate(parts) if not isinstance(part, str)), len(parts))
     if not _is_there(card, parts[:depth], value):
-        start_tensorflow()  # what a recipe may hold is known to modules that need it
-        from fine2coarse.recipes.card_fields import add_field
+        from fine2coarse.recipes.card import add_field
 
         add_field(card, parts[:depth])
     if depth < len(parts):
-        raise ValueError(_index_message(name, parts[depth:], _value_at(card, parts[:depth]), value))
+        raise UsageError(_index_message(name, parts[depth:], _value_at(card, parts[:depth]), value))
 
 
 def _is_there(card: ConfigDict, names: Sequence[str], value: str | None) -> bool:

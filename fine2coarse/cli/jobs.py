@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import signal
 import subprocess
 import sys
@@ -11,10 +12,24 @@ from collections.abc import Sequence
 
 from absl import flags
 
+from fine2coarse.cli import startup
+from fine2coarse.errors import (
+    EXIT_BUG,
+    EXIT_FAILED,
+    EXIT_TRY_AGAIN,
+    EXIT_USAGE,
+    FailedError,
+    TryAgainError,
+    UsageError,
+)
+
 
 def command_without(*names: str) -> list[str]:
     """This process's own command without some of its flags, to be added to."""
-    return [sys.executable, sys.argv[0], *without_flags(sys.argv[1:], names)]
+    program = [sys.argv[0]]
+    if startup.is_command:
+        program = ["-m", "fine2coarse", pathlib.Path(sys.argv[0]).stem]
+    return [sys.executable, *program, *without_flags(sys.argv[1:], names)]
 
 
 def without_flags(arguments: Sequence[str], names: Sequence[str]) -> list[str]:
@@ -82,6 +97,40 @@ def run_jobs(command: Sequence[str], num_jobs: int, gpus: Sequence[str] = ()) ->
         for number, handler in before.items():
             signal.signal(number, handler)
     return codes
+
+
+def check_codes(codes: Sequence[int]) -> None:
+    """Ends as jobs ended that failed: as all of them did, with 3 where they differ, 1 of a bug.
+
+    Args:
+      codes: the exit code of each job.
+
+    Raises:
+      UsageError: where all that failed ended with 2.
+      TryAgainError: where all that failed ended with 75.
+      FailedError: otherwise.
+      SystemExit: with code 1 where one had a bug; its traceback stands among its lines.
+    """
+    failed = {index: code for index, code in enumerate(codes) if code}
+    if not failed:
+        return
+    told = ", ".join(f"job {index} (exit code {code})" for index, code in failed.items())
+    told = f"{told} of {len(codes)} jobs did not end well; see above"
+    kinds = {EXIT_USAGE: UsageError, EXIT_FAILED: FailedError, EXIT_TRY_AGAIN: TryAgainError}
+    ends = set(failed.values())
+    if not ends <= set(kinds):
+        print(f"error: {told}", file=sys.stderr)
+        sys.exit(EXIT_BUG)
+    raise (kinds[ends.pop()] if len(ends) == 1 else FailedError)(told)
+
+
+def visible_gpus() -> list[str]:
+    """What CUDA_VISIBLE_DEVICES may name on this machine."""
+    import tensorflow as tf
+
+    count = len(tf.config.list_physical_devices("GPU"))
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    return [name for name in visible.split(",") if name] if visible else [*map(str, range(count))]
 
 
 def share_of_machine(index: int, num_jobs: int, gpus: Sequence[str]) -> dict[str, str]:

@@ -1,189 +1,99 @@
-"""What the launchers share: their common flags, and errors told in one line."""
+"""What every program is started by: flags parsed, errors told in one line, exit codes."""
 
 import contextlib
-import errno
 import os
-import pathlib
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 
 from absl import app, flags, logging
 
-from fine2coarse.cli.config_flag import define_config
-from fine2coarse.cli.path_flags import EXIT_USAGE, define_path, fail, parse_flags
-from fine2coarse.cli.startup import start_tensorflow
-
-if TYPE_CHECKING:
-    import tensorflow as tf
-
-    from fine2coarse.claims import Claim
-    from fine2coarse.datasets.prepared import PreparedDataset
-    from fine2coarse.recipes.recipe import Recipe
-    from fine2coarse.studies.run_plan import Run
-    from fine2coarse.studies.study_data import StudyData
-
-CONFIG = define_config()
-WORKDIR = define_path("workdir", None, "Folder of this study or run.")
-DATA_DIR = define_path(
-    "data_dir", None, "Folder of prepared data; default: TFDS_DATA_DIR, or `data` in --workdir."
+from fine2coarse.cli import messages, startup
+from fine2coarse.cli.path_flags import fail, parse_flags
+from fine2coarse.errors import (
+    EXIT_BUG,
+    Fine2CoarseError,
+    UsageError,
+    exit_code_of,
+    is_disk_full,
 )
-STRATEGY = flags.DEFINE_enum(
-    "strategy",
-    "auto",
-    ["auto", "one_device", "mirrored", "multi_worker", "tpu"],
-    "How training spreads over devices; multi_worker reads TF_CONFIG.",
-)
-TPU = flags.DEFINE_string("tpu", "", "Name of the TPU, or `local` for one on this machine.")
-NUM_LOGICAL_CPUS = flags.DEFINE_integer(
-    "num_logical_cpus", 0, "Split the CPU into as many devices, to try --strategy=mirrored."
-)
+from fine2coarse.tensorflow_start import start_tensorflow
 
-TRANSFER_CANDIDATES = flags.DEFINE_enum(
-    "transfer_candidates",
-    None,
-    ["auto", "off"],
-    "auto: several transfers are tried, the best on held-out training images counts; off: one "
-    "fixed transfer. Default: what the recipe says.",
-)
-
-_KNOWN_ERRORS = (ValueError, RuntimeError, ArithmeticError, FileNotFoundError, KeyError)
-
-
-def data_folder() -> str:
-    """Where prepared data lies."""
-    default = f"{(WORKDIR.value or '.').rstrip('/')}/data"
-    return DATA_DIR.value or os.environ.get("TFDS_DATA_DIR") or default
-
-
-def read_recipe() -> "Recipe":
-    """The recipe of --config and the flags that change it.
-
-    Raises:
-      RecipeError: naming the key at fault.
-    """
-    from fine2coarse.recipes.recipe import Recipe
-
-    content = CONFIG.value.to_dict()
-    if TRANSFER_CANDIDATES.value is not None:
-        content["transfer_candidates"] = TRANSFER_CANDIDATES.value
-    return Recipe.from_config(content)
-
-
-def open_study(
-    recipe: "Recipe", runs: "Sequence[Run] | None" = None
-) -> "tuple[tf.distribute.Strategy, StudyData]":
-    """The strategy, and the data of a recipe: prepared on first use, label spaces made.
-
-    Args:
-      recipe: of the study.
-      runs: those whose label spaces are wanted; all of them where None.
-    """
-    from fine2coarse.studies.study_data import load_study_data
-    from fine2coarse.training.strategy import make_strategy
-
-    strategy = make_strategy(STRATEGY.value, NUM_LOGICAL_CPUS.value, TPU.value)
-    dataset = open_prepared(recipe.dataset.name, recipe.dataset.options)
-    others = [
-        spec and open_prepared(spec.name, spec.options)
-        for spec in (recipe.evaluation, recipe.transfer_dataset)
-    ]
-    return strategy, load_study_data(recipe, dataset, *others, runs=runs)
-
-
-def open_prepared(name: str, options: Mapping[str, Any]) -> "PreparedDataset":
-    """A dataset; where several processes want it, the first prepares it and the others wait."""
-    from fine2coarse.claims import first_to_prepare
-    from fine2coarse.datasets.open import open_dataset
-
-    with first_to_prepare(data_folder(), name, options, _note):
-        dataset = open_dataset(name, options, data_folder())
-        dataset.contents  # noqa: B018 - of other builders' data it is read once, by one process
-        return dataset
-
-
-def _note(line: str) -> None:
-    print(f"note: {line}", file=sys.stderr)
-
-
-@contextlib.contextmanager
-def hold_workdir() -> Iterator["Claim"]:
-    """Refuses a second process on --workdir, but for the other workers of the same run.
-
-    Raises:
-      AlreadyHeld: where a living process works in it.
-      RunError: where it cannot be written.
-      ValueError: where TF_CONFIG is wrong.
-    """
-    from fine2coarse.claims import hold
-    from fine2coarse.runs.phase_folder import make_writable_folder
-    from fine2coarse.training.strategy import is_multi_worker, read_task
-
-    name, folder = "run", pathlib.Path(WORKDIR.value)
-    if is_multi_worker(STRATEGY.value):
-        task = read_task()
-        name = name if task.is_chief else f"{name}-{task.kind}{task.index}"
-    make_writable_folder(folder)
-    with hold(folder / "claims", name, f"--workdir={folder}") as claim:
-        yield claim
-
-
-def refuse_workers(instead: str) -> None:
-    """Refuses to be one of several workers, for programs that train no run.
-
-    Args:
-      instead: what to do, for the error.
-
-    Raises:
-      ValueError: where TF_CONFIG or --strategy says that this is a worker.
-    """
-    from fine2coarse.training.strategy import is_multi_worker
-
-    if is_multi_worker(STRATEGY.value):
-        raise ValueError(f"TF_CONFIG or --strategy makes this process one of several: {instead}")
+_OURS = "fine2coarse."
 
 
 def run_main(
-    main: Callable[[], None],
-    required: tuple[str, ...] = ("config", "workdir"),
-    needs_tensorflow: bool = True,
+    main: Callable[..., None],
+    required: Sequence[str] = (),
+    *,
+    needs_tensorflow: bool = False,
     takes_remote_workdir: bool = False,
+    takes_arguments: bool = False,
 ) -> None:
-    """Parses the flags, runs, and tells a mistake in one line with exit code 2.
+    """Parses the flags and runs a program; ends the process with its exit code.
 
     Set FINE2COARSE_TRACEBACK=1 to see where an error came from.
+
+    Args:
+      main: the program's work; given the arguments that are no flags where it takes some.
+      required: flags that must be given.
+      needs_tensorflow: whether TensorFlow is started before `main`.
+      takes_remote_workdir: whether --workdir may be an address, as in gs://bucket/folder.
+      takes_arguments: whether there may be arguments besides flags.
     """
     for name in required:
         flags.mark_flag_as_required(name)
+    _show_shared_flags()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
     def guarded(argv: list[str]) -> None:
         logging.set_verbosity(logging.ERROR)
-        if len(argv) > 1:
+        if len(argv) > 1 and not takes_arguments:
             fail(f"unexpected arguments {argv[1:]}; flags begin with --")
-        try:
-            if "://" in (WORKDIR.value or "") and not takes_remote_workdir:
-                raise ValueError(
-                    f"--workdir={WORKDIR.value}: this program works in local folders; "
-                    "launch/study.py takes remote ones"
-                )
+        with messages.shown(), one_line_errors():
+            if not takes_remote_workdir:
+                _refuse_remote_workdir()
             if needs_tensorflow:
                 start_tensorflow()
-            main()
-        except Exception as error:
-            if os.environ.get("FINE2COARSE_TRACEBACK") or not _is_known(error):
-                raise
-            print(f"error: {_tell(error)}", file=sys.stderr)
-            sys.exit(_exit_code(error))
+            main(*([argv[1:]] if takes_arguments else []))
 
     app.run(guarded, flags_parser=_parse_flags)
+
+
+def _show_shared_flags() -> None:
+    """Lets --help show the flags that modules of ours define, as it does the program's own."""
+    found = flags.FLAGS.flags_by_module_dict()
+    shared = [flag for name, ours in found.items() if name.startswith(_OURS) for flag in ours]
+    if "config" in flags.FLAGS:
+        shared.append(flags.FLAGS["config"])
+    for flag in shared:
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+
+
+def program_name(name: str) -> str:
+    """How a program was started, for the report: as a command or as a script.
+
+    Args:
+      name: of the program, e.g. 'study'.
+    """
+    return f"fine2coarse {name}" if startup.is_command else f"launch/{name}.py"
+
+
+def _refuse_remote_workdir() -> None:
+    workdir = flags.FLAGS["workdir"].value if "workdir" in flags.FLAGS else None
+    if "://" in (workdir or ""):
+        raise UsageError(
+            f"--workdir={workdir}: this program works in local folders; launch/study.py takes "
+            "remote ones"
+        )
 
 
 def _parse_flags(argv: list[str]) -> list[str]:
     """As `parse_flags`; a mistake in a config is told in one line too."""
     try:
         remaining = parse_flags(argv)
-        CONFIG.value  # noqa: B018 - a file that could not be read is told of here
+        if "config" in flags.FLAGS:
+            flags.FLAGS["config"].value  # noqa: B018 - an unreadable file is told of here
         return remaining
     except (AttributeError, LookupError, TypeError, ValueError, OSError) as error:
         if os.environ.get("FINE2COARSE_TRACEBACK"):
@@ -191,30 +101,33 @@ def _parse_flags(argv: list[str]) -> list[str]:
         fail(f"--config: {str(error).replace(chr(92) + 'n', ' ')}")
 
 
-def _is_known(error: Exception) -> bool:
-    module = type(error).__module__
-    return (
-        isinstance(error, OSError)
-        or (isinstance(error, _KNOWN_ERRORS) and module.startswith(("fine2coarse", "builtins")))
-        or _is_disk_full(error)
-    )
+@contextlib.contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Ends the process with the exit code of what the body raises (the table of `errors`).
 
-
-def _exit_code(error: Exception) -> int:
-    """75 where the run was stopped by SIGTERM and goes on with the same command."""
-    from fine2coarse.training.preemption import EXIT_PREEMPTED, Preempted
-
-    return EXIT_PREEMPTED if isinstance(error, Preempted) else EXIT_USAGE
-
-
-def _is_disk_full(error: Exception) -> bool:
-    return getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
+    A bug is a traceback; all else is one line on standard error, with a traceback above it where
+    FINE2COARSE_TRACEBACK is set.
+    """
+    try:
+        yield
+    except BrokenPipeError:  # whoever read what was printed has seen enough, as in `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_BUG)
+    except Exception as error:
+        code = exit_code_of(error)
+        if code == EXIT_BUG:
+            raise
+        if os.environ.get("FINE2COARSE_TRACEBACK"):
+            traceback.print_exc()
+        print(f"error: {_tell(error)}", file=sys.stderr)
+        sys.exit(code)
 
 
 def _tell(error: Exception) -> str:
-    if _is_disk_full(error):
+    if not isinstance(error, Fine2CoarseError) and is_disk_full(error):
         return (
             f"the disk is full ({error}). Nothing finished is lost: make space and run the same "
             "command again"
         )
-    return str(error)
+    lines = [line.strip() for line in str(error).splitlines()]
+    return " ".join(line for line in lines if line) or type(error).__name__

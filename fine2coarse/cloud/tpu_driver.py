@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import pathlib
 import shlex
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 
 from fine2coarse.cloud.tpu_job import CloudJob, Node
-from fine2coarse.training.preemption import EXIT_PREEMPTED
+from fine2coarse.errors import EXIT_TRY_AGAIN, FailedError
+
+_log = logging.getLogger(__name__)
 
 NOT_FOUND = "NOT_FOUND"
 _GONE = ("PREEMPTED", "TERMINATED", "SUSPENDED", "SUSPENDING", "FAILED", "DELETING", NOT_FOUND)
@@ -21,7 +23,7 @@ _NUM_DELETIONS = 3
 _MAX_LOST_CONNECTIONS = 10
 
 
-class CloudError(RuntimeError):
+class CloudError(FailedError):
     """Something on the way went wrong; the machines are deleted all the same."""
 
 
@@ -43,7 +45,7 @@ class Driver:
         self,
         job: CloudJob,
         archive: str,
-        tell: Callable[[str], None] = print,
+        tell: Callable[[str], None] = _log.info,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._job, self._archive, self._tell, self._sleep = job, archive, tell, sleep
@@ -93,7 +95,8 @@ class Driver:
         shown = subprocess.run(
             node.create(), stderr=subprocess.PIPE, encoding="utf-8", errors="replace"
         )
-        print(shown.stderr, end="", file=sys.stderr)
+        for line in shown.stderr.splitlines():
+            self._tell(line)
         if _TAKEN in shown.stderr and not self._restarts[node]:
             self._begun.remove(node)  # not ours to delete
             raise CloudError(
@@ -146,7 +149,7 @@ class Driver:
                 code = self._look(node)
                 if code in (None, ""):
                     continue
-                if int(code) == EXIT_PREEMPTED:
+                if int(code) == EXIT_TRY_AGAIN:
                     self._again(node, "the program was asked to stop")
                     self._set_up(node)
                     continue
@@ -211,10 +214,10 @@ class Driver:
             except KeyboardInterrupt:
                 left.append(node)
         for node in left:
-            print(
-                f"{node.name} may still be there and cost money; delete it with: "
-                f"{shlex.join(node.delete())}",
-                file=sys.stderr,
+            _log.warning(
+                "%s may still be there and cost money; delete it with: %s",
+                node.name,
+                shlex.join(node.delete()),
             )
 
     def _delete(self, node: Node) -> bool:

@@ -11,6 +11,8 @@ import re
 import shlex
 from collections.abc import Iterator, Sequence
 
+from fine2coarse.errors import UsageError
+
 HOME = "fine2coarse"  # folder on the TPU VM
 ARCHIVE = "fine2coarse.tar.gz"
 # As BUILD.md has it: what would pull in plain TensorFlow beside tensorflow-tpu.
@@ -65,21 +67,21 @@ class CloudJob:
     def __post_init__(self) -> None:
         """Checks what gcloud would find out late, or what would lose results."""
         if not re.fullmatch(r"[a-z]([-a-z0-9]{0,50}[a-z0-9])?", self.name):
-            raise ValueError(
+            raise UsageError(
                 f"--name={self.name!r}: expected small letters, digits and -, beginning with a "
                 "letter, at most 52"
             )
         for what, value in (("zone", self.zone), ("project", self.project)):
             if value and not re.fullmatch(r"[a-z0-9:.-]+", value):
-                raise ValueError(f"--{what}={value!r} is no name of a {what}")
+                raise UsageError(f"--{what}={value!r} is no name of a {what}")
         family, _, count = self.accelerator_type.partition("-")
         if family not in _ONE_HOST or not count.isdigit():
-            raise ValueError(
+            raise UsageError(
                 f"--accelerator_type={self.accelerator_type!r}: expected one of "
                 f"{', '.join(f'{f}-{n}' for f, n in _ONE_HOST.items())} or a smaller slice"
             )
         if int(count) > _ONE_HOST[family]:
-            raise ValueError(
+            raise UsageError(
                 f"--accelerator_type={self.accelerator_type} spans several hosts, and a run trains "
                 f"on one. Take {family}-{_ONE_HOST[family]} and more --num_nodes: each does its "
                 "share of the runs"
@@ -87,12 +89,12 @@ class CloudJob:
         if self.is_remote:
             return
         if self.spot or self.num_nodes > 1:
-            raise ValueError(
+            raise UsageError(
                 "--spot and several --num_nodes need a --workdir in a bucket (gs://…), for a "
                 f"machine's own disk goes with it; got {self.workdir!r}"
             )
         if self.results and not re.fullmatch(r"[\w./-]+", self.workdir):
-            raise ValueError(
+            raise UsageError(
                 f"--workdir={self.workdir!r} cannot be fetched: expected letters, digits, _ . / -"
             )
 

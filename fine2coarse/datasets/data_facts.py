@@ -56,7 +56,7 @@ def overlap_in_words(overlap: Mapping[str, Any]) -> str:
     told = f"{begin}{overlap['num_in_test']:,} show the same picture as a test image; "
     if overlap["num_dropped"]:
         return f"{told}these were left out of training (drop_duplicates)."
-    return f"{told}they were trained on all the same (dataset.drop_duplicates leaves them out)."
+    return f"{told}they were trained on nonetheless (dataset.drop_duplicates leaves them out)."
 
 
 def notes(facts: Mapping[str, Any]) -> Iterator[str]:

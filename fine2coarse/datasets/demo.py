@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from fine2coarse.datasets import stored_taxonomy
+from fine2coarse.errors import UsageError
 from fine2coarse.taxonomy.csv_reader import from_rows
 from fine2coarse.taxonomy.taxonomy import Taxonomy
 
@@ -66,11 +67,11 @@ class DemoConfig(tfds.core.BuilderConfig):
         counts = ("num_superclasses", "num_middle_classes", "num_fine_classes", "patch_px")
         for field in (*counts, "num_train", "num_test_easy", "num_test_hard", "num_marks"):
             if getattr(self, field) < 1:
-                raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}")
+                raise UsageError(f"{field} must be at least 1, got {getattr(self, field)}")
         if self.num_superclasses < 2:
-            raise ValueError("num_superclasses must be at least 2: hard images show a wrong one")
+            raise UsageError("num_superclasses must be at least 2: hard images show a wrong one")
         if 2 * self.num_marks > self.grid**2:
-            raise ValueError(
+            raise UsageError(
                 f"two kinds of {self.num_marks} marks do not fit a {self.grid}×{self.grid} grid; "
                 f"use num_marks <= {self.grid**2 // 2}"
             )

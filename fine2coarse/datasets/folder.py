@@ -1,4 +1,4 @@
-"""One's own photographs: a folder (or archive) of class folders, and a `taxonomy.csv`.
+"""A user's photographs: a folder (or archive) of class folders, and a `taxonomy.csv`.
 
 ```
 photos/                        or photos.tar, .tar.gz, .zip, with or without a folder around it all
@@ -7,7 +7,7 @@ photos/                        or photos.tar, .tar.gz, .zip, with or without a f
 ```
 
 Without train/, val/ and test/ a share of each class is held out to test on (`test_share`). Files
-are told by content, not by name, and each is accounted for: used, or named in `skipped.csv`.
+are recognised by content, not by name; each is accounted for: used, or named in `skipped.csv`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import dataclasses
 import functools
 import glob
 import itertools
+import logging
 import pathlib
 import re
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
@@ -56,6 +57,8 @@ from fine2coarse.preparation.source_state import (
 )
 from fine2coarse.preparation.spill import SpillIndex, stored_name
 from fine2coarse.taxonomy.taxonomy import Taxonomy
+
+_log = logging.getLogger(__name__)
 
 DEFAULT_TEST_SHARE = 0.2
 DATASET_INFO = "dataset_info.json"
@@ -97,7 +100,7 @@ class FolderConfig(LevelConfig):
 
 
 class LabelledFolder(LeveledBuilder):
-    """Photographs in class folders with a taxonomy of one's own."""
+    """Photographs in class folders, with a taxonomy.csv."""
 
     MISSING_SPLIT_HINT = (
         "; name another by --config.dataset.eval_split=..., or hold a share of each class out of "
@@ -369,13 +372,13 @@ def find_prepared(
     for folder in earlier:
         if not (folder / DATASET_INFO).is_file():
             raise FolderError(
-                f"{folder}: prepared data without its {DATASET_INFO}; delete that folder and start "
-                "again to prepare it anew"
+                f"{folder}: prepared data without its {DATASET_INFO}; delete that folder and run "
+                "the same command to prepare it again"
             )
     if not source.exists():
         if not earlier:
             raise FolderError(f"{str(source)!r}: no such folder or archive")
-        print(f"{source} is not there; taken: what was prepared from it, {earlier[0]}")
+        _log.info("%s does not exist; using the data prepared from it, %s", source, earlier[0])
         return builder_named(earlier[0].parent.name)
     tree = open_tree(source)
     states = {folder: SourceState.load(folder) for folder in earlier}
@@ -395,7 +398,7 @@ def find_prepared(
             return builder_named(folder.parent.name)
         told = told or f"{source} has changed since {folder} was prepared: {changes}"
     if told:
-        print(f"{told}. It is prepared anew beside that")
+        _log.info("%s. It is prepared again, beside the old data", told)
     taken = {folder.parent.name for folder in earlier}
     names = (f"{name}-{listing_digest(listed, number)}" for number in itertools.count())
     new = next(candidate for candidate in names if candidate not in taken)
@@ -407,9 +410,10 @@ def _tell_of_unfinished(root: pathlib.Path, name: str, current: str) -> None:
     """Says which folders hold preparations of other states that were never finished."""
     for path in root.glob(f"{glob.escape(name)}-*/*{STAGING_SUFFIX}"):
         if path.parent.name != current and _is_state_of(path.parent.name, name):
-            print(
-                f"{path} holds an unfinished preparation of an earlier state of the photographs; "
-                "delete it to have its space back"
+            _log.info(
+                "%s holds an unfinished preparation of an earlier state of the photographs; "
+                "delete it to have its space back",
+                path,
             )
 
 

@@ -61,7 +61,7 @@ class FolderLayout:
       taxonomy: its leaves are the labels.
       splits: split → its files, by name; `UNSPLIT` alone where no folder names a split.
       skips: split (or `UNSPLIT`) → files that are no images of a class, with reasons.
-      table_digest: name of taxonomy.csv → `images.hash128` of it; empty where there is none.
+      table_digest: name of taxonomy.csv → `image_checks.hash128` of it; empty where there is none.
       files: all that was listed, to notice changes by.
     """
 
@@ -81,7 +81,7 @@ class _Place:
 
     @property
     def is_hidden(self) -> bool:
-        """Whether it is no image of the user's."""
+        """Whether it is not one of the user's images."""
         return is_hidden("/".join(self.parts))
 
     @property
@@ -104,7 +104,7 @@ def read_layout(tree: FileTree, where: str, *, is_flat: bool) -> FolderLayout:
       is_flat: whether the class folders are the leaves, without any taxonomy.csv.
 
     Raises:
-      FolderError: where there is no taxonomy.csv, a class has no file, or folders are no classes.
+      FolderError: where there is no taxonomy.csv, a class has no file, or folders are not classes.
       TaxonomyError: where the rows of taxonomy.csv contradict each other.
       SourceError: where an archive is damaged.
     """

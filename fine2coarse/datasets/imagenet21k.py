@@ -15,9 +15,10 @@ from fine2coarse.datasets.imagenet21k_sources import EXPECTED, Leaves, find_sour
 from fine2coarse.datasets.leveled import (
     LevelConfig,
     LeveledBuilder,
-    PreparationError,
+    PreparationRefused,
     PrepareConfig,
 )
+from fine2coarse.errors import UsageError
 from fine2coarse.preparation.file_batches import Source
 from fine2coarse.preparation.shards import SplitPlan, SplitRule
 from fine2coarse.taxonomy.taxonomy import Taxonomy
@@ -70,7 +71,7 @@ class Imagenet21k(LeveledBuilder):
     """ImageNet-21k, labelled with synsets or with what stands k hypernyms above them.
 
     `imagenet21k/level0` has one label for each image; from `level1` on an image may have several,
-    for WordNet is no tree: `label` is int64 [M], padded with -1. The held-out split `validation`
+    for WordNet is not a tree: `label` is int64 [M], padded with -1. The held-out split `validation`
     are the images whose names' SHA-256 come first, so that whoever has the same files has the
     same split.
     """
@@ -101,7 +102,7 @@ class Imagenet21k(LeveledBuilder):
         self, dl_manager: tfds.download.DownloadManager, config: PrepareConfig
     ) -> tuple[Source, Taxonomy]:
         if config.splits is not None:
-            raise ValueError(
+            raise UsageError(
                 "imagenet21k has no splits of its own to choose from; num_validation says how "
                 "many images are held out"
             )
@@ -116,7 +117,7 @@ class Imagenet21k(LeveledBuilder):
     def _check_prepared(self, config: PrepareConfig) -> None:
         held_out = self.info.splits["validation"].num_examples
         if config.num_validation not in (None, held_out):
-            raise PreparationError(
+            raise PreparationRefused(
                 f"{self.data_dir} is prepared with {held_out} images held out, not "
                 f"{config.num_validation}; give another data_dir, or delete that folder"
             )
@@ -153,13 +154,13 @@ def hold_out(images: SplitPlan, num_validation: int | None) -> Mapping[str, Spli
       num_validation: how many to hold out; where None, 102,400 of 14,197,122 or that share.
 
     Raises:
-      ValueError: where none would be left to train on.
+      UsageError: where none would be left to train on.
     """
     if num_validation is None:
         share = images.num_examples * NUM_VALIDATION_FALL11 / NUM_IMAGES_FALL11
         num_validation = min(max(1, round(share)), images.num_examples - 1)
     if num_validation >= images.num_examples:
-        raise ValueError(
+        raise UsageError(
             f"num_validation={num_validation}, but there are only {images.num_examples} images"
         )
     return {

@@ -1,4 +1,4 @@
-"""ImageNet-21k as people have it on disk: five layouts, told apart by looking."""
+"""ImageNet-21k as people have it on disk: five layouts, recognised by their content."""
 
 from __future__ import annotations
 
@@ -334,7 +334,7 @@ def find_source(folder: pathlib.Path, leaves: Leaves) -> ImageNetSource:
 
 
 def _archived(path: pathlib.Path, leaves: Leaves) -> list[ImageNetSource]:
-    """The layout in an archive, told by the first files that tell; empty where none does."""
+    """The layout in an archive, by the first file that decides it; empty where none does."""
     archive = archives.open_archive(path)
     for name in itertools.islice(archive.names(), _NUM_NAMES_LOOKED_AT):
         if _synset_of(name):

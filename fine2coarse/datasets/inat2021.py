@@ -20,9 +20,10 @@ from fine2coarse.datasets.inat2021_sources import (
 from fine2coarse.datasets.leveled import (
     LevelConfig,
     LeveledBuilder,
-    PreparationError,
+    PreparationRefused,
     PrepareConfig,
 )
+from fine2coarse.errors import UsageError
 from fine2coarse.preparation.file_batches import Source
 from fine2coarse.taxonomy.inat2021 import LEVELS
 from fine2coarse.taxonomy.taxonomy import Taxonomy
@@ -105,7 +106,7 @@ class Inat2021(LeveledBuilder):
     def _check_prepared(self, config: PrepareConfig) -> None:
         missing = [split for split in config.splits or () if split not in self.info.splits]
         if missing:
-            raise PreparationError(
+            raise PreparationRefused(
                 f"{self.data_dir} is prepared with the splits {sorted(self.info.splits)}, without "
                 f"{missing}; give another data_dir, or delete that folder, and name all splits "
                 "that you want in one command"
@@ -132,7 +133,7 @@ class Inat2021(LeveledBuilder):
 def _checked_splits(asked: tuple[str, ...] | None) -> list[str]:
     unknown = [split for split in asked or () if split not in ARCHIVES]
     if unknown:
-        raise ValueError(f"inat2021 has no splits {unknown}; it has {list(ARCHIVES)}")
+        raise UsageError(f"inat2021 has no splits {unknown}; it has {list(ARCHIVES)}")
     return [split for split in ARCHIVES if asked is None or split in asked]
 
 

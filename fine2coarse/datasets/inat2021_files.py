@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import collections
+import logging
 import pathlib
 import re
-import sys
 from collections.abc import Iterable, Mapping
 
 from fine2coarse.archives.archives import SourceError, printable
+
+_log = logging.getLogger(__name__)
 
 _IMAGE_SUFFIXES = (*(".tar.gz", ".tar", ".tgz", ".zip", ".tar.bz2", ".tbz2", ".tar.xz", ".txz"),)
 _JSON_SUFFIXES = (".json", ".json.tar.gz", ".json.tgz", ".json.gz", ".json.tar", ".json.zip")
@@ -39,7 +41,7 @@ def find_manual_files(
 
     Images may be NAME.tar.gz, NAME.tar or a folder NAME; annotations NAME.json.tar.gz or
     NAME.json. Other usual names, such as NAME.tgz, NAME.zip, `NAME (1).tar.gz` or
-    inat2021_NAME.tar.gz, are taken too, and told.
+    inat2021_NAME.tar.gz, are taken too, and logged.
 
     Args:
       folder: manual_dir.
@@ -51,7 +53,7 @@ def find_manual_files(
 
     Raises:
       SourceError: where there is no such folder; where a name fits several files; where something
-        is missing, and there are files that nothing can be made of: it may be among them.
+        is missing, and there are files that are not recognised: it may be among them.
     """
     if not folder.is_dir():
         raise SourceError(f"no folder {folder}; leave manual_dir out to download the archives")
@@ -72,7 +74,7 @@ def find_manual_files(
     ]
     if missing and unknown:
         raise SourceError(
-            f"{folder} has {_listed(unknown)}, of which nothing can be made, and no "
+            f"{folder} has {_listed(unknown)}, not recognised, and no "
             f"{_listed(missing)}, which would be downloaded. Rename what is there to those names, "
             "move it away to download them, or give the splits that are there with --splits"
         )
@@ -98,7 +100,7 @@ def _usual_name(
         )
     if not paths:
         return None
-    print(f"{paths[0]} is taken for the {part} of {name}", file=sys.stderr)
+    _log.info("%s is taken for the %s of %s", paths[0], part, name)
     return paths[0]
 
 

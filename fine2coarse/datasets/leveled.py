@@ -7,6 +7,7 @@ import dataclasses
 import errno
 import functools
 import json
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,18 +16,19 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 from etils import epath
-from tensorflow_datasets.core import constants, dataset_builder, units
-from tensorflow_datasets.core import splits as tfds_splits
-from tensorflow_datasets.core.features import feature as feature_lib
+from tensorflow_datasets.core import constants, dataset_builder
 
 from fine2coarse.archives.archives import SourceError
 from fine2coarse.datasets import stored_taxonomy
+from fine2coarse.errors import UsageError
+from fine2coarse.formats import disk_size
 from fine2coarse.labels import sources
 from fine2coarse.preparation import preparation_report
 from fine2coarse.preparation.engine import (
     SOURCE_NAME,
     Preparation,
     PreparationError,
+    PreparationRefused,
     PrepareConfig,
     disk_free,
 )
@@ -34,6 +36,8 @@ from fine2coarse.preparation.file_batches import Source
 from fine2coarse.preparation.shards import Plan, SplitRule
 from fine2coarse.preparation.spill import SpillIndex
 from fine2coarse.taxonomy.taxonomy import Taxonomy
+
+_log = logging.getLogger(__name__)
 
 STAGING_SUFFIX = ".preparing"
 
@@ -61,14 +65,14 @@ class LevelLabel(tfds.features.ClassLabel):
         table = space.table.astype(np.int64)
         self._table = table if space.is_multi_label else table[:, 0]
 
-    def get_tensor_info(self) -> feature_lib.TensorInfo:
+    def get_tensor_info(self) -> tfds.features.TensorInfo:
         """Shape [] or [M], int64."""
         shape = () if self._table is None else self._table.shape[1:]
-        return feature_lib.TensorInfo(shape=shape, dtype=np.int64)
+        return tfds.features.TensorInfo(shape=shape, dtype=np.int64)
 
-    def get_serialized_info(self) -> feature_lib.TensorInfo:
+    def get_serialized_info(self) -> tfds.features.TensorInfo:
         """The stored leaf: a scalar int64."""
-        return feature_lib.TensorInfo(shape=(), dtype=np.int64)
+        return tfds.features.TensorInfo(shape=(), dtype=np.int64)
 
     def encode_example(self, example_data: Any) -> Any:
         """Raises: a level is a view."""
@@ -88,7 +92,7 @@ class LevelLabel(tfds.features.ClassLabel):
 
     def _known_table(self) -> np.ndarray:
         if self._table is None:
-            raise ValueError(f"the classes of level {self.level!r} are known once data is prepared")
+            raise UsageError(f"the classes of level {self.level!r} are known once data is prepared")
         return self._table
 
     def save_metadata(self, data_dir: epath.PathLike, feature_name: str | None = None) -> None:
@@ -128,6 +132,7 @@ class LeveledBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self._given = kwargs
         self._prepared_path = self.data_path
         self._learn_taxonomy()
 
@@ -145,7 +150,7 @@ class LeveledBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
         """The hierarchy whose leaves are the stored labels.
 
         Raises:
-          ValueError: where it is known from the data alone, and there is none yet.
+          UsageError: where it is known from the data alone, and there is none yet.
         """
         known = self._known_taxonomy()
         return stored_taxonomy.read(self.info) if known is None else known
@@ -173,7 +178,7 @@ class LeveledBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
         """How to divide images whose source names no split."""
 
     def _check_prepared(self, config: PrepareConfig) -> None:
-        """Raises PreparationError where what is asked for is not what is there."""
+        """Raises PreparationRefused where what is asked for is not what is there."""
 
     def _identity_now(
         self, config: PrepareConfig, before: Mapping[str, Any]
@@ -188,7 +193,7 @@ class LeveledBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
         return None
 
     def _check_source(self, config: PrepareConfig) -> None:
-        """Raises PreparationError where a source that is given has changed since."""
+        """Raises PreparationRefused where a source that is given has changed since."""
         path = self.data_path / SOURCE_NAME
         if config.manual_dir is None or not path.exists():
             return
@@ -199,15 +204,15 @@ class LeveledBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
         try:
             now = json.loads(json.dumps(self._identity_now(config, before)))
         except (SourceError, OSError) as error:  # such as archives that were deleted since
-            print(f"{config.manual_dir} is not compared with what is prepared: {error}")
+            _log.warning("%s is not compared with what is prepared: %s", config.manual_dir, error)
             return
         if now is None or now == before:
             return
         changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
-        raise PreparationError(
+        raise PreparationRefused(
             f"{config.manual_dir} has changed since {self.data_dir} was prepared from it: "
             f"{', '.join(f'{key} was {before.get(key)}, is {now.get(key)}' for key in changed)}. "
-            "Give another data_dir to prepare it anew beside that, or leave manual_dir out to use "
+            "Give another data_dir to prepare it there, or leave manual_dir out to use "
             "what is prepared"
         )
 
@@ -268,7 +273,7 @@ class LeveledBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
         """As TFDS's own; `download_config` may be a `PrepareConfig`.
 
         A level's config prepares the leaves, which all levels share. Killed at any moment, the
-        same call goes on where the work stopped.
+        same call continues where the work stopped.
 
         Raises:
           SourceError: where the source is missing, ambiguous or not as its layout says.
@@ -290,19 +295,28 @@ class LeveledBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
             if error.errno != errno.ENOSPC:
                 raise
             raise PreparationError(
-                f"the disk is full: {units.Size(disk_free(self._prepared_path.parent) or 0)} are "
+                f"the disk is full: {disk_size(disk_free(self._prepared_path.parent) or 0)} are "
                 f"free in {self._prepared_path.parent}, too few for the metadata beside the data. "
-                "Make space and run the same command again: what is done stays done"
+                "Make space and run the same command again: finished work is kept"
             ) from error
         self._staging.rmtree(missing_ok=True)
 
     def _leaf_builder(self) -> LeveledBuilder:
-        return type(self)(**{**self._original_state, "config": self._level_config.stored_as})
+        return type(self)(**{**self._given, "config": self._level_config.stored_as})
 
     @property
     def _staging(self) -> epath.Path:
         path = self._prepared_path
         return path.with_name(path.name + STAGING_SUFFIX)
+
+    def _shards_of(self, split: str) -> tfds.core.ShardedFileTemplate:
+        """TFDS's names of a split's shards."""
+        return tfds.core.ShardedFileTemplate(
+            split=split,
+            dataset_name=self.name,
+            data_dir=self.data_path,
+            filetype_suffix=self.info.file_format.file_suffix,
+        )
 
     def _download_and_prepare(
         self,
@@ -317,7 +331,7 @@ class LeveledBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
         preparation = Preparation(
             source=source,
             features=self.info.features,
-            filename_template=self._get_filename_template,
+            filename_template=self._shards_of,
             file_format=self.info.file_format.value,
             num_classes=taxonomy.num_leaves,
             split_rule=self._split_rule(source, download_config),
@@ -339,7 +353,7 @@ class LeveledBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
         infos = preparation.run(stale)
         ours.rmdir()
         preparation.final.rename(ours)
-        self.info.set_splits(tfds_splits.SplitDict(infos))
+        self.info.set_splits(tfds.core.SplitDict(infos))
 
 
 def leaf_names(taxonomy: Taxonomy) -> list[str]:
@@ -361,6 +375,7 @@ __all__ = [
     "LevelLabel",
     "LeveledBuilder",
     "PreparationError",
+    "PreparationRefused",
     "PrepareConfig",
     "class_names",
     "leaf_names",

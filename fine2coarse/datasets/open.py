@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import pathlib
 import re
 import sys
@@ -19,21 +20,49 @@ from fine2coarse.datasets.folder_layout import FolderError
 from fine2coarse.datasets.imagenet21k import Imagenet21k
 from fine2coarse.datasets.inat2021 import Inat2021
 from fine2coarse.datasets.leveled import LeveledBuilder, PrepareConfig
+from fine2coarse.datasets.preparation_claim import first_to_prepare
 from fine2coarse.datasets.prepared import DatasetError, PreparedDataset
 from fine2coarse.datasets.tfds_hierarchy import open_hierarchy
 from fine2coarse.nearest import unknown
 from fine2coarse.paths import expand
 from fine2coarse.preparation.preparation_report import StoredReport
+from fine2coarse.recipes.dataset_options import read_options
+
+_log = logging.getLogger(__name__)
 
 
 class NotPreparedError(DatasetError):
     """A dataset that is not prepared, and was not to be."""
 
 
+def open_prepared(
+    name: str, options: Mapping[str, Any], data_dir: str, *, prepare: bool = True
+) -> PreparedDataset:
+    """Opens a dataset; where several processes want it, the first prepares it, the others wait.
+
+    Args:
+      name: one of `dataset_names()`.
+      options: what that dataset takes, e.g. `source` for 'folder'.
+      data_dir: folder of prepared data.
+      prepare: False for prepared data alone.
+
+    Raises:
+      DatasetError: on an unknown name, or data that cannot be prepared.
+      RecipeError: on an unknown option, or a value of the wrong type.
+      NotPreparedError: where it is not prepared and `prepare` is False.
+    """
+    if not prepare:
+        return open_dataset(name, options, data_dir, prepare=False)
+    with first_to_prepare(data_dir, name, options):
+        dataset = open_dataset(name, options, data_dir)
+        dataset.contents  # noqa: B018 - of other builders' data it is read once, by one process
+        return dataset
+
+
 def open_dataset(
     name: str, options: Mapping[str, Any], data_dir: str, *, prepare: bool = True
 ) -> PreparedDataset:
-    """Opens a dataset, preparing it first where that has not been done.
+    """Opens a dataset for this process alone, prepared first where that has not been done.
 
     Args:
       name: one of `dataset_names()`.
@@ -42,7 +71,8 @@ def open_dataset(
       prepare: False for prepared data alone.
 
     Raises:
-      DatasetError: on an unknown name or option, or data that cannot be prepared.
+      DatasetError: on an unknown name, or data that cannot be prepared.
+      RecipeError: on an unknown option, or a value of the wrong type.
       NotPreparedError: where it is not prepared and `prepare` is False.
     """
     if name not in _OPENERS:
@@ -51,14 +81,12 @@ def open_dataset(
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
     try:
-        return _OPENERS[name](dict(options), data_dir, prepare)
+        return _OPENERS[name](read_options(name, options), data_dir, prepare)
     except json_format.ParseError as error:
         raise DatasetError(
             f"dataset {name!r}: a dataset_info.json in {data_dir} is damaged "
-            f"({' '.join(str(error).split())}); delete the folder it lies in to prepare it anew"
+            f"({' '.join(str(error).split())}); delete the folder it is in to prepare it again"
         ) from error
-    except TypeError as error:
-        raise DatasetError(f"dataset {name!r} does not take these options: {error}") from error
 
 
 def _check_utf8(data_dir: str) -> None:
@@ -95,7 +123,7 @@ def _prepare(
     was_prepared = builder.is_prepared()
     builder.download_and_prepare(download_config=config)
     if isinstance(builder, LeveledBuilder) and not was_prepared:
-        print(StoredReport(builder.data_path, builder.report()).sentence())
+        _log.info("%s", StoredReport(builder.data_path, builder.report()).sentence())
 
 
 def _demo(options: dict[str, Any], data_dir: str, prepare: bool) -> PreparedDataset:
@@ -164,7 +192,7 @@ def _tfds(options: dict[str, Any], data_dir: str, prepare: bool) -> PreparedData
     if not name or options:
         raise DatasetError(
             "dataset 'tfds' takes `name` (as in cifar100) and `label_features` (finest first); "
-            f"got {sorted(options)} besides"
+            f"got also {sorted(options)}"
         )
     builder = tfds.builder(name, data_dir=data_dir)
     _prepare(builder, prepare)

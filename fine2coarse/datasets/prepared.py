@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from fine2coarse.errors import UsageError
 from fine2coarse.preparation.contents import (
     SplitContents,
     fingerprint,
@@ -26,7 +27,7 @@ _LOGGER = logging.getLogger(__name__)
 _NUM_IMAGES_TOLD = 100_000
 
 
-class DatasetError(ValueError):
+class DatasetError(UsageError):
     """A dataset that is missing, unprepared or lacks what a study needs."""
 
 
@@ -84,8 +85,8 @@ class PreparedDataset:
             for path in map(pathlib.Path, split.filepaths):
                 if path.name not in present and not path.exists():
                     raise DatasetError(
-                        f"{self.name}: {path} is missing; delete the folder {folder} and start "
-                        "again to prepare it anew"
+                        f"{self.name}: {path} is missing; delete the folder {folder} and run "
+                        "the same command to prepare it again"
                     )
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tensorflow_datasets as tfds
 
+from fine2coarse.errors import UsageError
 from fine2coarse.taxonomy.taxonomy import Taxonomy
 
 _KEY = "taxonomy"
@@ -18,8 +19,8 @@ def read(info: tfds.core.DatasetInfo) -> Taxonomy:
     """The taxonomy that `metadata` stored.
 
     Raises:
-      ValueError: where the prepared data has none.
+      UsageError: where the prepared data has none.
     """
     if not info.metadata or _KEY not in info.metadata:
-        raise ValueError(f"{info.full_name}: the prepared data names no taxonomy; prepare it again")
+        raise UsageError(f"{info.full_name}: the prepared data names no taxonomy; prepare it again")
     return Taxonomy.from_json(info.metadata[_KEY])

@@ -1,6 +1,6 @@
 """Embeddings of a dataset's images by any encoder.
 
-In: a prepared dataset and a run, a KerasHub preset, a TF Hub handle or vectors of one's own. Out: a
+In: a prepared dataset and a run, a KerasHub preset, a TF Hub handle or a user's vectors. Out: a
 memory-mapped .npy with its image ids beside it. Start with `embedding.py`.
 """
 

@@ -17,7 +17,9 @@ import numpy as np
 import tensorflow as tf
 
 from fine2coarse.embeddings.encoders import Encoder
+from fine2coarse.files import read_json, replacing, write_atomic, write_json
 from fine2coarse.input.augmentation import eval_image
+from fine2coarse.input.prepared_images import PreparedImages
 from fine2coarse.labels.embeddings import (
     LARGEST_VALUE,
     Embeddings,
@@ -27,7 +29,7 @@ from fine2coarse.labels.embeddings import (
     unit_rows,
 )
 from fine2coarse.labels.space import UNREADABLE, LabelSpaceError
-from fine2coarse.runs.phase_folder import read_json, write_json
+from fine2coarse.terminal import Bar
 
 _SAVE_EVERY_ROWS = 4096
 _BLOCK_ROWS = 16_384
@@ -52,7 +54,7 @@ class FinishSpec:
 
 
 def embed_dataset(
-    dataset: Any,
+    dataset: PreparedImages,
     splits: Sequence[str],
     encoder: Encoder,
     out: pathlib.Path,
@@ -65,7 +67,7 @@ def embed_dataset(
     """Embeds splits of a prepared dataset; goes on where an earlier call was cut off.
 
     Args:
-      dataset: a `PreparedDataset`.
+      dataset: the images.
       splits: in the order of the rows; PCA is fitted on the first.
       encoder: built in the strategy's scope.
       out: the .npy to write.
@@ -100,9 +102,21 @@ def embed_dataset(
     return _finish(raw.finished(len(ids)), ids, len(indexes[0].image_ids), plan, finish, out)
 
 
+def progress_bar() -> Callable[[int, int], None]:
+    """What `embed_dataset` announces its progress to, shown as a bar in a terminal."""
+    bar = Bar("embed", unit="images")
+
+    def announce(done: int, total: int) -> None:
+        bar.move_to(done, total)
+        if done == total:
+            bar.close()
+
+    return announce
+
+
 def adopt(
     given: Embeddings,
-    dataset: Any,
+    dataset: PreparedImages,
     splits: Sequence[str],
     out: pathlib.Path,
     *,
@@ -208,7 +222,7 @@ class _RawFile:
 
 
 def _batches(
-    dataset: Any,
+    dataset: PreparedImages,
     splits: Sequence[str],
     num_skipped: int,
     image_size_px: int,
@@ -244,7 +258,7 @@ def _batches(
 def _encoded(
     batches: Iterator[dict[str, tf.Tensor]], encoder: Encoder, strategy: tf.distribute.Strategy
 ) -> Iterator[tuple[list[str], np.ndarray]]:
-    @tf.function
+    @tf.function(autograph=False)
     def step(images: tf.Tensor) -> tf.Tensor:
         return strategy.run(lambda x: tf.cast(encoder.encode(x), tf.float32), args=(images,))
 
@@ -278,18 +292,17 @@ def _finish(
         raise LabelSpaceError("an image id holds a line break and cannot be written one a line")
     mean, axes = _principal_axes(raw, num_fitted, finish.num_pca_dims)
     num_dims = finish.num_pca_dims or raw.vectors.shape[1]
-    temporary = out.with_name(out.name + ".tmp")
-    vectors = np.lib.format.open_memmap(temporary, "w+", np.float32, (len(ids), num_dims))
-    start = 0
-    for block in raw.blocks():
-        block = block if axes is None else (block - mean) @ axes
-        vectors[start : start + len(block)] = _unit(block, ids[start:]) if finish.l2 else block
-        start += len(block)
-    vectors.flush()
-    source = plan["source"] | dataclasses.asdict(finish)
-    _write_text(ids_file_of(out), "\n".join(ids) + "\n")
-    write_json(meta_file_of(out), plan | {"source": source, "num_dims": num_dims})
-    temporary.replace(out)
+    with replacing(out) as partial:
+        vectors = np.lib.format.open_memmap(partial, "w+", np.float32, (len(ids), num_dims))
+        start = 0
+        for block in raw.blocks():
+            block = block if axes is None else (block - mean) @ axes
+            vectors[start : start + len(block)] = _unit(block, ids[start:]) if finish.l2 else block
+            start += len(block)
+        vectors.flush()
+        source = plan["source"] | dataclasses.asdict(finish)
+        write_atomic(ids_file_of(out), "\n".join(ids) + "\n")
+        write_json(meta_file_of(out), plan | {"source": source, "num_dims": num_dims})
     for leftover in (".partial.npy", ".partial.json"):
         out.with_name(out.name + leftover).unlink(missing_ok=True)
     return Embeddings.load(out)
@@ -324,9 +337,3 @@ def _unit(block: np.ndarray, ids: Sequence[str]) -> np.ndarray:
             f"{ids[is_zero.argmax()]}; embed without --l2, or leave these images out"
         )
     return found
-
-
-def _write_text(path: pathlib.Path, text: str) -> None:
-    partial = path.with_name(path.name + ".tmp")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)

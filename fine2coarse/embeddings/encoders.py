@@ -13,13 +13,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from fine2coarse.errors import UsageError
 from fine2coarse.runs.execution import load_classifier
 from fine2coarse.runs.phase_folder import WEIGHTS, PhaseFolder
 
 DEFAULT_IMAGE_SIZE_PX = 224
 
 
-class EncoderError(ValueError):
+class EncoderError(UsageError):
     """A model that cannot be loaded, or gives no vector for an image."""
 
 
@@ -36,6 +37,26 @@ class Encoder:
     encode: Callable[[tf.Tensor], tf.Tensor]
     image_size_px: int
     source: Mapping[str, Any]
+
+
+KINDS = ("run", "preset", "hub")
+
+
+def make_encoder(kind: str, name: str, image_size_px: int = 0) -> Encoder:
+    """The encoder of a finished run, a KerasHub preset or a TF Hub model.
+
+    Args:
+      kind: one of `KINDS`.
+      name: the run's folder, or the preset's or hub's name or folder.
+      image_size_px: side of the images where the model leaves it open.
+
+    Raises:
+      RunError: where there is no finished run.
+      EncoderError: where the model cannot be loaded, or gives no vector for an image.
+    """
+    if kind == "run":
+        return from_run(pathlib.Path(name))
+    return {"preset": from_preset, "hub": from_hub}[kind](name, image_size_px)
 
 
 def from_run(path: pathlib.Path) -> Encoder:

@@ -12,15 +12,16 @@ import uuid
 import tensorflow as tf
 
 from fine2coarse.export.reusable import ReusableModel
+from fine2coarse.files import replacing, write_atomic
 from fine2coarse.hub.resolve import SAVED_MODEL, HubError
 
-_PARTIAL = SAVED_MODEL + ".incomplete"
+_UNFINISHED = SAVED_MODEL + ".incomplete"
 
 
 class ExportFolder:
     """A folder that becomes a SavedModel at one moment: when `saved_model.pb` gets its name.
 
-    Until then the file is called `saved_model.pb.incomplete`. It is made first, so that a later
+    Until then a file `saved_model.pb.incomplete` lies there. It is made first, so that a later
     export knows what a killed one left and clears it away.
 
     Args:
@@ -34,18 +35,16 @@ class ExportFolder:
         self.path = pathlib.Path(path)
         check_free(self.path)
         try:
-            if (self.path / _PARTIAL).exists():
+            if (self.path / _UNFINISHED).exists():
                 shutil.rmtree(self.path)
             self.path.mkdir(parents=True, exist_ok=True)
-            (self.path / _PARTIAL).touch()
+            (self.path / _UNFINISHED).touch()
         except OSError as error:
             raise HubError(f"cannot write to {self.path}: {error.strerror}") from error
 
     def write_text(self, name: str, text: str) -> None:
         """Writes one text file."""
-        partial = self.path / f"{name}.tmp"
-        partial.write_text(text, encoding="utf-8", errors="backslashreplace")
-        partial.replace(self.path / name)
+        write_atomic(self.path / name, text)
 
     def write_saved_model(self, model: ReusableModel) -> None:
         """Writes the SavedModel. Call last: with its end the folder loads."""
@@ -56,9 +55,8 @@ class ExportFolder:
             for name in _files_below(memory):
                 if name != SAVED_MODEL:
                     _copy(f"{memory}/{name}", self.path / name)
-            partial = self.path / _PARTIAL
-            tf.io.gfile.copy(f"{memory}/{SAVED_MODEL}", os.fsencode(partial), overwrite=True)
-            partial.replace(self.path / SAVED_MODEL)
+            _copy(f"{memory}/{SAVED_MODEL}", self.path / SAVED_MODEL)
+            (self.path / _UNFINISHED).unlink()
         finally:
             if tf.io.gfile.exists(memory):
                 tf.io.gfile.rmtree(memory)
@@ -72,7 +70,7 @@ def check_free(path: pathlib.Path) -> None:
         raise HubError(f"{path} is a file; expected the name of a new folder")
     if (path / SAVED_MODEL).exists():
         raise HubError(f"{path} holds a SavedModel already; choose another folder or remove it")
-    if any(path.iterdir()) and not (path / _PARTIAL).exists():
+    if any(path.iterdir()) and not (path / _UNFINISHED).exists():
         raise HubError(f"{path} is not empty; expected the name of a new folder")
 
 
@@ -85,15 +83,14 @@ def write_archive(folder: pathlib.Path) -> pathlib.Path:
       The archive's path.
     """
     archive = folder.with_name(folder.name + ".tar.gz")
-    partial = archive.with_name(archive.name + ".tmp")
     with (
+        replacing(archive) as partial,
         partial.open("wb") as raw,
         gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0, compresslevel=6) as packed,
         tarfile.open(fileobj=packed, mode="w") as tar,
     ):
         for path in sorted(folder.rglob("*")):
             tar.add(path, path.relative_to(folder).as_posix(), recursive=False, filter=_anonymous)
-    partial.replace(archive)
     return archive
 
 
@@ -114,6 +111,5 @@ def _files_below(root: str) -> list[str]:
 
 def _copy(source: str, target: pathlib.Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(target.name + ".tmp")
-    tf.io.gfile.copy(source, os.fsencode(partial), overwrite=True)  # its name need not be UTF-8
-    partial.replace(target)
+    with replacing(target) as partial:
+        tf.io.gfile.copy(source, os.fsencode(partial))  # its name need not be UTF-8

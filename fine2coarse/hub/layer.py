@@ -80,8 +80,7 @@ class HubLayer(keras.layers.Layer):
         loaded = tf.saved_model.load(str(folder))
         self._function = _callable_of(loaded, self.handle)
         self._takes_training = _takes_training(self._function)
-        self._adopt_variables(loaded)
-        self._adopt_losses(loaded)
+        self._adopt_losses(loaded, self._adopt_variables(loaded))
         # The SavedModel's own objects (tables, functions) live as long as the layer. In a tuple of
         # a plain object they are no dependencies, so that checkpoints hold each variable once.
         self._keep_alive = _Untracked(loaded)
@@ -166,7 +165,8 @@ class HubLayer(keras.layers.Layer):
             raise HubError(f"no output {self.output_key!r} of {self.handle!r}; there is: {there}")
         return outputs[self.output_key]
 
-    def _adopt_variables(self, loaded: Any) -> None:
+    def _adopt_variables(self, loaded: Any) -> list[keras.Variable]:
+        """Makes the SavedModel's variables the layer's; returns those that were saved to train."""
         trainable = list(getattr(loaded, "trainable_variables", []))
         ids = {id(variable) for variable in trainable}
         others = [v for v in getattr(loaded, "variables", []) if id(v) not in ids]
@@ -175,22 +175,21 @@ class HubLayer(keras.layers.Layer):
                 f"SavedModel {self.handle!r} has no trainable_variables: it was not saved to be "
                 "trained; use trainable=False"
             )
-        adopted = [_AdoptedVariable(v, trainable=True) for v in trainable]
-        adopted += [_AdoptedVariable(v, trainable=False) for v in others]
+        to_train = [_AdoptedVariable(v, trainable=True) for v in trainable]
+        adopted = [*to_train, *(_AdoptedVariable(v, trainable=False) for v in others)]
         # Attributes, so that Keras makes them weights. One each: in a list TensorFlow's
         # checkpoints would not find them.
         for number, variable in enumerate(adopted):
             setattr(self, f"loaded_{number}", variable)
             if not self.trainable:  # a model around it asks the variables, not the layer
                 variable.trainable = False
+        return to_train
 
-    def _adopt_losses(self, loaded: Any) -> None:
+    def _adopt_losses(self, loaded: Any, variables: list[keras.Variable]) -> None:
         """Makes them the regulariser of the first weight: computed anew wherever losses are."""
         losses = list(getattr(loaded, "regularization_losses", []))
-        if losses and self._trainable_variables:
-            self._trainable_variables[0].regularizer = lambda _: tf.add_n(
-                [loss() for loss in losses]
-            )
+        if losses and variables:
+            variables[0].regularizer = lambda _: tf.add_n([loss() for loss in losses])
 
 
 class _AdoptedVariable(keras.Variable):

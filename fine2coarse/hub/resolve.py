@@ -8,6 +8,7 @@ import pathlib
 import re
 from collections.abc import Iterator
 
+from fine2coarse.errors import UsageError
 from fine2coarse.paths import expand
 
 SAVED_MODEL = "saved_model.pb"
@@ -23,7 +24,7 @@ _KINDS = (
 )
 
 
-class HubError(ValueError):
+class HubError(UsageError):
     """A SavedModel that cannot be found, loaded, used as asked, or written."""
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from fine2coarse.errors import UsageError
 from fine2coarse.input.augmentation import eval_image, train_image
 from fine2coarse.input.examples import Examples
 from fine2coarse.labels.space import LabelSpaceError
@@ -39,10 +40,10 @@ class Shard:
         """Images of each batch that this host reads.
 
         Raises:
-          ValueError: where the batch does not divide evenly.
+          UsageError: where the batch does not divide evenly.
         """
         if batch_size % (self.count * self.pieces):
-            raise ValueError(
+            raise UsageError(
                 f"a batch of {batch_size} does not divide among {self.count} hosts × "
                 f"{self.pieces} replicas; use a multiple of {self.count * self.pieces}"
             )
@@ -178,6 +179,7 @@ def _mapped(
 ) -> tf.data.Dataset:
     """The examples at the positions [start, start + size) of each of some batches."""
 
+    @tf.autograph.experimental.do_not_convert  # no tensor decides a branch; this traces faster
     def numbered(number: tf.Tensor) -> Batch:
         return example((number // size) * batch_size + start + number % size)
 

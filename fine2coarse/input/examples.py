@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
+from fine2coarse.errors import UsageError
 from fine2coarse.input.decoding import decode_upright
 from fine2coarse.input.stored import StoredImages
 from fine2coarse.labels.space import LabelSpace, LabelSpaceError
@@ -66,13 +67,13 @@ class Examples:
           wanted: leaf labels of the other taxonomy, by the ids or names they go by.
 
         Raises:
-          ValueError: where an image's class is not among those wanted.
+          UsageError: where an image's class is not among those wanted.
         """
         table = np.asarray([wanted.get(leaf, -1) for leaf in own], np.int64)
         labels = table[self.leaf_labels]
         unknown = sorted({own[label] for label in self.leaf_labels[labels < 0]})
         if unknown:
-            raise ValueError(
+            raise UsageError(
                 f"{int((labels < 0).sum())} images to test on are of {len(unknown)} classes that "
                 f"the training dataset does not have, such as {unknown[:3]}; its leaves are "
                 f"called like {list(wanted)[:3]}"
@@ -104,11 +105,11 @@ def load_examples(dataset: tf.data.Dataset) -> Examples:
     """Reads undecoded examples (as `PreparedDataset.read` gives them) into memory.
 
     Raises:
-      ValueError: where there are none.
+      UsageError: where there are none.
     """
     rows = list(dataset.as_numpy_iterator())
     if not rows:
-        raise ValueError("the split holds no images")
+        raise UsageError("the split holds no images")
     flagged = "hard" in rows[0]
     return Examples(
         images=_decoded_if_even([row["image"] for row in rows]),
@@ -133,11 +134,11 @@ def stored_examples(
       hard: bool [N] or None.
 
     Raises:
-      ValueError: where the shards hold another number of images.
+      UsageError: where the shards hold another number of images.
     """
     images = StoredImages.index(paths)
     if len(images) != len(image_ids):
-        raise ValueError(f"the shards hold {len(images)} images, expected {len(image_ids)}")
+        raise UsageError(f"the shards hold {len(images)} images, expected {len(image_ids)}")
     return Examples(images, tuple(image_ids), leaf_labels, hard)
 
 

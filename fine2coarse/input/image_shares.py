@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fine2coarse.errors import UsageError
+
 
 def select_share(
     image_ids: Sequence[str], share: float, what: str = "validation_share"
@@ -22,11 +24,11 @@ def select_share(
       what: errors call it so.
 
     Raises:
-      ValueError: where the share leaves no image on one of both sides.
+      UsageError: where the share leaves one part empty.
     """
     count = round(share * len(image_ids))
     if not 0 < count < len(image_ids):
-        raise ValueError(
+        raise UsageError(
             f"{what}={share} of {len(image_ids)} training images is {count}; expected at "
             "least one on each side"
         )

@@ -18,6 +18,8 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from fine2coarse.errors import UsageError
+
 # A TFRecord is: length (uint64), checksum of it (uint32), the bytes, their checksum (uint32).
 _HEADER, _CHECKSUM_BYTES = struct.Struct("<QI"), 4
 
@@ -45,11 +47,11 @@ class StoredImages:
         """Finds all records, reading their headers alone.
 
         Raises:
-          ValueError: where a shard is cut short, or lies on another file system.
+          UsageError: where a shard is cut short, or lies on another file system.
         """
         remote = [str(path) for path in paths if "://" in str(path)]
         if remote:
-            raise ValueError(
+            raise UsageError(
                 f"images are read at random places, too slowly from {remote[0]}: copy the prepared "
                 "data to a local disk, or set dataset.storage=memory where it fits"
             )
@@ -78,7 +80,7 @@ class StoredImages:
         place, size = int(self.offset[row]), int(self.size[row])
         found = os.pread(_descriptor(self.paths[self.shard[row]]), size, place)
         if len(found) != size:
-            raise ValueError(f"{self.paths[self.shard[row]]}: cut short at byte {place}")
+            raise UsageError(f"{self.paths[self.shard[row]]}: cut short at byte {place}")
         return found
 
 
@@ -99,7 +101,7 @@ def _record_places(path: pathlib.Path) -> np.ndarray:
             start = position + _HEADER.size
             position = start + size + _CHECKSUM_BYTES
             if position > end:
-                raise ValueError(f"{path}: record at byte {start} reaches beyond the file's end")
+                raise UsageError(f"{path}: record at byte {start} reaches beyond the file's end")
             places.append((start, size))
             file.seek(position)
     return np.asarray(places, np.int64).reshape(-1, 2)

@@ -5,13 +5,12 @@ A number of clusters is scored, in bits, by
     reproducible information - ambiguity of the target.
 
 *Reproducible information*: two disjoint halves of the images are clustered independently, and
-both sets of centroids label all images. What the one labelling tells about the other, counted on
-the halves and measured on images that neither saw, is what such labels can teach about images
-never seen. With too few clusters there is little to tell; with too many the halves split what is
-alike at different places, and little of it can be told. A half is clustered into its share of the
-candidate's number of clusters, so that clusters hold as many images as they would of all. That the
-number of clusters should
-maximise the information which solutions from two samples share is Buhmann's proposal
+both sets of centroids label all images. Their mutual information, counted on the
+halves and measured on images that neither half has, is what such labels can teach about unseen
+images. Few clusters carry little information; with too many, the halves split similar images in
+different places and agree little. A half is clustered into its share of the candidate's number of
+clusters, so that a cluster has as many images as it would have of all. That the number of clusters
+should maximise the information which solutions from two samples share is Buhmann's proposal
 ("Information theoretic model validation for clustering", ISIT 2010); judging a clustering as a
 classifier of held-out data is Tibshirani and Walther's ("Cluster validation by prediction
 strength", J. Comput. Graph. Statist. 14, 2005).
@@ -21,8 +20,8 @@ part of the labelled sample and measured on the other. As a measure of how well 
 serves another task it is Tran, Nguyen and Hassner's (ICCV 2019). It is zero for clusters made
 within the target's classes.
 
-That one bit of the one weighs as much as one of the other is our choice; `docs/labels.md` sets
-the ranking beside studies that were run.
+Weighing a bit of one like a bit of the other is our choice; `docs/labels.md` compares the ranking
+with studies.
 """
 
 from __future__ import annotations
@@ -169,7 +168,7 @@ class _Trial:
         aligned: bool,
         seed: tuple[int, int],
     ) -> _Trial:
-        # One labelled sample for all repeats: that is what a user has. The rest is drawn anew.
+        # One labelled sample for all repeats: that is what a user has. The rest is drawn again.
         labelled = np.random.default_rng(seed[0]).permutation(len(rows))[: spec.num_labelled]
         order = np.random.default_rng(seed).permutation(len(rows))[: spec.max_images]
         num_held_out = max(1, round(spec.held_out_share * len(order)))

@@ -6,10 +6,10 @@ import dataclasses
 import functools
 import hashlib
 import os
-import pathlib
 
 import numpy as np
 
+from fine2coarse.files import write_atomic
 from fine2coarse.labels.cut import nearest_node
 from fine2coarse.labels.space import UNREADABLE, LabelSpaceError
 from fine2coarse.taxonomy.taxonomy import Taxonomy
@@ -143,24 +143,20 @@ class ClassMap:
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes a .npz, whole or not at all."""
-        path = pathlib.Path(path)
-        partial = path.with_name(path.name + ".tmp")
-        with partial.open("wb") as file:
-            np.savez_compressed(
-                file,
-                shape=np.asarray([self.num_classes, self.num_targets]),
-                classes=self.classes,
-                targets=self.targets,
-                shares=self.shares,
-            )
-        partial.replace(path)
+        columns = {
+            "shape": np.asarray([self.num_classes, self.num_targets]),
+            "classes": self.classes,
+            "targets": self.targets,
+            "shares": self.shares,
+        }
+        write_atomic(path, lambda file: np.savez_compressed(file, **columns))
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> ClassMap:
         """Reads what `save` wrote.
 
         Raises:
-          LabelSpaceError: where the file is no class map.
+          LabelSpaceError: where the file is not a class map.
         """
         try:
             with np.load(path, allow_pickle=False) as arrays:
@@ -182,7 +178,7 @@ def targets_of_leaves(taxonomy: Taxonomy, target_ids: tuple[str, ...]) -> np.nda
       target_ids: node ids of the K targets.
 
     Returns:
-      int32 [num_leaves], -1 for a leaf below none; None where some target is no node of the
+      int32 [num_leaves], -1 for a leaf below none; None where some target is not a node of the
       taxonomy.
     """
     if not all(target in taxonomy.index for target in target_ids):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import pathlib
 
 import numpy as np
 
+from fine2coarse.files import write_atomic
 from fine2coarse.labels import kmeans
 from fine2coarse.labels.apportion import share_out
 from fine2coarse.labels.embeddings import LARGEST_VALUE, Embeddings
@@ -76,12 +76,8 @@ class Centroids:
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes an .npz, whole or not at all."""
-        path = pathlib.Path(path)
-        partial = path.with_name(path.name + ".tmp")
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        with partial.open("wb") as file:
-            np.savez(file, **fields)
-        partial.replace(path)
+        write_atomic(path, lambda file: np.savez(file, **fields))
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Centroids:

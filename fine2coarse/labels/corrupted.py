@@ -6,6 +6,7 @@ import numpy as np
 
 from fine2coarse.labels.image_index import ImageIndex
 from fine2coarse.labels.space import LabelSpace, LabelSpaceError
+from fine2coarse.seeds import generator
 
 
 def corrupted(
@@ -30,7 +31,7 @@ def corrupted(
         image whose target class has one class of `base` only cannot be moved, and is not.
 
     Raises:
-      LabelSpaceError: where the share is no share, `base` straddles `within`, or no label at all
+      LabelSpaceError: where the share is outside [0, 1], `base` straddles `within`, or no label
         could be moved.
     """
     if not 0 <= share <= 1:
@@ -38,9 +39,11 @@ def corrupted(
     labels = images.single_labels(base).astype(np.int64)
     covered = np.flatnonzero(images.is_train & (labels >= 0))
     groups = _groups_of_classes(base, images, labels, covered, within)
-    generator = np.random.default_rng(seed)
-    drawn = generator.permutation(covered)[: round(share * len(covered))]
-    luck = generator.random(len(covered))[: len(drawn)]
+    # Noise upon noise must not move the same labels again.
+    is_noisy = base.source.get("kind") == "corrupted"
+    random = generator(seed, f"corrupted {base.fingerprint}" if is_noisy else "corrupted")
+    drawn = random.permutation(covered)[: round(share * len(covered))]
+    luck = random.random(len(covered))[: len(drawn)]
     moved, num_moved = _move(labels, drawn, luck, groups)
     if len(drawn) and not num_moved:
         raise LabelSpaceError(

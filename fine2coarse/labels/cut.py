@@ -1,6 +1,6 @@
-"""A cut through the taxonomy: nodes, none above another, that part the leaves among them.
+"""A cut through the taxonomy: nodes, none above another, that partition the leaves.
 
-Either about as many as one asks for, chosen so that class sizes are even, or a list of one's own.
+Either a given number of nodes, chosen so that class sizes are even, or a given list.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def cut(
     above it along its first parents. The same arguments give the same cut.
 
     Args:
-      taxonomy: whose leaves are to be parted.
+      taxonomy: whose leaves are to be partitioned.
       num_classes: number of classes wanted.
       leaf_sizes: images of each leaf, to balance images; one each where None. A leaf without
         images asks for no class of its own.
@@ -83,7 +83,7 @@ def cut(
 def chosen_nodes(
     taxonomy: Taxonomy, node_ids: Sequence[str], *, drop_uncovered: bool = False
 ) -> LabelSpace:
-    """Superclasses of one's own: each leaf belongs to the listed node fewest edges above it.
+    """Listed nodes as superclasses: each leaf belongs to the one fewest edges above it.
 
     Of listed nodes equally near, the leaf goes to the one reached through earlier parents.
 

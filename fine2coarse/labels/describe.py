@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
 
+from fine2coarse import terminal
 from fine2coarse.labels.advise import Advice
 from fine2coarse.labels.agreement import Agreement, agreement, class_sizes
 from fine2coarse.labels.image_index import ImageIndex
@@ -49,16 +51,18 @@ def with_images(space: LabelSpace, images: ImageIndex) -> str:
 
 def agreement_table(space: LabelSpace, others: Sequence[LabelSpace], images: ImageIndex) -> str:
     """One row for each other space: purity, NMI, straddling classes."""
-    rows = [("against", "classes", "purity", "NMI", "straddling", "images")]
+    columns = ("against", "classes", "purity", "NMI", "straddling", "images")
+    rows = []
     for other in others:
         found = agreement(space, other, images)
         rows.append((other.name, f"{other.num_classes:,}", *_cells(found)))
-    return table_text(rows)
+    return _indented(columns, rows)
 
 
 def advice_table(ranking: Sequence[Advice]) -> str:
     """Numbers of clusters, the best first; those that may be as good as it are marked."""
-    rows = [("clusters", "score", "gap to best", "reproducible", "ambiguity", "")]
+    columns = ("clusters", "score", "gap to best", "reproducible", "ambiguity", "")
+    rows = []
     for advice in ranking:
         rows.append(
             (
@@ -72,21 +76,14 @@ def advice_table(ranking: Sequence[Advice]) -> str:
         )
     good = sorted(advice.num_clusters for advice in ranking if advice.is_good)
     return (
-        table_text(rows)
+        _indented(columns, rows)
         + "\n  bits; ± is the standard error of the gap over repeats. Try first: "
         + ", ".join(f"{number:,}" for number in good)
     )
 
 
-def table_text(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of cells in aligned columns: the first to the left, numbers to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [row[0].ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:])]
-        lines.append("  " + "  ".join(cells).rstrip())
-    return "\n".join(lines)
+def _indented(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return textwrap.indent(terminal.table(columns, rows), "  ")
 
 
 def _cells(found: Agreement) -> tuple[str, ...]:

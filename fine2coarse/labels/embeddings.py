@@ -32,7 +32,7 @@ class Embeddings:
     Attributes:
       vectors: float [N, d], perhaps memory-mapped.
       image_ids: N unique ids, the rows' own.
-      dataset_fingerprint: of the prepared images; empty where unknown (a file of one's own).
+      dataset_fingerprint: of the prepared images; empty where unknown (a user's own file).
       source: how they were made, JSON-able.
       path: the file that they were loaded from; empty where they were not.
     """
@@ -176,7 +176,7 @@ class Embeddings:
 
     @classmethod
     def load(cls, path: str | os.PathLike, ids_path: str | os.PathLike = "") -> Embeddings:
-        """Opens what `launch/embed.py` wrote, or a .npy of one's own with a file of ids.
+        """Opens what `launch/embed.py` wrote, or a user's own .npy with a file of ids.
 
         Args:
           path: a .npy file; it is memory-mapped.
@@ -242,12 +242,14 @@ def _mapped(path: pathlib.Path) -> np.ndarray:
 
 
 def _read_meta(path: pathlib.Path) -> Mapping[str, Any]:
-    """What `launch/embed.py` said of its vectors; empty for a file of one's own."""
+    """What `launch/embed.py` recorded with its vectors; empty for a user's own file."""
     if not path.exists():
         return {}
     meta = read_json(path.read_bytes(), str(path))
     if not isinstance(meta, dict):
-        raise ValueError(f"{path}: expected what launch/embed.py wrote; remove it or embed again")
+        raise LabelSpaceError(
+            f"{path}: expected what launch/embed.py wrote; remove it or embed again"
+        )
     return meta
 
 

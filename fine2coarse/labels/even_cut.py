@@ -45,7 +45,7 @@ class SizedTree:
 def even_cut(tree: SizedTree, num_classes: int, drop_uncovered: bool) -> set[int]:
     """The cut of the tree with the least sum of squared sizes, by dynamic programming.
 
-    Bottom-up, `costs[node]` holds the least cost of parting what lies at and below the node into
+    Bottom-up, `costs[node]` holds the least cost of splitting what lies at and below the node into
     1, 2, ... classes; `shares[node]` how many of them its children, one after another, took.
     """
     most = 2 * num_classes  # a single class is always nearer to num_classes than more than this
@@ -81,7 +81,7 @@ class _Costs:
     values: np.ndarray
 
     def or_else(self, parted: _Costs) -> _Costs:
-        """Self (of one class) joined by costs of more; one class parted alike is no better."""
+        """The costs of one class (self) and of splitting; split into one class, it is no better."""
         length = max(1, parted.first + len(parted.values) - 1)
         values = np.full(length, np.inf)
         values[parted.first - 1 : parted.first - 1 + len(parted.values)] = parted.values
@@ -92,7 +92,7 @@ class _Costs:
 def _part_among(
     children: Sequence[int], costs: dict[int, _Costs], most: int
 ) -> tuple[_Costs, list[tuple[int, np.ndarray]]]:
-    """Costs of parting several subtrees at once, and the share each took for every count."""
+    """Costs of splitting several subtrees at once, and the share each took for every count."""
     joint = _Costs(0, np.zeros(1))
     shares = []
     for child in children:

@@ -56,7 +56,7 @@ class ImageIndex:
         """Joins splits, given as name → (image ids, leaf labels).
 
         Raises:
-          LabelSpaceError: where `train_split` is none of them.
+          LabelSpaceError: where `train_split` is not among them.
         """
         if train_split not in splits:
             raise LabelSpaceError(f"no split {train_split!r} among {sorted(splits)}")

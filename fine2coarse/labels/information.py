@@ -1,7 +1,7 @@
 """Information that labellings share, in bits, measured on held-out images.
 
 Counted on the images themselves, the information that many classes share is far too high (every
-class is small), and what chance alone would give is no fair correction where they do agree. So
+class is small), and the chance level is not the right correction where they do agree. So
 conditional frequencies are counted on some images and cross-entropies measured on others, which
 bounds the information from below (Barber and Agakov, NeurIPS 2003).
 """
@@ -20,7 +20,7 @@ _PRIOR_MASSES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 64.0)
 def held_out_information_bits(
     known: np.ndarray, wanted: np.ndarray, is_counted: np.ndarray
 ) -> float:
-    """What one labelling tells about another, on images that were not counted.
+    """Information that one labelling has about another, on images that were not counted.
 
     The mean of log2 p(wanted | known) / p(wanted), the frequencies being counted on some images
     (with a prior of p(wanted), of the mass that serves best) and the mean taken on the others.

@@ -1,4 +1,4 @@
-"""Random ids: as many labels as one likes, with no meaning beyond the groups they stay within."""
+"""Random ids: any number of labels, with no meaning beyond the groups they stay within."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from fine2coarse.labels.apportion import share_out
 from fine2coarse.labels.image_index import ImageIndex
 from fine2coarse.labels.space import LabelSpace, LabelSpaceError
+from fine2coarse.seeds import generator
 
 
 def random_within(
@@ -77,10 +78,10 @@ def random_like(
     if within is not None:
         groups = images.target_labels(within)
         _check_nested(labels, groups, like, within)
-    generator = np.random.default_rng(seed)
+    random = generator(seed, "random_like")
     dealt = np.full(len(images), -1, np.int64)
     for members in _members(images, groups):
-        dealt[members] = labels[generator.permutation(members)]
+        dealt[members] = labels[random.permutation(members)]
     return images.make_space(
         dealt,
         [f"random{index}" for index in range(like.num_classes)],
@@ -106,13 +107,13 @@ def _balanced(
         )
     shares = share_out(sizes, num_classes)
     starts = np.cumsum(shares) - shares
-    generator = np.random.default_rng(seed)
+    random = np.random.default_rng(seed)
     labels = np.full(len(images), -1, np.int64)
     for members in _members(images, groups):
         group = groups[members[0]]
         if group >= 0:
             dealt = np.arange(len(members)) % shares[group]
-            labels[generator.permutation(members)] = starts[group] + dealt
+            labels[random.permutation(members)] = starts[group] + dealt
     return images.make_space(
         labels,
         [f"random{index}" for index in range(num_classes)],

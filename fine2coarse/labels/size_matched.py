@@ -11,6 +11,7 @@ import numpy as np
 
 from fine2coarse.labels.image_index import ImageIndex
 from fine2coarse.labels.space import LabelSpace, LabelSpaceError
+from fine2coarse.seeds import generator
 
 IMAGES_PER_CLASS = "images_per_class"
 TOTAL_IMAGES = "total_images"
@@ -89,7 +90,7 @@ def fixed_total_images(
 
 
 def _shuffled_train(images: ImageIndex, seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).permutation(np.flatnonzero(images.is_train))
+    return generator(seed, "size_matched").permutation(np.flatnonzero(images.is_train))
 
 
 def _spread(order: np.ndarray, groups: np.ndarray) -> np.ndarray:

@@ -16,6 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from fine2coarse.errors import UsageError
+from fine2coarse.files import write_atomic, write_json
+
 KEYED_BY = ("leaf", "image")
 # What NumPy, zip and JSON raise on a file that is damaged or another one than it is taken for.
 UNREADABLE = (
@@ -36,7 +39,7 @@ _STRING_FIELDS = ("class_ids", "class_names", "image_ids")
 _META_FIELDS = ("keyed_by", "name", "dataset_fingerprint", "source")
 
 
-class LabelSpaceError(ValueError):
+class LabelSpaceError(UsageError):
     """A label space that is malformed, or belongs to other data."""
 
 
@@ -149,25 +152,16 @@ class LabelSpace:
         meta = {field: getattr(self, field) for field in _META_FIELDS}
         meta |= {"source": dict(self.source), "fingerprint": self.fingerprint}
         meta |= {"num_classes": self.num_classes, "num_rows": len(self.table)}
-        partial = path.with_name(path.name + ".tmp")
-        with partial.open("wb") as file:
-            np.savez_compressed(
-                file,
-                table=self.table,
-                **{field: _packed(getattr(self, field)) for field in _STRING_FIELDS},
-            )
-        json_path = path.with_name(path.name + ".json")
-        json_partial = json_path.with_name(json_path.name + ".tmp")
-        json_partial.write_text(json.dumps(meta, indent=1, ensure_ascii=False), encoding="utf-8")
-        partial.replace(path)
-        json_partial.replace(json_path)
+        strings = {field: _packed(getattr(self, field)) for field in _STRING_FIELDS}
+        write_atomic(path, lambda file: np.savez_compressed(file, table=self.table, **strings))
+        write_json(path.with_name(path.name + ".json"), meta)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> LabelSpace:
         """Reads what `save` wrote, checking the fingerprint.
 
         Raises:
-          LabelSpaceError: where the file is no label space, holds a pickle or was changed.
+          LabelSpaceError: where the file is not a label space, holds a pickle or was changed.
         """
         path = pathlib.Path(path)
         try:

@@ -1,15 +1,17 @@
 """Label spaces as a configuration names them: one small record for each way to make one.
 
-A configuration says `{"source": "cut", "options": {"num_classes": 23}}`; `spec_mapping` makes
-a record of that, and the record makes a label space of a `Context`. Records whose classes must not
-straddle the target's say `aligned=True`: the target is the context's. A `seed` of None is the
-context's, so that every run of a study draws its own.
+A recipe says `{"source": "cut", "options": {"num_classes": 23}}`; `schema.parse(LabelSource, …)`
+makes a record of that, and the record makes a label space of a `Context`. Records whose classes
+must not straddle the target's say `aligned=True`: the target is the context's. A `seed` of None is
+the context's, so that every run of a study draws its own.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from typing import Annotated
 
+from fine2coarse import schema
 from fine2coarse.labels import sources
 from fine2coarse.labels.clusters import Centroids
 from fine2coarse.labels.embeddings import Embeddings
@@ -121,7 +123,7 @@ class Random:
 
     num_classes: int = 0
     as_many_as_level: str = ""
-    like: Source | None = None
+    like: LabelSource | None = None
     aligned: bool = True
     seed: int | None = None
 
@@ -150,10 +152,10 @@ class Clusters:
     """See `sources.clusters` and, where centroids are named, `sources.assigned`."""
 
     num_clusters: int = 0
-    embeddings: str = ""
-    ids: str = ""
+    embeddings: str = schema.path("")
+    ids: str = schema.path("")
     aligned: bool = True
-    centroids: str = ""
+    centroids: str = schema.path("")
     spherical: bool = False
     num_iterations: int = KMeansSpec.num_iterations
     num_restarts: int = KMeansSpec.num_restarts
@@ -221,7 +223,7 @@ class PerImage:
 class SizeMatched:
     """See `sources.fixed_images_per_class` and `sources.fixed_total_images`."""
 
-    base: Source
+    base: LabelSource
     num_images_per_class: int = 0
     num_images_total: int = 0
     aligned: bool = True
@@ -255,7 +257,7 @@ class SizeMatched:
 class Corrupted:
     """See `sources.corrupted`."""
 
-    base: Source
+    base: LabelSource
     share: float
     aligned: bool = True
     seed: int | None = None
@@ -275,7 +277,7 @@ class Corrupted:
 class File:
     """A label space saved before; it must belong to this dataset."""
 
-    path: str
+    path: str = schema.path()
 
     def build(self, context: Context) -> LabelSpace:
         """Loads the label space and checks what it belongs to."""
@@ -284,4 +286,20 @@ class File:
         return space
 
 
-Source = Level | Cut | Mixed | Random | Clusters | PerImage | SizeMatched | Corrupted | File
+SOURCES = {
+    "level": Level,
+    "cut": Cut,
+    "mixed": Mixed,
+    "random": Random,
+    "clusters": Clusters,
+    "per_image": PerImage,
+    "size_matched": SizeMatched,
+    "corrupted": Corrupted,
+    "file": File,
+}
+"""Name in a recipe → its record. A new way to label is a record here."""
+
+LabelSource = Annotated[
+    Level | Cut | Mixed | Random | Clusters | PerImage | SizeMatched | Corrupted | File,
+    schema.Choice("label source", "source", SOURCES),
+]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 from keras import layers
 
+from fine2coarse.errors import UsageError
+
 # Neither their weights nor their configuration know the height and width of what they are given.
 _SIZE_FREE = (
     layers.InputLayer,
@@ -40,10 +42,10 @@ def open_image_size(backbone: keras.Model) -> keras.Model:
     """A copy with fresh weights, in the same order, whose input is [B, None, None, channels].
 
     Raises:
-      ValueError: where `takes_any_image_size` is False.
+      UsageError: where `takes_any_image_size` is False.
     """
     if not takes_any_image_size(backbone):
-        raise ValueError(f"backbone {backbone.name} takes images of one size only")
+        raise UsageError(f"backbone {backbone.name} takes images of one size only")
     return _open(backbone)
 
 

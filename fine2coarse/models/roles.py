@@ -19,8 +19,8 @@ _LINEAR_LAYERS = (
 def kernels(model: keras.Model) -> list[keras.Variable]:
     """The kernels of linear layers (dense, convolution, attention projections).
 
-    Biases, normalisation, class tokens and position embeddings are none. Of a layer that is
-    neither Keras's nor KerasHub's (a loaded SavedModel), whose roles nobody knows, every weight of
+    Biases, normalisation, class tokens and position embeddings are not. Of a layer that is
+    neither Keras's nor KerasHub's (a loaded SavedModel), whose roles are unknown, every weight of
     two or more dimensions counts.
     """
     return list(_kernels(model._flatten_layers()))

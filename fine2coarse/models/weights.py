@@ -1,4 +1,4 @@
-"""Weights from one model into another: all of them, or an error that lists both sides."""
+"""Weights from one model into another: all of them, or an error that lists both models'."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
+from fine2coarse.errors import UsageError
+
 _POSITION_LAYER = "position_embedding"
 
 
-class WeightsError(ValueError):
+class WeightsError(UsageError):
     """Weights that do not fit the model they are meant for."""
 
 

@@ -16,9 +16,9 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from etils import epath
 
+from fine2coarse.files import write_atomic
 from fine2coarse.labels.space import UNREADABLE
 from fine2coarse.preparation.image_checks import content_digest, hash128
-from fine2coarse.preparation.spill import write_whole
 
 CONTENTS_NAME = "contents.json"
 
@@ -76,18 +76,18 @@ class SplitContents:
 
 
 def write_contents(folder: epath.PathLike, splits: Mapping[str, SplitContents]) -> None:
-    """Writes the contents of all splits beside their records; the JSON, which comes last, tells."""
+    """Writes the contents of all splits beside their records; the JSON last, which marks them."""
     folder = epath.Path(folder)
     for name, split in splits.items():
         buffer = io.BytesIO()
         np.save(buffer, split.digests, allow_pickle=False)
-        write_whole(_array_path(folder, name), buffer.getvalue())
+        write_atomic(_array_path(folder, name), buffer.getvalue())
     told = {
         name: {"num_examples": len(split.digests), "digest": split.digest}
         for name, split in splits.items()
     }
     text = json.dumps({"splits": told}, indent=1) + "\n"
-    write_whole(folder / CONTENTS_NAME, text.encode())
+    write_atomic(folder / CONTENTS_NAME, text)
 
 
 def read_contents(

@@ -1,4 +1,4 @@
-"""Prepares a dataset so that it can be killed at any moment and goes on where it stopped.
+"""Prepares a dataset; it can be killed at any moment and continues where it stopped.
 
 Two halves, each of many tasks that leave whole files behind: units of the source become spills
 (`spill.py`), spills become shards (`shards.py`). All this happens in a *staging folder* beside
@@ -14,20 +14,21 @@ import errno
 import fcntl
 import functools
 import json
+import logging
 import math
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow_datasets as tfds
-import tqdm
 from etils import epath
-from tensorflow_datasets.core import naming, splits, units
 
 from fine2coarse.archives import last_file
 from fine2coarse.archives.archives import Skip, SourceError
+from fine2coarse.errors import EXIT_USAGE, FailedError, UsageError
+from fine2coarse.files import read_json, remove_partial, write_atomic, write_json
+from fine2coarse.formats import disk_size
 from fine2coarse.preparation import contents, pool, preparation_report, spill
 from fine2coarse.preparation.file_batches import Source, Unit
 from fine2coarse.preparation.shards import (
@@ -40,15 +41,25 @@ from fine2coarse.preparation.shards import (
     shard_task,
     write_shard,
 )
+from fine2coarse.terminal import Bar
+
+_log = logging.getLogger(__name__)
 
 SOURCE_NAME = "source.json"
 """What the source was, beside the data that was prepared from it."""
 _COPIES_OF_SOURCE = 2  # the spills and the shards
 _NUM_NAMES_TOLD = 5
+_LINE_EVERY_S = 15.0  # where there is no terminal to draw a bar on
 
 
-class PreparationError(RuntimeError):
+class PreparationError(FailedError):
     """A preparation that cannot go on: the message says what to do about it."""
+
+
+class PreparationRefused(PreparationError):
+    """A preparation that was not begun: settings, source or folder must be others first."""
+
+    exit_code = EXIT_USAGE
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -77,11 +88,11 @@ class PrepareConfig(tfds.download.DownloadConfig):
     def __post_init__(self) -> None:
         """Checks the numbers."""
         if self.num_workers < 1:
-            raise ValueError(f"num_workers must be at least 1, got {self.num_workers}")
+            raise UsageError(f"num_workers must be at least 1, got {self.num_workers}")
         if self.num_validation is not None and self.num_validation < 0:
-            raise ValueError(f"num_validation must not be negative, got {self.num_validation}")
+            raise UsageError(f"num_validation must not be negative, got {self.num_validation}")
         if self.max_examples_per_split is not None:
-            raise ValueError("max_examples_per_split is not supported; prepare a smaller source")
+            raise UsageError("max_examples_per_split is not supported; prepare a smaller source")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +117,7 @@ class Preparation:
 
     source: Source
     features: tfds.features.FeaturesDict
-    filename_template: Callable[[str], naming.ShardedFileTemplate]
+    filename_template: Callable[[str], tfds.core.ShardedFileTemplate]
     file_format: str
     num_classes: int
     split_rule: SplitRule | None
@@ -126,7 +137,7 @@ class Preparation:
         """Folder of the shards and the report, inside the staging folder."""
         return self.staging / "final"
 
-    def run(self, stale: Sequence[epath.Path] = ()) -> list[splits.SplitInfo]:
+    def run(self, stale: Sequence[epath.Path] = ()) -> list[tfds.core.SplitInfo]:
         """Prepares what is not prepared yet; the result is in `final`.
 
         Args:
@@ -156,8 +167,7 @@ class Preparation:
                 infos = self._write_shards(workers, keys, plan)
                 self._check_unchanged(identity)
                 contents.write_contents(self.final, _contents(plan))
-                text = json.dumps(identity, indent=1)
-                spill.write_whole(self.final / SOURCE_NAME, f"{text}\n".encode())
+                write_json(self.final / SOURCE_NAME, identity)
                 self.write_state(self.final, indices)
                 preparation_report.write_report(self.final, made, skips, indices, plan)
             except OSError as error:
@@ -168,14 +178,14 @@ class Preparation:
 
     def _check_settings(self) -> None:
         if self.config.use_beam and not self.source.can_be_shared:
-            raise PreparationError(
+            raise PreparationRefused(
                 f"{self.source.kind}: workers of a cluster cannot share a compressed archive; "
                 "decompress it first (images hardly shrink), or prepare without Beam"
             )
 
     def _check_unchanged(self, before: Mapping[str, Any]) -> None:
         if json.loads(json.dumps(self.source.identity())) != before:
-            raise PreparationError(
+            raise PreparationRefused(
                 f"{self.source.kind}: it was changed while it was read; delete {self.staging} and "
                 "start again"
             )
@@ -192,16 +202,16 @@ class Preparation:
         }
         identity = json.loads(json.dumps(identity))
         if not path.exists():
-            spill.write_whole(path, json.dumps(identity, indent=1).encode())
+            write_json(path, identity)
             return identity["source"]
-        before = json.loads(path.read_text(encoding="utf-8"))
+        before = read_json(path)
         changed = [key for key in identity if identity[key] != before.get(key)]
         if changed:
-            raise PreparationError(
+            raise PreparationRefused(
                 f"{self.staging} holds an unfinished preparation with another "
                 f"{' and '.join(changed)}: it had {[before.get(key) for key in changed]}, now it "
-                f"is {[identity[key] for key in changed]}. Give the same as before to go on, or "
-                "delete that folder to begin anew"
+                f"is {[identity[key] for key in changed]}. Use the same as before to continue, or "
+                "delete that folder to start again"
             )
         return identity["source"]
 
@@ -214,12 +224,12 @@ class Preparation:
                 folder.rmtree()
         self.final.mkdir(exist_ok=True)
         for folder in (self.staging, self._spills, self.final):
-            _remove_partial_files(folder)
+            remove_partial(folder)
         for name in last_file.take_notes(self._spills):
-            print(
-                f"the preparation before this one ended while it was at {name}; should it end "
-                "there again, move that file away",
-                file=sys.stderr,
+            _log.warning(
+                "the previous preparation ended while reading %s; if that happens again, move the "
+                "file away",
+                name,
             )
 
     def _spill_all(self, workers: pool.TaskPool) -> tuple[list[str], list[Skip]]:
@@ -227,7 +237,7 @@ class Preparation:
         scan_path = self.staging / "scan.json"
         done = spill.finished_units(self._spills)
         if scan_path.exists():
-            scan = json.loads(scan_path.read_text(encoding="utf-8"))
+            scan = read_json(scan_path)
             if all(spill.spill_path(self._spills, key).name in done for key in scan["keys"]):
                 return scan["keys"], [Skip(*fields) for fields in scan["skips"]]
         keys: list[str] = []
@@ -244,7 +254,7 @@ class Preparation:
         )
         keys.sort()
         scan = {"keys": keys, "skips": [dataclasses.astuple(skip) for skip in skips]}
-        spill.write_whole(scan_path, json.dumps(scan).encode())
+        write_atomic(scan_path, json.dumps(scan))
         return keys, skips
 
     def _pending_units(
@@ -267,10 +277,10 @@ class Preparation:
 
     def _write_shards(
         self, workers: pool.TaskPool, keys: Sequence[str], plan: Plan
-    ) -> list[splits.SplitInfo]:
+    ) -> list[tfds.core.SplitInfo]:
         """Second half: writes the shards that are not there."""
         spills = [spill.data_path(self._spills, key) for key in keys]
-        infos: list[splits.SplitInfo] = []
+        infos: list[tfds.core.SplitInfo] = []
         tasks: list[ShardTask] = []
         config = self.config.get_shard_config()
         for name, split in plan.splits.items():
@@ -283,7 +293,7 @@ class Preparation:
                 tasks.append(shard_task(path, self.file_format, spills, rows))
                 first += length
             infos.append(
-                splits.SplitInfo(
+                tfds.core.SplitInfo(
                     name=name,
                     shard_lengths=lengths,
                     num_bytes=int(split.sizes.sum()),
@@ -299,7 +309,7 @@ class Preparation:
         )
         for task in tasks:
             check_shard(epath.Path(task.path), task)
-        _remove_partial_files(self.final)  # of workers that outlived a killed run for a moment
+        remove_partial(self.final)  # of workers that outlived a killed run for a moment
         return infos
 
     def _is_written(self, task: ShardTask, advance: Callable[[Any], None]) -> bool:
@@ -323,16 +333,16 @@ class Preparation:
             except concurrent.futures.process.BrokenProcessPool as error:
                 names = last_file.take_notes(self._spills)
                 raise PreparationError(
-                    f"a worker process died (out of memory, or a file that brings the decoder "
-                    f"down); workers were at {', '.join(names) or 'no file'}. The same command "
-                    "goes on from here; should it end there again, move such a file away"
+                    f"a worker process died (out of memory, or a file that crashes the decoder); "
+                    f"workers were reading {', '.join(names) or 'no file'}. The same command "
+                    "continues from here; if that happens again, move such a file away"
                 ) from error
 
     def _check_nothing_lost(self, missing: Sequence[str], what: str) -> None:
         if missing:
             raise PreparationError(
                 f"{len(missing)} {what} were not written, such as {list(missing[:3])}: the runner "
-                "lost them without a word. The same command does these and no others"
+                "lost them silently. Run the same command again to do only these"
             )
 
     def _check_skipped(self, indices: Sequence[spill.SpillIndex]) -> None:
@@ -356,8 +366,8 @@ class Preparation:
             raise SourceError(
                 f"{num_lost} of {num_images} images {f'of {split} ' * bool(split)}cannot be "
                 f"used: {told}{', …' * (len(lost) > _NUM_NAMES_TOLD)}. That is more than "
-                f"max_skipped_share={self.max_skipped_share:g}: mend or remove them, or allow "
-                f"more, e.g. --config.dataset.options.max_skipped_share="
+                f"max_skipped_share={self.max_skipped_share:g}: repair or remove them, or "
+                f"allow more, e.g. --config.dataset.options.max_skipped_share="
                 f"{math.ceil(100 * num_lost / num_images) / 100:g}"
             )
 
@@ -380,30 +390,29 @@ class Preparation:
     def _check_disk(self) -> None:
         free = disk_free(self.staging)
         if self.config.show_progress and free is not None:
-            needed = units.Size(self.disk_needed())
-            print(f"disk: about {needed} needed, {units.Size(free)} free", file=sys.stderr)
+            needed = disk_size(self.disk_needed())
+            _log.info("disk: about %s needed, %s free", needed, disk_size(free))
         if self.config.check_disk_space and free is not None and self.disk_needed() > free:
             raise PreparationError(self._disk_message("the disk is too small: "))
 
     def _disk_message(self, begin: str) -> str:
         return (
-            f"{begin}about {units.Size(self.disk_needed())} more are needed in "
+            f"{begin}about {disk_size(self.disk_needed())} more are needed in "
             f"{self.staging.parent} (twice the source while preparing, once when done), "
-            f"{units.Size(disk_free(self.staging) or 0)} are free. Make space and run the "
-            "same command again: what is done stays done"
+            f"{disk_size(disk_free(self.staging) or 0)} are free. Make space and run the "
+            "same command again: finished work is kept"
         )
 
     @contextlib.contextmanager
     def _progress(self, title: str, num_bytes: int) -> Iterator[Callable[[Any], None]]:
-        with tqdm.tqdm(
-            desc=title,
-            total=num_bytes,
-            unit="B",
-            unit_scale=True,
-            disable=not self.config.show_progress,
-            mininterval=0.2 if sys.stderr.isatty() else 15.0,
+        with Bar(
+            title,
+            num_bytes,
+            unit="bytes",
+            line_every_s=_LINE_EVERY_S,
+            is_shown=self.config.show_progress,
         ) as bar:
-            yield lambda task: bar.update(task.num_source_bytes)
+            yield lambda task: bar.advance(task.num_source_bytes)
 
 
 def _contents(plan: Plan) -> dict[str, contents.SplitContents]:
@@ -421,11 +430,6 @@ class _FinishedUnits:
 
     def __contains__(self, key: object) -> bool:
         return spill.spill_path(self._folder, str(key)).name in self._stems
-
-
-def _remove_partial_files(folder: epath.Path) -> None:
-    for path in folder.glob("*.tmp*"):
-        path.unlink(missing_ok=True)
 
 
 def disk_free(folder: epath.Path) -> int | None:
@@ -446,7 +450,7 @@ def _locked(folder: epath.Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise PreparationError(
+            raise PreparationRefused(
                 f"another process is preparing into {folder}; wait for it or stop it first"
             ) from error
         yield

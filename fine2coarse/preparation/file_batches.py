@@ -60,7 +60,7 @@ class Unit(Protocol):
 
     Attributes:
       key: unique in the source, the same whenever the source is read.
-      split: of its images; empty where the split is told by the image.
+      split: of its images; empty where each image decides it.
       num_source_bytes: about how much of the source it takes, for the progress bar.
     """
 
@@ -108,7 +108,7 @@ class BatchFile:
       entry: its place in the batch's archive, or its path below the batch's folder.
       image_id: unique among the split's images.
       label: leaf label.
-      problem: reason why it is no example, else empty.
+      problem: reason why it is not an example, else empty.
       detail: of the problem.
       features: further features of the example.
       data: its bytes; None where they are to be read.
@@ -141,7 +141,7 @@ class FileBatch:
 
     Attributes:
       key: unique in the source.
-      split: of the images; empty where it is told by the image.
+      split: of the images; empty where each image decides it.
       source: the archive, or the path of the folder.
       files: them.
     """
@@ -208,7 +208,7 @@ class SynsetFiles:
 
     Attributes:
       synset: its id.
-      label: its leaf label; -1 where it is no leaf, and all its images are skipped.
+      label: its leaf label; -1 where it is not a leaf, and all its images are skipped.
       is_known: whether the taxonomy's table has it, leaf or not.
     """
 

@@ -1,6 +1,6 @@
-"""Checks the bytes of an image: all are decoded; what is no plain JPEG becomes JPEG or PNG.
+"""Checks the bytes of an image: all are decoded; all but plain JPEGs become JPEG or PNG.
 
-What is stored shows what a viewer shows. A JPEG whose pixels lie upright stays as it came. All else
+What is stored shows what a viewer shows. A JPEG whose pixels are upright is kept as it is. All else
 is decoded by Pillow, turned upright, laid on a white ground and stored again: PNG, BMP, GIF, TIFF,
 PPM and lossless WebP without loss, as PNG, the others as JPEG of high quality. So whatever reads
 prepared data sees JPEG of grey, RGB or CMYK, or PNG of 8-bit grey or RGB, and nothing else.
@@ -16,6 +16,8 @@ import warnings
 import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+from fine2coarse.errors import Fine2CoarseError
 
 TRANSCODE_QUALITY = 95
 """JPEG quality of transcoded images; without chroma subsampling, to lose as little as can be."""
@@ -109,7 +111,7 @@ class CheckedImage:
     digest: tuple[int, int] = (0, 0)
 
 
-class _Refused(Exception):
+class _Refused(Fine2CoarseError):
     """An image that is whole, but that nothing here shows as it is meant."""
 
 

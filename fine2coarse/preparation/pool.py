@@ -11,6 +11,8 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from fine2coarse.errors import UsageError
+
 
 class TaskPool:
     """Runs tasks in processes of this machine, which are started when first needed."""
@@ -101,7 +103,7 @@ def run_tasks_with_beam(
 ) -> None:
     """Calls `function` on every task by a Beam pipeline, with Beam's own options.
 
-    Beam may lose elements without a word; the caller checks for the files that should be there.
+    Beam may lose elements silently; the caller checks for the files that should be there.
 
     Args:
       function: picklable; writes files to storage that all workers and this process share.
@@ -109,12 +111,12 @@ def run_tasks_with_beam(
       beam_options: `apache_beam.options.pipeline_options.PipelineOptions`.
 
     Raises:
-      ImportError: where Beam is not installed.
+      UsageError: where Beam is not installed.
     """
     try:
         import apache_beam as beam
     except ImportError as error:
-        raise ImportError("--runner=beam needs Beam: pip install apache-beam") from error
+        raise UsageError("--runner=beam needs Beam: pip install apache-beam") from error
     with beam.Pipeline(options=beam_options) as pipeline:
         _ = (
             pipeline

@@ -16,11 +16,12 @@ from etils import epath
 
 from fine2coarse.archives.archives import REPEATED_MEMBER, Skip, SourceError
 from fine2coarse.archives.file_tree import LINK_LOOP
+from fine2coarse.files import write_atomic
 from fine2coarse.preparation.contents import duplicates_across
 from fine2coarse.preparation.file_batches import NOT_IN_LAYOUT
 from fine2coarse.preparation.image_checks import NOT_AN_IMAGE
 from fine2coarse.preparation.shards import Plan
-from fine2coarse.preparation.spill import SpillIndex, write_whole
+from fine2coarse.preparation.spill import SpillIndex
 
 REPORT_NAME = "preparation.json"
 SKIPPED_NAME = "skipped.csv"
@@ -47,7 +48,7 @@ class Report:
       splits: examples of each split.
       num_classes: leaves of the dataset.
       classes_seen: leaves that have an example in some split.
-      skipped: reason → files, most first; what tells of a whole archive counts as one at least.
+      skipped: reason → files, most first; a skip of a whole archive counts as one at least.
       transcoded: former format → images.
       duplicate_groups: sets of files of the same picture within a split (all are kept).
       duplicate_files: files in these sets.
@@ -111,7 +112,7 @@ def make_report(
 
 
 def lost_images(skips: Iterable[Skip]) -> list[Skip]:
-    """Skips of what was meant to be an image, and not of files that only lie beside them."""
+    """Skips of what was meant to be an image, not of other files in the same folders."""
     return [
         skip
         for skip in skips
@@ -154,7 +155,7 @@ def write_report(
     _write_csv(folder / TRANSCODED_NAME, ("file", "former_format"), transcoded)
     _write_csv(folder / DUPLICATES_NAME, ("group", "file"), groups)
     text = json.dumps(dataclasses.asdict(report), indent=1)
-    write_whole(folder / REPORT_NAME, f"{text}\n".encode())
+    write_atomic(folder / REPORT_NAME, f"{text}\n")
 
 
 def read_report(folder: epath.PathLike) -> Report:
@@ -175,7 +176,7 @@ def damaged(path: epath.Path, error: Exception) -> SourceError:
     """The error that a file beside prepared data cannot be read."""
     return SourceError(
         f"{path} is damaged ({' '.join(str(error).split())}); delete the folder {path.parent} and "
-        "start again to prepare it anew"
+        "run the same command to prepare it again"
     )
 
 
@@ -211,7 +212,7 @@ class StoredReport:
             told.append(f"skipped: {reasons}, such as {names} (all are named in {listed})")
         if report.transcoded:
             formats = ", ".join(f"{name} {count:,}" for name, count in report.transcoded.items())
-            told.append(f"stored anew, as PNG or JPEG: {formats}")
+            told.append(f"converted to PNG or JPEG: {formats}")
         if report.duplicates_across:
             pairs = ", ".join(f"{n:,} of {pair}" for pair, n in report.duplicates_across.items())
             told.append(f"the same picture in two splits: {pairs}")
@@ -232,4 +233,4 @@ def _write_csv(path: epath.Path, header: Sequence[str], rows: Iterable[Sequence]
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(rows)
-    write_whole(path, text.getvalue().encode("utf-8", "backslashreplace"))
+    write_atomic(path, text.getvalue())

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
+import tensorflow_datasets as tfds
 from etils import epath
 from tensorflow_datasets.core import file_adapters
 from tensorflow_datasets.core.utils import shard_utils
 
 from fine2coarse.archives.archives import Skip
+from fine2coarse.files import replacing
 from fine2coarse.preparation.spill import SpillIndex
 
 REPEATED_ID = "repeated image id"
@@ -30,7 +31,7 @@ class SplitPlan:
       sizes: int64 [N], how many they are.
       labels: int32 [N].
       keys: uint64 [N, 2], hashes of the image ids.
-      digests: uint64 [N, 2], what each image shows (`images.content_digest`).
+      digests: uint64 [N, 2], what each image shows (`image_checks.content_digest`).
     """
 
     units: np.ndarray
@@ -217,14 +218,12 @@ def write_shard(task: ShardTask) -> None:
         for row, offset, size in zip(rows, offsets - begin, sizes):
             records[row] = bytes(block[offset : offset + size])
     path = epath.Path(task.path)
-    partial = path.with_name(f"{path.name}.tmp{uuid.uuid4().hex}")
-    adapter = file_adapters.ADAPTER_FOR_FORMAT[file_adapters.FileFormat(task.file_format)]
+    adapter = file_adapters.ADAPTER_FOR_FORMAT[tfds.core.FileFormat(task.file_format)]
     try:
-        adapter.write_examples(partial, enumerate(records))
-        check_shard(partial, task)
-        partial.replace(path)
+        with replacing(path) as partial:
+            adapter.write_examples(partial, enumerate(records))
+            check_shard(partial, task)
     except (OSError, tf.errors.OpError) as error:
-        partial.unlink(missing_ok=True)
         raise as_os_error(error) from error
 
 
@@ -234,12 +233,12 @@ def check_shard(path: epath.Path, task: ShardTask) -> None:
     Raises:
       AssertionError: where it does not.
     """
-    if task.file_format == file_adapters.FileFormat.TFRECORD.value:
+    if task.file_format == tfds.core.FileFormat.TFRECORD.value:
         expected = int(task.plan.sizes.sum())
         expected += _TFRECORD_OVERHEAD_BYTES * task.plan.num_examples
         found, what = path.stat().length, "bytes"
     else:
-        adapter = file_adapters.ADAPTER_FOR_FORMAT[file_adapters.FileFormat(task.file_format)]
+        adapter = file_adapters.ADAPTER_FOR_FORMAT[tfds.core.FileFormat(task.file_format)]
         expected, found, what = task.plan.num_examples, adapter.num_examples(path), "examples"
     if found != expected:
         raise AssertionError(f"{path}: {found} {what}; expected {expected}")

@@ -11,16 +11,19 @@ import dataclasses
 import hashlib
 import io
 import json
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from etils import epath
 
 from fine2coarse.archives.file_tree import ArchiveTree, FileTree, ListedFile, is_hidden
+from fine2coarse.files import write_atomic
 from fine2coarse.labels.space import UNREADABLE
 from fine2coarse.preparation.image_checks import check_image, hash128
 from fine2coarse.preparation.preparation_report import damaged
-from fine2coarse.preparation.spill import write_whole
+
+_log = logging.getLogger(__name__)
 
 STATE_NAME = "source_files.npz"
 UNUSABLE, NOT_LOOKED_AT = (0, 0), (0, 1)  # in the place of what a file shows
@@ -36,7 +39,7 @@ class SourceState:
       names: of the files, below the source's root.
       sizes: int64 [N], bytes.
       stamps: uint64 [N, 3], `ListedFile.stamp`.
-      digests: uint64 [N, 2], `images.content_digest` of what was stored of each; of taxonomy.csv
+      digests: uint64 [N, 2], `image_checks.content_digest` of what was stored; of taxonomy.csv
         the hash of its bytes; `UNUSABLE` of images that were skipped, `NOT_LOOKED_AT` of files
         that are no images of a class.
     """
@@ -64,7 +67,7 @@ class SourceState:
         return dict(zip(self.names, map(tuple, self.digests.tolist())))
 
     def is_of_archive(self, tree: FileTree) -> bool:
-        """Whether this is the state of an archive that has not changed, told without reading it."""
+        """Whether this is the state of an unchanged archive, known without reading it."""
         if not isinstance(tree, ArchiveTree) or not len(self.stamps):
             return False
         stamps = {tuple(stamp) for stamp in np.unique(self.stamps, axis=0).tolist()}
@@ -81,7 +84,7 @@ class SourceState:
             stamps=self.stamps,
             digests=self.digests,
         )
-        write_whole(epath.Path(folder) / STATE_NAME, buffer.getvalue())
+        write_atomic(epath.Path(folder) / STATE_NAME, buffer.getvalue())
 
     @classmethod
     def load(cls, folder: epath.PathLike) -> SourceState | None:
@@ -175,7 +178,9 @@ def changes_since(before: SourceState, tree: FileTree, listed: Iterable[ListedFi
             doubtful.append(now[name])
     if not (new or gone or changed):
         if len(doubtful) >= _NUM_READ_TOLD:
-            print(f"comparing {len(doubtful)} files whose times changed with what was prepared")
+            _log.info(
+                "comparing %d files whose times changed with what was prepared", len(doubtful)
+            )
         row_of = {name: row for row, name in enumerate(before.names)}
         for file, data in tree.read(doubtful):
             if not _shows(data, tuple(before.digests[row_of[file.name]].tolist())):

@@ -11,7 +11,6 @@ import dataclasses
 import hashlib
 import io
 import json
-import uuid
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -19,10 +18,10 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 from etils import epath
-from tensorflow_datasets.core import example_serializer
 
 from fine2coarse.archives.archives import Skip
 from fine2coarse.archives.last_file import LastFile
+from fine2coarse.files import write_atomic
 from fine2coarse.preparation.file_batches import Unit
 from fine2coarse.preparation.image_checks import check_image, hash128
 
@@ -40,7 +39,7 @@ class SpillIndex:
       shuffle_keys: uint64 [N, 2], first 128 bits of the SHA-256 of each image id; ascending.
       sizes: int64 [N], bytes of each serialized example; they lie end to end.
       labels: int32 [N].
-      digests: uint64 [N, 2], what each stored image shows (`images.content_digest`).
+      digests: uint64 [N, 2], what each stored image shows (`image_checks.content_digest`).
       image_ids: bytes [N].
       names: bytes [N], where each stood in the source.
       num_files: files in the unit, examples and skips together.
@@ -81,7 +80,7 @@ class ExampleEncoder:
 
     def _check(self, features: tfds.features.FeaturesDict) -> None:
         """Asserts on an example that TFDS's own serializer gives the same bytes."""
-        serializer = example_serializer.ExampleSerializer(features.get_serialized_info())
+        serializer = tfds.core.ExampleSerializer(features.get_serialized_info())
         example = {name: 0 if name == "label" else b"text" for name in features}
         theirs = serializer.get_tf_example(features.encode_example(example))
         if theirs.SerializeToString(deterministic=True) != self.encode(example):
@@ -168,7 +167,7 @@ def _write_spill(
         record = _Record(hash128(image_id), data, image_id, name, item.label, checked.digest)
         records.append(record)
     records.sort(key=lambda record: record.shuffle_key)
-    write_whole(data_path(folder, unit.key), b"".join(record.data for record in records))
+    write_atomic(data_path(folder, unit.key), b"".join(record.data for record in records))
     _write_index(
         index_path(folder, unit.key),
         SpillIndex(
@@ -206,7 +205,7 @@ def _write_index(path: epath.Path, index: SpillIndex) -> None:
     buffer = io.BytesIO()
     arrays = {name: getattr(index, name) for name in _ARRAYS}
     np.savez(buffer, text=np.frombuffer(json.dumps(text).encode(), np.uint8), **arrays)
-    write_whole(path, buffer.getvalue())
+    write_atomic(path, buffer.getvalue())
 
 
 def read_index(folder: epath.PathLike, unit_key: str) -> SpillIndex:
@@ -222,15 +221,3 @@ def read_index(folder: epath.PathLike, unit_key: str) -> SpillIndex:
         transcoded=tuple((name, source_format) for name, source_format in text["transcoded"]),
         **{name: stored[name] for name in _ARRAYS},
     )
-
-
-def write_whole(path: epath.Path, content: bytes) -> None:
-    """Writes a file whole or not at all: under another name first, which is then replaced."""
-    partial = path.with_name(f"{path.name}.tmp{uuid.uuid4().hex}")
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-        partial.replace(path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise

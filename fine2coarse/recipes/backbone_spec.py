@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from fine2coarse.errors import UsageError
 from fine2coarse.nearest import unknown
 
 RESNETS = ("resnet18", "resnet34", "resnet50")
@@ -21,7 +22,7 @@ MLPS = (
 BACKBONES = ("resnet_tiny", "resnet_small", *RESNETS, *VIT_PATCH_PX, *MLPS)
 
 
-class UnknownBackboneError(ValueError):
+class UnknownBackboneError(UsageError):
     """A backbone name that there is none of."""
 
 
@@ -47,19 +48,19 @@ class BackboneSpec:
         if self.name not in BACKBONES:
             raise UnknownBackboneError(unknown("backbone", self.name, backbone_names()))
         if self.image_size_px < 8:
-            raise ValueError(f"image_size_px must be at least 8, got {self.image_size_px}")
+            raise UsageError(f"image_size_px must be at least 8, got {self.image_size_px}")
         patch = VIT_PATCH_PX.get(self.name, 1)
         if self.image_size_px % patch:
-            raise ValueError(
+            raise UsageError(
                 f"{self.name} cuts the image into patches of {patch} px; image_size_px must be a "
                 f"multiple, got {self.image_size_px}"
             )
         if self.small_stem and self.name not in RESNETS:
-            raise ValueError(f"small_stem is for {', '.join(RESNETS)}; got {self.name!r}")
+            raise UsageError(f"small_stem is for {', '.join(RESNETS)}; got {self.name!r}")
         if not 0 <= self.dropout_rate < 1:
-            raise ValueError(f"dropout_rate must be in [0, 1), got {self.dropout_rate}")
+            raise UsageError(f"dropout_rate must be in [0, 1), got {self.dropout_rate}")
         if self.dropout_rate and self.name not in (*VIT_PATCH_PX, *MLPS):
-            raise ValueError(f"dropout_rate is for ViTs and MLPs; got {self.name!r}")
+            raise UsageError(f"dropout_rate is for ViTs and MLPs; got {self.name!r}")
 
 
 def backbone_names() -> tuple[str, ...]:

@@ -6,9 +6,11 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from fine2coarse.errors import RecipeError
 from fine2coarse.labels.advise import AdviseSpec
+from fine2coarse.labels.spec import Clusters, LabelSource
 from fine2coarse.recipes.dataset_options import read_options
-from fine2coarse.recipes.recipe import LabelSpec
+from fine2coarse.schema import OPTIONS, parse
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,20 +41,49 @@ class LabelCard:
     Attributes:
       dataset: the images.
       label: how to make it.
-      target: what aligned spaces stay within; none where it is None or none of its options is
-        given.
+      target: what aligned spaces stay within; None where there is none.
       sizes: several numbers of clusters: a file for each, or the candidates of --advise.
       advise: how to score these.
     """
 
     dataset: LabelledDataset
-    label: LabelSpec
-    target: LabelSpec | None = None
+    label: LabelSource
+    target: LabelSource | None = None
     sizes: tuple[int, ...] = ()
     advise: AdviseSpec = AdviseSpec()
 
-    @property
-    def has_target(self) -> bool:
-        """Whether a target is given."""
-        options = self.target.options.values() if self.target else ()
-        return any(value is not None for value in options)
+    def __post_init__(self) -> None:
+        """Checks that several sizes go with clusters."""
+        if self.sizes and not isinstance(self.label, Clusters):
+            raise RecipeError("config.sizes goes with source `clusters`")
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], *, advise: bool = False) -> LabelCard:
+        """Parses a card; a target none of whose options is given counts as none.
+
+        Clusters whose numbers are in `sizes`, or to be advised, need no number of their own.
+
+        Args:
+          config: the card's content.
+          advise: whether the card is to rank numbers of clusters.
+
+        Raises:
+          RecipeError: naming the key at fault.
+        """
+        content = dict(config)
+        target, label = content.get("target"), content.get("label")
+        if isinstance(target, Mapping) and not _has_options(target):
+            content["target"] = None
+        sizes = content.get("sizes") or ()
+        if (sizes or advise) and isinstance(label, Mapping) and label.get("source") == "clusters":
+            options = {**(label.get(OPTIONS) or {}), "num_clusters": max(sizes, default=2)}
+            content["label"] = {**label, OPTIONS: options}
+        card = parse(cls, content)
+        if advise and not isinstance(card.label, Clusters):
+            raise RecipeError("--advise goes with source `clusters`")
+        return card
+
+
+def _has_options(space: Mapping[str, Any]) -> bool:
+    options = space.get(OPTIONS) or {}
+    return any(value is not None for value in options.values())

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
+from fine2coarse.errors import UsageError
+from fine2coarse.schema import operational
+
 OPTIMIZERS = ("sgd", "adamw", "lion")
 DECAYS = ("cosine", "linear", "constant")
 PRECISIONS = ("float32", "mixed_bfloat16")
@@ -14,7 +17,7 @@ CROPS = ("none", "shift", "inception")
 
 def _check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        raise ValueError(f"{what} is one of {choices}, got {value!r}")
+        raise UsageError(f"{what} is one of {choices}, got {value!r}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,14 +44,14 @@ class AugmentSpec:
     def __post_init__(self) -> None:
         """Checks the choice of crop and its numbers."""
         if self.crop not in CROPS:
-            raise ValueError(f"crop is one of {CROPS}, got {self.crop!r}")
+            raise UsageError(f"crop is one of {CROPS}, got {self.crop!r}")
         if self.shift_px < 0 or not 0 < self.min_area <= 1:
-            raise ValueError(
+            raise UsageError(
                 f"expected shift_px >= 0 and 0 < min_area <= 1, got {self.shift_px} and "
                 f"{self.min_area}"
             )
         if self.rand_augment_ops < 0 or self.rand_augment_magnitude < 0:
-            raise ValueError(
+            raise UsageError(
                 f"expected rand_augment_ops >= 0 and rand_augment_magnitude >= 0, got "
                 f"{self.rand_augment_ops} and {self.rand_augment_magnitude}"
             )
@@ -92,13 +95,13 @@ class OptimizerSpec:
         _check_choice("optimizer", self.name, OPTIMIZERS)
         _check_choice("decay", self.decay, DECAYS)
         if self.learning_rate <= 0:
-            raise ValueError(f"learning_rate must be positive, got {self.learning_rate}")
+            raise UsageError(f"learning_rate must be positive, got {self.learning_rate}")
         for field in ("weight_decay", "warmup_steps", "max_gradient_norm", "backbone_rate_factor"):
             if getattr(self, field) < 0:
-                raise ValueError(f"{field} must not be negative, got {getattr(self, field)}")
+                raise UsageError(f"{field} must not be negative, got {getattr(self, field)}")
         for field in ("momentum", "beta_1", "beta_2", "ema_decay"):
             if not 0 <= getattr(self, field) < 1:
-                raise ValueError(f"{field} must be in [0, 1), got {getattr(self, field)}")
+                raise UsageError(f"{field} must be in [0, 1), got {getattr(self, field)}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,10 +143,10 @@ class PhaseSpec:
     validation_share: float = 0.0
     validate_every_steps: int = 0
     final_weights: str = "last"
-    log_every_steps: int = 50
-    checkpoint_every_steps: int = 500
-    checkpoints_to_keep: int = 2
-    steps_per_call: int = 0
+    log_every_steps: int = operational(50)
+    checkpoint_every_steps: int = operational(500)
+    checkpoints_to_keep: int = operational(2)
+    steps_per_call: int = operational(0)
 
     def __post_init__(self) -> None:
         """Checks signs, ranges and choices."""
@@ -151,28 +154,39 @@ class PhaseSpec:
         _check_choice("final_weights", self.final_weights, FINAL_WEIGHTS)
         self._check_numbers()
         if self.optimizer.warmup_steps > self.total_steps:
-            raise ValueError(
+            raise UsageError(
                 f"warmup_steps={self.optimizer.warmup_steps} exceeds total_steps={self.total_steps}"
             )
         if self.batch_size % self.accumulate_steps:
-            raise ValueError(
+            raise UsageError(
                 f"batch_size={self.batch_size} does not divide into "
                 f"accumulate_steps={self.accumulate_steps} parts"
             )
         if self.final_weights == "best" and not self.validation_share:
-            raise ValueError(
+            raise UsageError(
                 "final_weights='best' needs validation images: set validation_share, e.g. 0.1 "
                 "(a share of the training images; the test images choose nothing)"
             )
+
+    @property
+    def validation_interval(self) -> int:
+        """Steps between two looks at the validation images; 0 where there are none."""
+        if not self.validation_share:
+            return 0
+        return self.validate_every_steps or self.checkpoint_every_steps
+
+    def normalised(self) -> PhaseSpec:
+        """The same with the interval of validation written out, which others stand in for."""
+        return dataclasses.replace(self, validate_every_steps=self.validation_interval)
 
     def _check_numbers(self) -> None:
         at_least_one = ("total_steps", "batch_size", "log_every_steps", "checkpoint_every_steps")
         for field in (*at_least_one, "accumulate_steps", "checkpoints_to_keep"):
             if getattr(self, field) < 1:
-                raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}")
+                raise UsageError(f"{field} must be at least 1, got {getattr(self, field)}")
         for field in ("mixup", "validate_every_steps", "steps_per_call"):
             if getattr(self, field) < 0:
-                raise ValueError(f"{field} must not be negative, got {getattr(self, field)}")
+                raise UsageError(f"{field} must not be negative, got {getattr(self, field)}")
         for field in ("label_smoothing", "validation_share"):
             if not 0 <= getattr(self, field) < 1:
-                raise ValueError(f"{field} must be in [0, 1), got {getattr(self, field)}")
+                raise UsageError(f"{field} must be in [0, 1), got {getattr(self, field)}")

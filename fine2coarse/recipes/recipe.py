@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from fine2coarse.labels.spec_mapping import with_expanded_paths
+from fine2coarse.errors import RecipeError
+from fine2coarse.labels.spec import LabelSource
 from fine2coarse.nearest import unknown
-from fine2coarse.paths import PathError
 from fine2coarse.recipes.backbone_spec import BackboneSpec
-from fine2coarse.recipes.dataset_options import read_options
-from fine2coarse.recipes.names import BASELINE, LINEAR_PROBE, STRAIGHT
+from fine2coarse.recipes.dataset_options import defining_options, read_options
+from fine2coarse.recipes.names import BASELINE, LINEAR_PROBE, NEW, STRAIGHT
 from fine2coarse.recipes.phase_spec import PRECISIONS, PhaseSpec
 from fine2coarse.recipes.start_spec import StartSpec
 from fine2coarse.recipes.transfer_spec import AUTO, KNOWN, OFF, TransferSpec, check_transfer
-from fine2coarse.schema import RecipeError, parse
+from fine2coarse.schema import defining, inline, operational, parse, to_plain
 
+SCHEMA_VERSION = 2
 CANDIDATES = (AUTO, OFF)
 STORAGES = ("auto", "memory", "disk")
 
@@ -43,7 +43,7 @@ class DatasetSpec:
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     train_split: str = "train"
     eval_split: str = "test"
-    storage: str = "auto"
+    storage: str = operational("auto")
     train_fraction: float = 1.0
     drop_duplicates: bool = False
 
@@ -57,43 +57,29 @@ class DatasetSpec:
         if self.storage not in STORAGES:
             raise RecipeError(f"dataset.storage is one of {STORAGES}, got {self.storage!r}")
 
-
-@dataclasses.dataclass(frozen=True)
-class LabelSpec:
-    """A label space to be made.
-
-    Attributes:
-      source: one of `labels.spec_mapping.source_names()`.
-      options: the fields of that source's record in `labels.spec`, e.g. `level`.
-    """
-
-    source: str
-    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """Expands paths."""
-        try:
-            object.__setattr__(self, "options", with_expanded_paths(self.options))
-        except PathError as error:
-            raise RecipeError(str(error)) from error
+    def normalised(self) -> DatasetSpec:
+        """The same without the options that say where images lie and how to prepare them."""
+        options = defining_options(self.name, self.options)
+        return dataclasses.replace(self, options=options)
 
 
 @dataclasses.dataclass(frozen=True)
-class ArmSpec(LabelSpec):
+class ArmSpec:
     """An arm: a label space to pretrain on, and where its steps differ from the study's.
 
     Attributes:
+      label: how to make the label space; its `source` and `options` stand among the arm's own keys.
       pretrain_steps: instead of `pretrain.total_steps`; 0 for those.
       transfer_steps: instead of `transfer.total_steps`, e.g. for a coarse arm, to see whether
         longer fine-tuning closes the gap; 0 for those.
     """
 
+    label: LabelSource = inline()
     pretrain_steps: int = 0
     transfer_steps: int = 0
 
     def __post_init__(self) -> None:
-        """Expands paths, checks the numbers of steps."""
-        super().__post_init__()
+        """Checks the numbers of steps."""
         for name in ("pretrain_steps", "transfer_steps"):
             if getattr(self, name) < 0:
                 raise RecipeError(f"{name} must not be negative, got {getattr(self, name)}")
@@ -117,6 +103,11 @@ class EvaluationSpec:
     def __post_init__(self) -> None:
         """Checks the options; expands paths."""
         object.__setattr__(self, "options", read_options(self.name, self.options))
+
+    def normalised(self) -> EvaluationSpec:
+        """The same without the options that say where images lie and how to prepare them."""
+        options = defining_options(self.name, self.options)
+        return dataclasses.replace(self, options=options)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,7 +145,7 @@ class Recipe:
     """
 
     dataset: DatasetSpec
-    target: LabelSpec
+    target: LabelSource
     arms: Mapping[str, ArmSpec]
     seeds: tuple[int, ...]
     backbone: BackboneSpec
@@ -247,6 +238,15 @@ class Recipe:
         to_dict = getattr(config, "to_dict", None)
         return parse(cls, to_dict() if to_dict else config)
 
+    @classmethod
+    def from_stored(cls, content: Mapping[str, Any]) -> Recipe:
+        """Parses what a study's folder holds, of this version or an earlier one.
+
+        Raises:
+          RecipeError: naming the key at fault, or that a later version wrote it.
+        """
+        return parse(cls, upgraded(content))
+
     def only(self, *, arm: str, seed: int) -> Recipe:
         """The same with one seed and one arm; 'target' stands for none.
 
@@ -287,13 +287,41 @@ class Recipe:
         return dataclasses.replace(self.pretrain, total_steps=steps)
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain, JSON-able values."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))
+        """As plain, JSON-able values: what `from_config` makes the same recipe from."""
+        return to_plain(self)
 
-    def without_arms_and_seeds(self) -> dict[str, Any]:
-        """What must not change between two calls on one study folder; arms and seeds may grow."""
-        content = self.to_dict()
+    def stored(self) -> dict[str, Any]:
+        """The same as a study's folder keeps it, with the version of the schema."""
+        return {"schema_version": SCHEMA_VERSION, **self.to_dict()}
+
+    def defining(self) -> dict[str, Any]:
+        """What must not change between two calls on one study folder; arms and seeds may grow.
+
+        Operational fields are left out, and so is what has no effect.
+        """
+        content = defining(self)
         del content["seeds"], content["arms"]
         if not self.tries_candidates:
             del content["transfer_validation_share"]  # nothing is held out
         return content
+
+
+def upgraded(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored recipe, or a part of one, in the form of the present schema.
+
+    Fields that an earlier version did not have are given the value that it worked by; those whose
+    default is that value are left to the parser.
+
+    Raises:
+      RecipeError: where a later version wrote it.
+    """
+    found = dict(content)
+    version = found.pop("schema_version", 1)
+    if version > SCHEMA_VERSION:
+        raise RecipeError(
+            f"this recipe was written by a later version of fine2coarse (schema {version}, this "
+            f"one knows {SCHEMA_VERSION}): update fine2coarse"
+        )
+    if "transfer_head" not in found:  # before transfers were tried: a new head, one mode
+        found = {"transfer_candidates": OFF, "transfer_head": NEW, **found}
+    return found

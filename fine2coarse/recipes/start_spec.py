@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from fine2coarse.errors import UsageError
 from fine2coarse.paths import expand
 
 START_KINDS = ("scratch", "run", "preset", "hub")
@@ -26,7 +27,7 @@ class StartSpec:
     def __post_init__(self) -> None:
         """Checks the kind and that it has its source; expands a path."""
         if self.kind not in START_KINDS:
-            raise ValueError(f"start.kind is one of {START_KINDS}, got {self.kind!r}")
+            raise UsageError(f"start.kind is one of {START_KINDS}, got {self.kind!r}")
         if (self.kind == "scratch") == bool(self.source):
-            raise ValueError(f"start.kind={self.kind!r} does not go with source={self.source!r}")
+            raise UsageError(f"start.kind={self.kind!r} does not go with source={self.source!r}")
         object.__setattr__(self, "source", expand(self.source))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
+from fine2coarse.errors import RecipeError
 from fine2coarse.recipes.names import DIRECT, LINEAR_PROBE, NEW
 from fine2coarse.recipes.phase_spec import OptimizerSpec
-from fine2coarse.schema import RecipeError
 
 AUTO, OFF = "auto", "off"
 SUMMED, AVERAGED, KEPT = "summed", "averaged", "kept"

@@ -10,7 +10,8 @@ import pathlib
 
 from fine2coarse.analysis.merging import merge
 from fine2coarse.analysis.study_folder import MergeError, read_study
-from fine2coarse.report import dashboard, page
+from fine2coarse.files import write_atomic
+from fine2coarse.report import dashboard
 from fine2coarse.report.contents import gather
 from fine2coarse.report.document import render
 from fine2coarse.report.provenance import record_command
@@ -44,6 +45,6 @@ def write_report(
     merged = merge([read_study(pathlib.Path(workdir)) for workdir in workdirs])
     out = pathlib.Path(workdirs[0] if out is None else out)
     make_writable_folder(out)
-    page.write(out / PAGE, render(gather(merged, out, read_images)))
+    write_atomic(out / PAGE, render(gather(merged, out, read_images)))
     dashboard.write(merged, out)
     return out / PAGE

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fine2coarse import formats
-from fine2coarse.analysis.study_folder import FinishedRun
+from fine2coarse.analysis.finished import FinishedRun
 from fine2coarse.recipes.names import BASELINE
 from fine2coarse.report.pictures import Panel, kind_of, point
 from fine2coarse.report.points import Point
@@ -48,10 +48,10 @@ def read_costs(runs: Sequence[FinishedRun]) -> list[ArmCost]:
 
 
 def _arm_cost(arm: str, runs: Sequence[FinishedRun]) -> ArmCost:
-    costs = [run.results.cost for run in runs]
+    costs = [run.cost for run in runs]
     seconds = [cost.seconds for cost in costs]
     memory = [cost.peak_memory_bytes for cost in costs]
-    notes = [part.get("cost") or {} for run in runs for part in run.results.trained]
+    notes = [part.get("cost") or {} for run in runs for part in run.trained]
     return ArmCost(
         arm=arm,
         seconds=statistics.fmean(seconds),

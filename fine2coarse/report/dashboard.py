@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pathlib
 
+from fine2coarse.analysis.finished import FinishedRun
 from fine2coarse.analysis.merging import Merged
-from fine2coarse.analysis.study_folder import FinishedRun
 from fine2coarse.recipes.names import BASELINE
 from fine2coarse.report.hparams import Session, write_sessions
-from fine2coarse.runs.phase_folder import RECIPE, RESULT, read_json, run_name
+from fine2coarse.runs.phase_folder import RESULT, run_name
 
 FOLDER = "tensorboard"
 _METRICS = {
@@ -34,9 +34,8 @@ def write(merged: Merged, out: pathlib.Path) -> pathlib.Path | None:
 
 
 def _session(run: FinishedRun, merged: Merged) -> Session:
-    row, final = run.row, read_json(run.final / RESULT)
-    recipes = [read_json(folder / RECIPE) for folder in run.phases]
-    phases = [recipe["phase"] for recipe in recipes if "phase" in recipe]
+    row = run.row
+    phases = [recipe["phase"] for recipe in run.recipes if "phase" in recipe]
     source = "target" if run.arm == BASELINE else merged.arms[run.arm]["source"]
     errors = {
         "error": row.error(),
@@ -46,7 +45,7 @@ def _session(run: FinishedRun, merged: Merged) -> Session:
     }
     metrics = {
         **errors,
-        "balanced_accuracy": final.get("metrics", {}).get("balanced_accuracy"),
+        "balanced_accuracy": run.tested.get("metrics", {}).get("balanced_accuracy"),
         "training_seconds": row.pretrain_seconds + row.transfer_seconds,
     }
     return Session(
@@ -62,5 +61,5 @@ def _session(run: FinishedRun, merged: Merged) -> Session:
             "learning_rate": phases[0]["optimizer"]["learning_rate"],
         },
         metrics={tag: value for tag, value in metrics.items() if value is not None},
-        wall_time=(run.final / RESULT).stat().st_mtime,
+        wall_time=(run.tested_folder / RESULT).stat().st_mtime,
     )

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from markupsafe import Markup
+
 from fine2coarse.analysis.merging import Merged
 from fine2coarse.datasets.data_facts import DATA, overlap_in_words
+from fine2coarse.files import read_json
 from fine2coarse.report import page
-from fine2coarse.runs.phase_folder import read_json
 
 
-def images(merged: Merged) -> list[str]:
-    """HTML of what each study's folder says of its images; nothing where it says nothing."""
-    parts: list[str] = []
+def images(merged: Merged) -> list[Markup]:
+    """HTML of what each study's folder records about its images; empty where it has nothing."""
+    parts: list[Markup] = []
     seen = []
     for study in merged.studies:
         path = study.workdir / DATA
@@ -26,7 +28,7 @@ def images(merged: Merged) -> list[str]:
     return parts
 
 
-def _preparation(told: Mapping[str, Any]) -> list[str]:
+def _preparation(told: Mapping[str, Any]) -> list[Markup]:
     splits = ", ".join(f"{name} {count:,}" for name, count in told["splits"].items())
     facts = {"images of": told["dataset"], "splits": splits}
     if "num_files" not in told:
@@ -34,7 +36,7 @@ def _preparation(told: Mapping[str, Any]) -> list[str]:
     facts |= {
         "prepared from": f"{told['source']}: {told['num_files']:,} files",
         "skipped": _counts(told["skipped"]) or "none",
-        "stored anew, as PNG or JPEG": _counts(told["transcoded"]) or "none",
+        "converted to PNG or JPEG": _counts(told["transcoded"]) or "none",
         "same picture within a split": f"{told['duplicate_files']:,} files in "
         f"{told['duplicate_groups']:,} groups",
         "same picture across splits": _counts(told.get("duplicates_across", {})) or "none",
@@ -42,7 +44,7 @@ def _preparation(told: Mapping[str, Any]) -> list[str]:
     return [page.facts(facts), *_skips(told["first_skips"])]
 
 
-def _skips(rows: Sequence[Sequence[str]]) -> list[str]:
+def _skips(rows: Sequence[Sequence[str]]) -> list[Markup]:
     if not rows:
         return []
     table = page.table(

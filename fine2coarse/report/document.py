@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from markupsafe import Markup
+
 from fine2coarse.analysis import results, sentences
-from fine2coarse.analysis.hardness import MARGIN, MISSED, SPLITS, ArmHardness
+from fine2coarse.analysis.hard_images import MARGIN, MISSED, SPLITS
+from fine2coarse.analysis.hardness import ArmHardness
 from fine2coarse.analysis.merging import Merged
-from fine2coarse.analysis.outcomes import DIRECT, TRANSFERRED
-from fine2coarse.recipes.names import BASELINE
+from fine2coarse.analysis.uses import TRANSFERRED
+from fine2coarse.recipes.names import BASELINE, DIRECT
 from fine2coarse.report import (
     cost,
     easy_hard,
@@ -21,7 +24,7 @@ from fine2coarse.report import (
     superclasses,
     trials_section,
 )
-from fine2coarse.report.contents import TABLES, Material, figure
+from fine2coarse.report.contents import TABLES, ReportContents, figure
 
 _HOLLOW = (
     " Filled: after transfer. Hollow, a little to the left: the pretrained model used directly, "
@@ -34,53 +37,47 @@ _TRANSFERS = {
     "direct": "used as it is",
 }
 _GENERATED = (
-    "These images are generated, not photographs: they show that the system finds what is there "
-    "to be found, not how large the effect is on real images."
+    "These images are generated, not photographs: they show that the method finds an effect that "
+    "is there, not how large it is on real images."
 )
 
 
-def render(material: Material) -> str:
+def render(contents: ReportContents) -> str:
     """The whole page; writes pictures and tables beside it on the way."""
-    target = material.merged.runs[0].final_recipe["label_space"]["name"]
-    sections, contents = [], []
-    for heading, make in _SECTIONS.items():
-        parts = make(material)
-        if parts:
-            contents.append(heading)
-            sections += [page.heading(heading), *parts]
+    merged = contents.merged
+    target = merged.runs[0].tested_recipe["label_space"]["name"]
+    sections = [page.Section(heading, make(contents)) for heading, make in _SECTIONS.items()]
+    losses = sentences.transfer_losses(contents.comparisons, merged.recipe)
     return page.render(
-        f"Which labels to pretrain on, when the task is {target}?",
-        [*_opening(material), *sections],
-        contents=contents,
-        footer="Made by fine2coarse from what lies in the study's folder; the tables beside this "
-        "page hold the numbers as CSV and LaTeX.",
+        "report.html",
+        title=f"Which labels to pretrain on, when the task is {target}?",
+        answer=sentences.headline(contents.comparisons),
+        warnings=[" ".join(merged.notes), " ".join(losses)],
+        introduction=_introduction(contents),
+        facts=_facts(merged),
+        note=_GENERATED if merged.recipe["dataset"]["name"] == "demo" else "",
+        sections=[section for section in sections if section.parts],
     )
 
 
-def _opening(material: Material) -> list[str]:
-    merged = material.merged
-    recipe, row = merged.recipe, merged.runs[0].row
-    seeds = sorted({run.seed for run in merged.runs})
-    is_generated = recipe["dataset"]["name"] == "demo"
-    return [
-        page.paragraph(material.answer, "answer"),
-        page.paragraph(" ".join(merged.notes), "warning") if merged.notes else "",
-        page.paragraph(" ".join(material.losses), "warning") if material.losses else "",
-        page.paragraph(
-            f"Each arm pretrains a model ({recipe['backbone']['name']}) on its labels, then "
-            f"{_transfer_in_words(merged)}; the baseline trains on the task's labels all along. "
-            f"Arms share their seeds.{_direct_in_words(material)}"
-        ),
-        page.facts(
-            {
-                "Images": merged.runs[0].final_recipe.get("dataset_name", "")
-                or recipe["dataset"]["name"],
-                "Task": f"{row.num_images:,} test images, {_num_targets(merged):,} classes",
-                "Arms": f"{len(merged.arms)} and the baseline, seeds {_listed(seeds)}",
-            }
-        ),
-        page.paragraph(_GENERATED, "note") if is_generated else "",
-    ]
+def _introduction(contents: ReportContents) -> str:
+    merged = contents.merged
+    return (
+        f"Each arm pretrains a model ({merged.recipe['backbone']['name']}) on its labels, then "
+        f"{_transfer_in_words(merged)}; the baseline trains on the task's labels only. "
+        f"Arms share their seeds.{_direct_in_words(contents)}"
+    )
+
+
+def _facts(merged: Merged) -> dict[str, str]:
+    run = merged.runs[0]
+    num_targets = run.tested_recipe["label_space"]["num_classes"]
+    seeds = ", ".join(map(str, sorted({run.seed for run in merged.runs})))
+    return {
+        "Images": run.tested_recipe.get("dataset_name", "") or merged.recipe["dataset"]["name"],
+        "Task": f"{run.row.num_images:,} test images, {num_targets:,} classes",
+        "Arms": f"{len(merged.arms)} and the baseline, seeds {seeds}",
+    }
 
 
 def _transfer_in_words(merged: Merged) -> str:
@@ -95,37 +92,29 @@ def _transfer_in_words(merged: Merged) -> str:
     return f"transfers it to the task ({told})" if told else "transfers it to the task"
 
 
-def _direct_in_words(material: Material) -> str:
-    if all(c.direct is None for c in material.comparisons):
+def _direct_in_words(contents: ReportContents) -> str:
+    if all(c.direct is None for c in contents.comparisons):
         return ""
     return (
-        " Beside it stands the direct use: the pretrained model as it is, the probabilities of its "
+        " Next to it is the direct use: the pretrained model as it is, the probabilities of its "
         "classes summed into the task's."
     )
 
 
-def _num_targets(merged: Merged) -> int:
-    return merged.runs[0].final_recipe["label_space"]["num_classes"]
-
-
-def _listed(seeds: Sequence[int]) -> str:
-    return ", ".join(map(str, seeds))
-
-
-def _result(material: Material) -> list[str]:
-    points, band = main_result.curve(material.comparisons, material.merged.arms)
-    rows = [run.row for run in material.merged.runs]
-    table = main_result.table(material.comparisons, results.chosen_transfers(rows))
-    table.write(material.out)
-    arms = [c for c in material.comparisons if c.arm != BASELINE]
+def _result(contents: ReportContents) -> list[Markup]:
+    points, band = main_result.curve(contents.comparisons, contents.merged.arms)
+    rows = [run.row for run in contents.runs]
+    table = main_result.table(contents.comparisons, results.chosen_transfers(rows))
+    table.write(contents.out)
+    arms = [c for c in contents.comparisons if c.arm != BASELINE]
     told = sentences.sentences(arms)
     parts = [table.html("Results of every arm"), page.folded("In words", page.bullets(told))]
     if points:
-        pictures.draw_granularity(material.out / "granularity.png", points, band)
+        pictures.draw_granularity(contents.out / "granularity.png", points, band)
         parts.insert(
             0,
             figure(
-                material,
+                contents,
                 "granularity",
                 lambda path, width: pictures.draw_granularity(path, points, band, width),
                 alt="Error on the target against the number of classes in pretraining, a point an "
@@ -138,25 +127,26 @@ def _result(material: Material) -> list[str]:
     return parts
 
 
-def _easy_hard(material: Material) -> list[str]:
-    flagged = easy_hard.flagged_table([run.row for run in material.merged.runs])
+def _easy_hard(contents: ReportContents) -> list[Markup]:
+    flagged = easy_hard.flagged_table([run.row for run in contents.runs])
     last = []
     if flagged is not None:
-        flagged.write(material.out / TABLES)
+        flagged.write(contents.out / TABLES)
         last = [flagged.html("Errors on flagged images")]
-    if not material.found:
-        return [page.paragraph(material.why_not, "note") if material.why_not else "", *last]
-    by_margin, by_misses = (_split_by(material, split_by) for split_by in (MARGIN, MISSED))
+    if not contents.hardness:
+        why = contents.why_no_hardness
+        return [*([page.paragraph(why, "note")] if why else []), *last]
+    by_margin, by_misses = (_split_by(contents, split_by) for split_by in (MARGIN, MISSED))
     parts = [page.paragraph(easy_hard.METHOD)]
-    if DIRECT in material.found:
+    if DIRECT in contents.hardness:
         parts.append(page.paragraph(easy_hard.TWO_USES))
     if by_margin:
-        gains, controls = _hardness_tables(material, by_margin)
-        parts += [_gains_figure(material, by_margin), gains, page.heading("Controls", 3)]
+        gains, controls = _hardness_tables(contents, by_margin)
+        parts += [_gains_figure(contents, by_margin), gains, page.heading("Controls", 3)]
         parts += [page.bullets(easy_hard.CONTROLS), controls]
     if by_misses:
-        shown = "".join(_hardness_tables(material, by_misses))
-        parts.append(page.folded(f"The same, {SPLITS[MISSED]} being hard", shown))
+        shown = _hardness_tables(contents, by_misses)
+        parts.append(page.folded(f"The same, {SPLITS[MISSED]} being hard", *shown))
     told = [
         f"{easy_hard.title(arm, arms)}: {arm.words}"
         for arms in (by_margin, by_misses)
@@ -165,30 +155,30 @@ def _easy_hard(material: Material) -> list[str]:
     return [*parts, page.folded("In words", page.bullets(told)), *last]
 
 
-def _split_by(material: Material, split_by: str) -> list[ArmHardness]:
+def _split_by(contents: ReportContents, split_by: str) -> list[ArmHardness]:
     """Arm by arm, the direct use before the transferred one; once where both are the same."""
-    always_direct = {c.arm for c in material.comparisons if c.is_always_direct}
-    order = [c.arm for c in material.comparisons]
+    always_direct = {c.arm for c in contents.comparisons if c.is_always_direct}
+    order = [c.arm for c in contents.comparisons]
     found = [
         arm
         for use in (DIRECT, TRANSFERRED)
-        if use in material.found
-        for arm in material.found[use].arms
+        if use in contents.hardness
+        for arm in contents.hardness[use].arms
         if arm.split_by == split_by and (use == DIRECT or arm.arm not in always_direct)
     ]
     return sorted(found, key=lambda arm: order.index(arm.arm))
 
 
-def _hardness_tables(material: Material, arms: Sequence[ArmHardness]) -> list[str]:
+def _hardness_tables(contents: ReportContents, arms: Sequence[ArmHardness]) -> list[Markup]:
     tables = [easy_hard.gains_table(arms), easy_hard.controls_table(arms)]
     for table in tables:
-        table.write(material.out / TABLES)
+        table.write(contents.out / TABLES)
     return [tables[0].html("Gains"), tables[1].html("Controls")]
 
 
-def _gains_figure(material: Material, arms: Sequence[ArmHardness]) -> str:
+def _gains_figure(contents: ReportContents, arms: Sequence[ArmHardness]) -> Markup:
     return figure(
-        material,
+        contents,
         "gains",
         lambda path, width: easy_hard.draw_gains(path, arms, width),
         alt="Errors that each arm avoids on easy and on hard images, in percentage points. The "
@@ -198,39 +188,39 @@ def _gains_figure(material: Material, arms: Sequence[ArmHardness]) -> str:
     )
 
 
-def _superclasses(material: Material) -> list[str]:
-    best = main_result.best_arm(material.comparisons)
-    if not material.found or best is None:
+def _superclasses(contents: ReportContents) -> list[Markup]:
+    best = main_result.best_arm(contents.comparisons)
+    if not contents.hardness or best is None:
         return []
-    gains = [gain for found in material.found.values() for gain in found.superclasses]
-    superclasses.table(gains, "").write(material.out / TABLES)
+    gains = [gain for found in contents.hardness.values() for gain in found.superclasses]
+    superclasses.table(gains, "").write(contents.out / TABLES)
     return superclasses.section(best, gains)
 
 
-def _gallery(material: Material) -> list[str]:
-    best = main_result.best_arm(material.comparisons)
-    if best is None or best.use not in material.found:
+def _gallery(contents: ReportContents) -> list[Markup]:
+    best = main_result.best_arm(contents.comparisons)
+    if best is None or best.use not in contents.hardness:
         return []
-    if best.arm not in {arm.arm for arm in material.found[best.use].arms}:
+    if best.arm not in {arm.arm for arm in contents.hardness[best.use].arms}:
         return []
-    places = [*(study.workdir for study in material.merged.studies), material.out]
-    reason = gallery.store_thumbnails(material.outcomes, places, material.read_images)
-    return gallery.section(best, material.outcomes, places, reason)
+    places = [*(study.workdir for study in contents.merged.studies), contents.out]
+    reason = gallery.store_wins(contents.runs, places, contents.read_images)
+    return gallery.section(best, contents.runs, places, reason)
 
 
-def _transfers(material: Material) -> list[str]:
-    order = [c.arm for c in material.comparisons]
-    runs = sorted(material.merged.runs, key=lambda run: order.index(run.arm))
+def _transfers(contents: ReportContents) -> list[Markup]:
+    runs = contents.runs_by_classes
     candidates = trials_section.read_candidates(runs)
-    if all(c.direct is None for c in material.comparisons) and len(candidates) == len(order):
+    num_arms = len(contents.comparisons)
+    if all(c.direct is None for c in contents.comparisons) and len(candidates) == num_arms:
         return []
-    several = any(run.results.candidates for run in runs)
+    several = any(run.candidates for run in runs)
     tables = [
         trials_section.side_by_side(candidates, [run.row for run in runs]),
         trials_section.candidates_table(candidates),
     ]
     for table in tables:
-        table.write(material.out / TABLES)
+        table.write(contents.out / TABLES)
     return [
         page.paragraph(trials_section.METHOD if several else trials_section.ONE),
         tables[0].html("Direct use and transfers side by side"),
@@ -239,33 +229,32 @@ def _transfers(material: Material) -> list[str]:
     ]
 
 
-def _cost(material: Material) -> list[str]:
-    order = [c.arm for c in material.comparisons]
-    costs = cost.read_costs(sorted(material.merged.runs, key=lambda run: order.index(run.arm)))
+def _cost(contents: ReportContents) -> list[Markup]:
+    costs = cost.read_costs(contents.runs_by_classes)
     table = cost.table(costs)
-    table.write(material.out / TABLES)
-    panels = cost.panels(costs, material.comparisons, material.merged.arms)
+    table.write(contents.out / TABLES)
+    panels = cost.panels(costs, contents.comparisons, contents.merged.arms)
     return [
         figure(
-            material,
+            contents,
             "cost",
             lambda path, width: pictures.draw_cost(path, panels, width),
             alt="Error on the target against what a run's training cost, a point an arm. The "
             "table below holds the costs.",
             caption="Mean error after transfer with its 95 % interval against mean cost, trials "
-            "included; left and low is best.",
+            "included; lower left is best.",
         ),
         table.html("Cost of every arm"),
     ]
 
 
-def _learning(material: Material) -> list[str]:
-    curves = learning.read_curves(material.merged.runs)
+def _learning(contents: ReportContents) -> list[Markup]:
+    curves = learning.read_curves(contents.runs)
     if not curves:
         return []
     return [
         figure(
-            material,
+            contents,
             "learning",
             lambda path, width: learning.draw_learning(path, curves, width),
             alt="Training loss of every arm against the images seen, and where it was measured the "
@@ -276,11 +265,11 @@ def _learning(material: Material) -> list[str]:
     ]
 
 
-def _made_how(material: Material) -> list[str]:
-    return provenance_section.section(material.merged)
+def _provenance(contents: ReportContents) -> list[Markup]:
+    return provenance_section.section(contents.merged)
 
 
-_SECTIONS: dict[str, Callable[[Material], list[str]]] = {
+_SECTIONS: dict[str, Callable[[ReportContents], list[Markup]]] = {
     "Result": _result,
     "Transfers that were tried": _transfers,
     "Easy and hard images": _easy_hard,
@@ -288,5 +277,5 @@ _SECTIONS: dict[str, Callable[[Material], list[str]]] = {
     "Gallery of hard images": _gallery,
     "Cost": _cost,
     "Learning curves": _learning,
-    "How this was made": _made_how,
+    "How this was made": _provenance,
 }

@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 
 from fine2coarse import formats
 from fine2coarse.analysis import results
-from fine2coarse.analysis.hardness import SPLITS, ArmHardness, Gain
+from fine2coarse.analysis.gains import Gain
+from fine2coarse.analysis.hard_images import SPLITS
+from fine2coarse.analysis.hardness import ArmHardness
 from fine2coarse.analysis.intervals import Interval
 from fine2coarse.recipes.names import BASELINE
 from fine2coarse.report.figures import COLOURS, saved_figure
 from fine2coarse.report.pictures import WIDE, add_legend
 from fine2coarse.report.points import shortened
-from fine2coarse.report.tables import Table
+from fine2coarse.report.tables import Table, interval_columns
 
 METHOD = (
     "At each seed, the baseline's runs of the other seeds say which images are hard; the gain "
@@ -21,9 +23,9 @@ METHOD = (
     "points. No run is judged on a split that it made itself."
 )
 TWO_USES = (
-    "The theory speaks of a readout from the outputs of the fine classes: its prediction, more "
-    "gain on hard images, is to be looked for in the direct use. Where the transferred use "
-    "gains less on hard images, the transfer forgot some of it."
+    "The theory is about a readout from the outputs of the fine classes: its prediction, more "
+    "gain on hard images, concerns the direct use. Where the transferred use gains less on hard "
+    "images, the transfer forgot some of it."
 )
 CONTROLS = (
     "Mirror image: the same with arm and baseline exchanged, images split by the arm's own runs. "
@@ -34,8 +36,8 @@ CONTROLS = (
     "for recipes of one kind.",
     "Random split: as many images called hard at random; the middle 95 % of 100 splits. There, "
     "hard minus easy can only be chance.",
-    "Same seed: split by the very run that is compared with. Its unlucky images look hard, and any "
-    "other run does better there (regression to the mean); shown as a warning of how much.",
+    "Same seed: split by the run that is compared with. Its unlucky images look hard, and any "
+    "other run does better there (regression to the mean); shown as a warning.",
 )
 
 
@@ -117,7 +119,7 @@ def controls_table(arms: Sequence[ArmHardness]) -> Table:
             for arm, values in shown
         ],
         records=[
-            {"arm": arm.arm, "use": arm.use, "split_by": arm.split_by} | _ends(values)
+            {"arm": arm.arm, "use": arm.use, "split_by": arm.split_by, **_columns(values)}
             for arm, values in shown
         ],
     )
@@ -144,15 +146,15 @@ def _record(arm: ArmHardness) -> dict[str, object]:
         "hard_share": arm.hard_share,
         "easy_error": gain.easy_error,
         "hard_error": gain.hard_error,
-    } | _ends({"easy_gain": gain.easy, "hard_gain": gain.hard})
-
-
-def _ends(intervals: dict[str, Interval]) -> dict[str, float]:
-    return {
-        f"{name}{suffix}": getattr(value, end)
-        for name, value in intervals.items()
-        for suffix, end in (("", "estimate"), ("_low", "low"), ("_high", "high"))
+        **_columns({"easy_gain": gain.easy, "hard_gain": gain.hard}),
     }
+
+
+def _columns(intervals: Mapping[str, Interval]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for name, value in intervals.items():
+        found |= interval_columns(name, value)
+    return found
 
 
 # Which error on flagged images → its heading.
@@ -176,7 +178,9 @@ def flagged_table(rows: Sequence[results.Row]) -> Table | None:
         caption="Images that the dataset itself flags as easy or hard: error %, mean ± standard "
         "deviation over seeds.",
         columns=["arm", *(_FLAGGED[which] for which in found)],
-        cells=[[arm, *(results.percent(of.get(arm)) for of in found.values())] for arm in arms],
+        cells=[
+            [arm, *(of[arm].percent if arm in of else "" for of in found.values())] for arm in arms
+        ],
         records=[_flagged_record(arm, found) for arm in arms],
         row_classes=["baseline" if arm == BASELINE else "" for arm in arms],
     )

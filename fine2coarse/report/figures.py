@@ -9,12 +9,12 @@ import pathlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from fine2coarse.report.page import write_bytes
+from fine2coarse.files import write_atomic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Okabe and Ito's palette: told apart with every common colour blindness, and in grey print.
+# Okabe and Ito's palette: distinct with every common colour blindness, and in grey print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8A8A8A")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
@@ -65,7 +65,7 @@ def saved_figure(
         yield figure.subplots(**subplots)
         kind, content = path.suffix[1:], io.BytesIO()
         figure.savefig(content, format=kind, metadata=_NO_METADATA[kind])
-        write_bytes(path, content.getvalue())
+        write_atomic(path, content.getvalue())
 
 
 def _default_style() -> dict[str, object]:

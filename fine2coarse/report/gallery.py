@@ -9,15 +9,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from markupsafe import Markup
 
-from fine2coarse.analysis.hardness import hard_wins
-from fine2coarse.analysis.outcomes import (
-    DIRECT,
-    TRANSFERRED,
-    Outcome,
-    OutcomeError,
-    in_use,
-)
+from fine2coarse.analysis.finished import FinishedRun
+from fine2coarse.analysis.hard_images import hard_wins
+from fine2coarse.analysis.uses import USES, ComparisonError, answers_in_use
 from fine2coarse.recipes.names import BASELINE
 from fine2coarse.report import page, stored_thumbnails
 from fine2coarse.report.stored_thumbnails import ReadImages
@@ -28,13 +24,13 @@ if TYPE_CHECKING:
 MAX_IMAGES = 12
 
 
-def store_thumbnails(
-    outcomes: Sequence[Outcome], places: Sequence[pathlib.Path], read_images: ReadImages | None
+def store_wins(
+    runs: Sequence[FinishedRun], places: Sequence[pathlib.Path], read_images: ReadImages | None
 ) -> str:
-    """Stores what a gallery of any arm may show, so that a later merge can choose another arm.
+    """Stores thumbnails of what a gallery of any arm may show, for a later merge to choose from.
 
     Args:
-      outcomes: of all arms.
+      runs: of all arms.
       places: folders where thumbnails may lie; new ones go into the last.
       read_images: gives those that are missing; None where they cannot be read.
 
@@ -44,11 +40,10 @@ def store_thumbnails(
     if read_images is None:
         return "neither their thumbnails nor the prepared data are here"
     wanted: dict[str, None] = {}
-    for use in (TRANSFERRED, DIRECT):
-        used = in_use(outcomes, use)
-        for arm in dict.fromkeys(outcome.arm for outcome in used):
-            with contextlib.suppress(OutcomeError):  # an arm of too few seeds has no gallery
-                wanted |= dict.fromkeys(hard_wins(used, arm)[:MAX_IMAGES])
+    for use in USES:
+        for arm in answers_in_use(runs, use, BASELINE):
+            with contextlib.suppress(ComparisonError):  # an arm of too few seeds has no gallery
+                wanted |= dict.fromkeys(hard_wins(runs, arm, use=use)[:MAX_IMAGES])
     try:
         stored_thumbnails.store(places[-1], places, list(wanted), read_images)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
@@ -57,19 +52,17 @@ def store_thumbnails(
 
 
 def section(
-    best: Comparison, outcomes: Sequence[Outcome], places: Sequence[pathlib.Path], reason: str
-) -> list[str]:
+    best: Comparison, runs: Sequence[FinishedRun], places: Sequence[pathlib.Path], reason: str
+) -> list[Markup]:
     """HTML of the gallery.
 
     Args:
       best: the best arm in its better use.
-      outcomes: of all arms.
+      runs: of all arms.
       places: folders where thumbnails may lie.
       reason: why some could not be read, if they could not.
     """
-    outcomes, title = in_use(outcomes, best.use), best.title
-    image_ids = hard_wins(outcomes, best.arm)
-    class_names = outcomes[0].class_names()
+    image_ids, title = hard_wins(runs, best.arm, use=best.use), best.title
     if not image_ids:
         text = (
             f"There is no hard image that {title} gets right and the baseline wrong in most seeds."
@@ -89,24 +82,29 @@ def section(
         f"seeds; here are {len(shown)} of them. They are picked for that: they show what is "
         "gained, not how much. Bold: the true class."
     )
-    answers = {
-        name: _answers(outcomes, arm) for name, arm in ((BASELINE, BASELINE), (title, best.arm))
+    return [page.paragraph(text), page.gallery(_pictures(shown, best, runs))]
+
+
+def _pictures(
+    shown: Sequence[tuple[str, pathlib.Path]], best: Comparison, runs: Sequence[FinishedRun]
+) -> list[page.Picture]:
+    """Each image with its true class, and the answers of baseline and arm."""
+    class_names = runs[0].class_names()
+    answers = answers_in_use(runs, best.use, BASELINE)
+    predicted = {
+        name: np.stack([one.predicted for one in answers[arm].values()])  # [seeds, images]
+        for name, arm in ((BASELINE, BASELINE), (best.title, best.arm))
     }
-    row_of = {str(image_id): row for row, image_id in enumerate(outcomes[0].image_ids)}
+    first = next(iter(answers[BASELINE].values()))
+    row_of = {str(image_id): row for row, image_id in enumerate(first.image_ids)}
     pictures = []
     for image_id, path in shown:
         row = row_of[image_id]
-        truth = class_names[outcomes[0].targets[row]]
-        lines = [(truth, "truth")]
-        for name, predicted in answers.items():
-            lines.append(_told(name, predicted[:, row], class_names, truth))
-        pictures.append((page.image(path, alt=_alt(truth, lines)), lines))
-    return [page.paragraph(text), page.gallery(pictures)]
-
-
-def _answers(outcomes: Sequence[Outcome], arm: str) -> np.ndarray:
-    """Predicted classes of an arm: int [seeds, images]."""
-    return np.stack([outcome.predicted for outcome in outcomes if outcome.arm == arm])
+        truth = class_names[first.targets[row]]
+        told = [_told(name, of[:, row], class_names, truth) for name, of in predicted.items()]
+        lines = [(truth, "truth"), *told]
+        pictures.append(page.Picture(path, _alt(truth, lines), lines))
+    return pictures
 
 
 def _told(

@@ -8,7 +8,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fine2coarse.report import page
+from fine2coarse.files import write_atomic
 
 EVENTS = "events.out.tfevents.0.study"  # a name that TensorBoard knows, the same in every report
 
@@ -109,4 +109,4 @@ def _write_events(folder: pathlib.Path, summaries: Sequence[object], wall_time: 
     for event in events:
         writer.write(event.SerializeToString())
     folder.mkdir(parents=True, exist_ok=True)
-    page.write_bytes(folder / EVENTS, content.getvalue())
+    write_atomic(folder / EVENTS, content.getvalue())

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fine2coarse.analysis.study_folder import FinishedRun
+from fine2coarse.analysis.finished import FinishedRun
 from fine2coarse.recipes.names import BASELINE, PRETRAIN, STRAIGHT
 from fine2coarse.report.figures import COLOURS, saved_figure
 from fine2coarse.report.pictures import WIDE, add_legend, legend_inches
@@ -43,7 +43,7 @@ def read_curves(runs: Sequence[FinishedRun]) -> list[Curve]:
     for arm in dict.fromkeys(run.arm for run in runs):
         members = [run for run in runs if run.arm == arm]
         first_image = 0
-        for phase in (PRETRAIN, members[0].final.name):
+        for phase in (PRETRAIN, members[0].tested_folder.name):
             folders = [folder for run in members if (folder := _trained(run, phase)) is not None]
             if not folders:
                 continue

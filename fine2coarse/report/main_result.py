@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fine2coarse import formats
-from fine2coarse.analysis.outcomes import DIRECT
-from fine2coarse.recipes.names import BASELINE
+from fine2coarse.recipes.names import BASELINE, DIRECT
 from fine2coarse.report.pictures import Band, kind_of, point
 from fine2coarse.report.points import Point
-from fine2coarse.report.tables import Table
+from fine2coarse.report.tables import Table, cell, interval_columns
 
 if TYPE_CHECKING:
     from fine2coarse.analysis.comparison import ArmComparison, Comparison
@@ -142,7 +141,7 @@ def _record(c: ArmComparison, transfers: str) -> dict[str, object]:
         "better_use": "" if c.direct is None else c.better.use,
         **_of_use(c.direct, f"{DIRECT}_"),
         "direct_argmax_error": "" if c.argmax_error is None else c.argmax_error,
-        **ends("transfer_change", c.transfer_change),
+        **interval_columns("transfer_change", c.transfer_change),
     }
 
 
@@ -150,21 +149,10 @@ def _of_use(use: Comparison | None, prefix: str) -> dict[str, object]:
     """All numbers of a use; empty ones where there is none."""
     found: dict[str, object] = {f"{prefix}num_seeds": "" if use is None else use.num_seeds}
     for name in ("error", "difference", "relative_change"):
-        found |= ends(prefix + name, use and getattr(use, name))
+        found |= interval_columns(prefix + name, use and getattr(use, name))
     return found | {
-        f"{prefix}error_deviation": known(use and use.deviation),
-        f"{prefix}p_value": known(use and use.p_value),
-        f"{prefix}adjusted_p_value": known(use and use.adjusted_p_value),
+        f"{prefix}error_deviation": cell(use and use.deviation),
+        f"{prefix}p_value": cell(use and use.p_value),
+        f"{prefix}adjusted_p_value": cell(use and use.adjusted_p_value),
         f"{prefix}verdict": use.verdict if use else "",
     }
-
-
-def ends(name: str, value: Interval | None) -> dict[str, object]:
-    """Columns of an interval: the estimate, and its ends."""
-    parts = (("", "estimate"), ("_low", "low"), ("_high", "high"))
-    return {name + suffix: known(value and getattr(value, end)) for suffix, end in parts}
-
-
-def known(value: float | None) -> float | str:
-    """A number, or nothing in the place of one that is not known."""
-    return "" if value is None or math.isnan(value) else value

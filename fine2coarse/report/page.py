@@ -1,83 +1,90 @@
-"""Self-contained HTML pages: text, tables and pictures in one file, no network, no script."""
+"""Self-contained HTML pages: text, tables and pictures in one file, no network, no script.
+
+All HTML stands in `templates/`. There, text is escaped wherever it is put in, and a name that was
+not given is an error. The functions here make the parts of a page; what they return is marked as
+HTML, so that it is not escaped again.
+"""
 
 from __future__ import annotations
 
 import base64
-import html
+import dataclasses
 import os
 import pathlib
 import re
 from collections.abc import Mapping, Sequence
 
-_STYLE = pathlib.Path(__file__).with_name("style.css")
+import jinja2
+from markupsafe import Markup
+
+_TEMPLATES = pathlib.Path(__file__).with_name("templates")
 _MEDIA_TYPES = {".png": "image/png", ".svg": "image/svg+xml", ".jpg": "image/jpeg"}
 
 
-def render(
-    title: str,
-    sections: Sequence[str],
-    *,
-    language: str = "en",
-    contents: Sequence[str] = (),
-    footer: str = "",
-) -> str:
-    """The page as text: a heading, then the sections (HTML) one after the other.
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """A heading and what stands under it; empty parts are left out."""
+
+    heading: str
+    parts: Sequence[Markup]
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A small picture of a gallery.
+
+    Attributes:
+      path: PNG or JPEG file.
+      alt: says in words what it shows.
+      lines: of its caption: plain text, and a class: 'truth', 'right' or 'wrong'.
+    """
+
+    path: pathlib.Path
+    alt: str
+    lines: Sequence[tuple[str, str]]
+
+
+def render(template: str, **values: object) -> str:
+    """A whole page as text.
 
     Args:
-      title: of the page.
-      sections: HTML.
-      language: of the text, as in BCP 47.
-      contents: texts of the headings that the list of contents links to; none where empty.
-      footer: plain text at the end.
+      template: name of a file in `templates/`.
+      **values: what that template shows; plain text and numbers are escaped.
+
+    Raises:
+      jinja2.UndefinedError: where the template needs something that was not given.
     """
-    name = html.escape(title)
-    links = "".join(f'<li><a href="#{_anchor(h)}">{html.escape(h)}</a></li>' for h in contents)
-    navigation = f'<nav aria-label="Contents"><ul>{links}</ul></nav>\n' if links else ""
-    ending = f"<footer>{html.escape(footer)}</footer>\n" if footer else ""
-    return (
-        f'<!doctype html>\n<html lang="{language}">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<link rel="icon" href="data:,">\n'
-        f"<title>{name}</title>\n<style>\n{_STYLE.read_text('utf-8')}</style>\n</head>\n<body>\n"
-        '<a class="skip" href="#main">Skip to the answer</a>\n'
-        f"<header><h1>{name}</h1>\n{navigation}</header>\n"
-        '<main id="main" tabindex="-1">\n'
-        + "\n".join(section for section in sections if section)
-        + f"\n</main>\n{ending}</body>\n</html>\n"
-    )
+    return _ENVIRONMENT.get_template(template).render(values)
 
 
-def heading(text: str, level: int = 2) -> str:
+def heading(text: str, level: int = 2) -> Markup:
     """A section's heading; those of level 2 can be linked to from the contents."""
-    identity = f' id="{_anchor(text)}"' if level == 2 else ""
-    return f"<h{level}{identity}>{html.escape(text)}</h{level}>"
+    return _part("heading", text, level)
 
 
-def paragraph(text: str, css_class: str = "") -> str:
+def paragraph(text: str, css_class: str = "") -> Markup:
     """A paragraph of plain text; `css_class` may be 'answer', 'note' or 'warning'."""
-    attribute = f' class="{css_class}"' if css_class else ""
-    return f"<p{attribute}>{html.escape(text)}</p>"
+    return _part("paragraph", text, css_class)
 
 
-def bullets(texts: Sequence[str]) -> str:
+def bullets(texts: Sequence[str]) -> Markup:
     """A list of plain texts."""
-    return "<ul>" + "".join(f"<li>{html.escape(text)}</li>" for text in texts) + "</ul>"
+    return _part("bullets", texts)
 
 
-def facts(pairs: Mapping[str, object]) -> str:
+def facts(pairs: Mapping[str, object]) -> Markup:
     """Names and what they are, side by side."""
-    rows = (f"<dt>{html.escape(k)}</dt><dd>{html.escape(str(v))}</dd>" for k, v in pairs.items())
-    return '<dl class="facts">' + "".join(rows) + "</dl>"
+    return _part("facts", pairs)
 
 
-def preformatted(text: str) -> str:
+def preformatted(text: str) -> Markup:
     """Text as it is: a command, a recipe."""
-    return f"<pre>{html.escape(text)}</pre>"
+    return _part("preformatted", text)
 
 
-def folded(summary: str, body: str) -> str:
-    """HTML that opens on a click, under a summary of plain text."""
-    return f"<details><summary>{html.escape(summary)}</summary>{body}</details>"
+def folded(summary: str, *parts: Markup) -> Markup:
+    """Parts that open on a click, under a summary of plain text."""
+    return _part("folded", summary, parts)
 
 
 def table(
@@ -88,7 +95,7 @@ def table(
     label: str = "table",
     row_classes: Sequence[str] = (),
     text_columns: Sequence[int] = (),
-) -> str:
+) -> Markup:
     """A table of plain text; one too wide for the window scrolls in a box of its own.
 
     Args:
@@ -100,30 +107,15 @@ def table(
       text_columns: those of words, set to the left; the first one always is.
 
     Raises:
-      ValueError: where a row has another number of cells than there are columns.
+      ValueError: where a row has another number of cells than there are columns, or there are
+        other numbers of rows and of their classes.
     """
     uneven = [row for row in rows if len(row) != len(columns)]
     if uneven:
         raise ValueError(f"expected {len(columns)} cells a row, got {uneven[0]}")
-    words = dict.fromkeys(text_columns, ' class="words"')
-    head = "".join(
-        f'<th scope="col"{words.get(position, "")}>{html.escape(column)}</th>'
-        for position, column in enumerate(columns)
-    )
-    classes = list(row_classes) or [""] * len(rows)
-    body = "".join(_row(row, words, name) for row, name in zip(rows, classes, strict=True))
-    title = f'<p class="note">{html.escape(caption)}</p>' if caption else ""
-    return (
-        f'{title}<div class="scroll" role="region" tabindex="0" aria-label="{html.escape(label)}">'
-        f"<table><thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table></div>"
-    )
-
-
-def _row(cells: Sequence[object], words: Mapping[int, str], css_class: str) -> str:
-    first, *others = (html.escape(str(cell)) for cell in cells)
-    attribute = f' class="{css_class}"' if css_class else ""
-    rest = "".join(f"<td{words.get(n, '')}>{cell}</td>" for n, cell in enumerate(others, start=1))
-    return f'<tr{attribute}><th scope="row">{first}</th>{rest}</tr>\n'
+    if row_classes and len(row_classes) != len(rows):
+        raise ValueError(f"expected a class for each of {len(rows)} rows, got {row_classes}")
+    return _part("table", columns, rows, caption, label, row_classes, text_columns)
 
 
 def figure(
@@ -132,7 +124,7 @@ def figure(
     alt: str,
     caption: str = "",
     narrow: str | os.PathLike | None = None,
-) -> str:
+) -> Markup:
     """A PNG, SVG or JPEG file, embedded.
 
     Args:
@@ -141,17 +133,16 @@ def figure(
       caption: under it.
       narrow: the same picture for the width of a telephone.
     """
-    text = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
-    shown = image(path, alt=alt)
-    if narrow is not None:
-        source = f'<source media="(max-width: 480px)" srcset="{_data_uri(narrow)}">'
-        shown = f"<picture>{source}{shown}</picture>"
-    return f"<figure>{shown}{text}</figure>"
+    return _part("figure", path, alt, caption, narrow)
 
 
-def image(path: str | os.PathLike, *, alt: str) -> str:
-    """A picture alone, embedded."""
-    return f'<img src="{_data_uri(path)}" alt="{html.escape(alt)}">'
+def gallery(pictures: Sequence[Picture]) -> Markup:
+    """Small pictures in a grid, embedded."""
+    return _part("gallery", pictures)
+
+
+def _part(name: str, *arguments: object) -> Markup:
+    return getattr(_ENVIRONMENT.get_template("parts.html").module, name)(*arguments)
 
 
 def _data_uri(path: str | os.PathLike) -> str:
@@ -160,32 +151,21 @@ def _data_uri(path: str | os.PathLike) -> str:
     return f"data:{_MEDIA_TYPES[path.suffix]};base64,{data}"
 
 
-def gallery(pictures: Sequence[tuple[str, Sequence[tuple[str, str]]]]) -> str:
-    """Small pictures in a grid.
-
-    Args:
-      pictures: for each, its HTML (see `image`) and the lines of its caption: plain text, and a
-        class: 'truth', 'right' or 'wrong'.
-    """
-    items = []
-    for shown, lines in pictures:
-        spans = "".join(f'<span class="{kind}">{html.escape(text)}</span>' for text, kind in lines)
-        items.append(f"<li><figure>{shown}<figcaption>{spans}</figcaption></figure></li>")
-    return '<ul class="gallery">' + "\n".join(items) + "</ul>"
-
-
-def write(path: str | os.PathLike, text: str) -> None:
-    """Writes text as UTF-8, whole or not at all; what UTF-8 has no bytes for is escaped."""
-    write_bytes(path, text.encode("utf-8", "backslashreplace"))
-
-
-def write_bytes(path: str | os.PathLike, content: bytes) -> None:
-    """Writes a file, whole or not at all."""
-    path = pathlib.Path(path) if isinstance(path, str) else path
-    partial = path.with_name(path.name + ".tmp")
-    partial.write_bytes(content)
-    partial.replace(path)
-
-
 def _anchor(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "section"
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"anchor": _anchor, "data_uri": _data_uri}
+    return environment
+
+
+_ENVIRONMENT = _environment()

@@ -87,7 +87,7 @@ def draw_granularity(
 
 
 def _widen(axis: Axes, values: Sequence[float]) -> None:
-    """Gives a log axis some room where all points have about as many classes."""
+    """Widens a log axis where all points have about as many classes."""
     if values and max(values) / min(values) < _NARROW_SPAN:
         axis.set_xlim(min(values) / _NARROW_SPAN, max(values) * _NARROW_SPAN)
 

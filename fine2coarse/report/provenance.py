@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import fine2coarse
-from fine2coarse.runs.phase_folder import read_json, write_json
+from fine2coarse.files import read_json, write_json
 
 MADE_WITH = "made_with.json"
 _PACKAGES = (
@@ -35,13 +35,13 @@ def record_command(workdir: pathlib.Path, program: str, arguments: Sequence[str]
 
     Args:
       workdir: the study's folder.
-      program: e.g. `launch/study.py`.
+      program: e.g. `launch/study.py`, or `fine2coarse study` of the installed command.
       arguments: as typed. Those that pick the recipe are kept; folders and devices are not, and
         what looks like a secret is hidden.
     """
     path = workdir / MADE_WITH
     known = read_json(path) if path.is_file() else {"commands": [], "versions": versions()}
-    command = [program, *portable_arguments(arguments)]
+    command = [*program.split(), *portable_arguments(arguments)]
     if command not in known["commands"]:
         known["commands"].append(command)
         write_json(path, known)
@@ -74,9 +74,13 @@ def commands(workdir: pathlib.Path) -> list[str]:
     """The lines that make this study again; none where its folder does not say."""
     folder = shlex.quote(f"--workdir=runs/{workdir.resolve().name}")
     return [
-        " ".join(["python", *map(shlex.quote, command), folder])
+        " ".join([*_interpreter(command[0]), *map(shlex.quote, command), folder])
         for command in _made_with(workdir).get("commands", [])
     ]
+
+
+def _interpreter(program: str) -> list[str]:
+    return ["python"] if program.endswith(".py") else []
 
 
 def recorded_versions(workdir: pathlib.Path) -> dict[str, str]:

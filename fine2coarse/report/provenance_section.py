@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
+from markupsafe import Markup
+
 from fine2coarse import formats
+from fine2coarse.analysis.finished import FinishedRun
 from fine2coarse.analysis.merging import Merged
-from fine2coarse.analysis.study_folder import FinishedRun
 from fine2coarse.report import data_section, page, provenance
-from fine2coarse.runs.phase_folder import read_json
 
 _SHORT = 16  # digits of a fingerprint that tell it from any other at a glance
 
 
-def section(merged: Merged) -> list[str]:
+def section(merged: Merged) -> list[Markup]:
     """HTML of the whole section."""
     return [
         page.heading("Command", 3),
@@ -30,7 +31,7 @@ def section(merged: Merged) -> list[str]:
     ]
 
 
-def _commands(merged: Merged) -> list[str]:
+def _commands(merged: Merged) -> list[Markup]:
     parts = []
     for study in merged.studies:
         lines = provenance.commands(study.workdir)
@@ -39,8 +40,8 @@ def _commands(merged: Merged) -> list[str]:
         else:
             parts.append(
                 page.paragraph(
-                    f"The folder of study {study.name} does not say with which command it was "
-                    "made; its recipe below does.",
+                    f"The folder of study {study.name} does not record the command that made "
+                    "it; its recipe is below.",
                     "note",
                 )
             )
@@ -53,7 +54,7 @@ def _commands(merged: Merged) -> list[str]:
 
 
 def _data(merged: Merged) -> Mapping[str, str]:
-    first = merged.runs[0].final_recipe
+    first = merged.runs[0].tested_recipe
     target = first["label_space"]
     return {
         "dataset": first.get("dataset_name") or merged.recipe["dataset"]["name"],
@@ -63,7 +64,7 @@ def _data(merged: Merged) -> Mapping[str, str]:
     }
 
 
-def _versions(merged: Merged) -> list[str]:
+def _versions(merged: Merged) -> list[Markup]:
     here, parts = provenance.versions(), []
     for study in merged.studies:
         recorded = provenance.recorded_versions(study.workdir)
@@ -79,13 +80,12 @@ def _listed(versions: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
-def _label_spaces(runs: Sequence[FinishedRun]) -> str:
+def _label_spaces(runs: Sequence[FinishedRun]) -> Markup:
     columns = ["arm", "seeds", "label space", "classes", "fingerprint"]
     seeds: dict[tuple[str, str], list[int]] = {}
     spaces = {}
     for run in runs:
-        recipe = read_json(run.pretrain / "recipe.json") if run.pretrain else run.final_recipe
-        space = recipe["label_space"]
+        space = run.recipes[0]["label_space"]  # of the pretraining; the target's for the baseline
         seeds.setdefault((run.arm, space["fingerprint"]), []).append(run.seed)
         spaces[run.arm, space["fingerprint"]] = space
     cells = [
@@ -102,7 +102,7 @@ def _label_spaces(runs: Sequence[FinishedRun]) -> str:
     )
 
 
-def _every_run(runs: Sequence[FinishedRun]) -> str:
+def _every_run(runs: Sequence[FinishedRun]) -> Markup:
     columns = ["arm", "seed", "classes", "error %", "wrong", "of", "direct wrong", "transfer",
                "images seen", "training"]  # fmt: skip
     cells = [
@@ -123,7 +123,7 @@ def _every_run(runs: Sequence[FinishedRun]) -> str:
     return page.table(columns, cells, label="Every run", text_columns=(7,))
 
 
-def _recipes(merged: Merged) -> list[str]:
+def _recipes(merged: Merged) -> list[Markup]:
     several = len(merged.studies) > 1
     return [
         page.folded(

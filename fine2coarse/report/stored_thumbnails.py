@@ -6,7 +6,7 @@ import hashlib
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 
-from fine2coarse.report.page import write_bytes
+from fine2coarse.files import write_atomic
 
 FOLDER = "thumbnails"
 # Image ids → JPEG files of those that can be read.
@@ -32,7 +32,7 @@ def store(
     folder = workdir / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     for image_id, content in read_images(missing).items():
-        write_bytes(folder / _file_name(image_id), content)
+        write_atomic(folder / _file_name(image_id), content)
 
 
 def _file_name(image_id: str) -> str:

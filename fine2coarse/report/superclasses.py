@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from markupsafe import Markup
+
 from fine2coarse import formats
 from fine2coarse.analysis.hardness import SuperclassGain
 from fine2coarse.report import page
-from fine2coarse.report.tables import Table
+from fine2coarse.report.tables import Table, interval_columns
 
 if TYPE_CHECKING:
     from fine2coarse.analysis.comparison import Comparison
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 _MOST_SHOWN = 14  # of more classes, the ends are shown and the rest is folded
 
 
-def section(best: Comparison, gains: Sequence[SuperclassGain]) -> list[str]:
+def section(best: Comparison, gains: Sequence[SuperclassGain]) -> list[Markup]:
     """HTML of the gains of one arm in one use, largest first."""
     ordered = [gain for gain in gains if (gain.arm, gain.use) == (best.arm, best.use)]
     ordered.sort(key=lambda gain: -gain.gain.estimate)
@@ -59,9 +61,7 @@ def table(gains: Sequence[SuperclassGain], caption: str) -> Table:
                 "num_images": gain.num_images,
                 "hard_share": gain.hard_share,
                 "baseline_error": gain.baseline_error,
-                "gain": gain.gain.estimate,
-                "gain_low": gain.gain.low,
-                "gain_high": gain.gain.high,
+                **interval_columns("gain", gain.gain),
             }
             for gain in gains
         ],

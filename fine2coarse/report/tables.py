@@ -5,9 +5,14 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import math
 import pathlib
 from collections.abc import Mapping, Sequence
 
+from markupsafe import Markup
+
+from fine2coarse.analysis.intervals import Interval
+from fine2coarse.files import write_atomic
 from fine2coarse.report import page
 
 _LATEX = {
@@ -40,7 +45,7 @@ class Table:
     row_classes: Sequence[str] = ()
     text_columns: Sequence[int] = ()
 
-    def html(self, label: str = "") -> str:
+    def html(self, label: str = "") -> Markup:
         """For a page; `label` names it for those who cannot see it."""
         return page.table(
             self.columns,
@@ -81,8 +86,19 @@ class Table:
     def write(self, folder: pathlib.Path) -> None:
         """Writes `name`.csv and `name`.tex, each whole or not at all."""
         folder.mkdir(parents=True, exist_ok=True)
-        page.write(folder / f"{self.name}.csv", self.csv())
-        page.write(folder / f"{self.name}.tex", self.latex())
+        write_atomic(folder / f"{self.name}.csv", self.csv())
+        write_atomic(folder / f"{self.name}.tex", self.latex())
+
+
+def cell(value: float | None) -> float | str:
+    """A number of a CSV file, or nothing in the place of one that is not known."""
+    return "" if value is None or math.isnan(value) else value
+
+
+def interval_columns(name: str, value: Interval | None) -> dict[str, float | str]:
+    """Columns of a CSV file for an interval: the estimate, and its ends."""
+    parts = (("", "estimate"), ("_low", "low"), ("_high", "high"))
+    return {name + suffix: cell(value and getattr(value, end)) for suffix, end in parts}
 
 
 def escape_latex(text: str) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import pathlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from fine2coarse.files import write_atomic
 from fine2coarse.report import page
 from fine2coarse.report.figures import COLOURS, MARKERS, saved_figure
 
@@ -29,6 +29,13 @@ class Verdict:
     holds: bool
     is_asked: bool = False
 
+    @property
+    def word(self) -> str:
+        """What the table says of it."""
+        if self.is_asked:
+            return "asked: yes" if self.holds else "asked: no"
+        return "holds" if self.holds else "does not hold"
+
 
 @dataclass(frozen=True)
 class Section:
@@ -39,6 +46,11 @@ class Section:
     pictures: Sequence[tuple[str | os.PathLike, str]]  # PNG file, what it shows in words
     verdicts: Sequence[Verdict]
     source: str  # where the numbers lie
+
+    @property
+    def rows(self) -> list[tuple[str, str, str, str]]:
+        """Of the table of verdicts: statement, measured, bound, verdict."""
+        return [(one.statement, one.measured, one.bound, one.word) for one in self.verdicts]
 
 
 def draw(
@@ -100,39 +112,7 @@ def write_page(
     sections: Sequence[Section],
 ) -> None:
     """Writes the page: the answer, the settings, then every section."""
-    parts = [page.paragraph(answer, "answer")]
-    parts.append(page.table(("setting", "value"), [(k, v) for k, v in facts.items()]))
-    parts.append(
-        page.paragraph(
-            "Lines are means over seeds, bands their 95% interval (Student's t). Verdicts bound "
-            "every run, not the mean. “Asked” marks a question that no prediction answers; there "
-            "“no” is a result, and it is not counted above.",
-            "note",
-        )
+    text = page.render(
+        "theory.html", title=title, answer=answer, settings=list(facts.items()), sections=sections
     )
-    for section in sections:
-        parts += _section(section)
-    page.write(path, page.render(title, parts))
-
-
-def _section(section):
-    parts = [page.heading(section.title), page.paragraph(section.question)]
-    parts += [page.figure(png, alt=words, caption=words) for png, words in section.pictures]
-    rows = [
-        (
-            verdict.statement,
-            verdict.measured,
-            verdict.bound,
-            _word(verdict),
-        )
-        for verdict in section.verdicts
-    ]
-    parts.append(page.table(("statement", "measured", "bound", "verdict"), rows))
-    parts.append(page.paragraph(f"Numbers: {pathlib.PurePath(section.source)}", "note"))
-    return parts
-
-
-def _word(verdict):
-    if verdict.is_asked:
-        return "asked: yes" if verdict.holds else "asked: no"
-    return "holds" if verdict.holds else "does not hold"
+    write_atomic(path, text)

@@ -9,7 +9,7 @@ from typing import Any
 
 from fine2coarse import formats
 from fine2coarse.analysis import results
-from fine2coarse.analysis.study_folder import FinishedRun
+from fine2coarse.analysis.finished import FinishedRun
 from fine2coarse.recipes.names import BASELINE, NEW
 from fine2coarse.report.tables import Table
 
@@ -18,7 +18,7 @@ METHOD = (
     "phases. The one of least error on held-out training images is taken; test images choose "
     "nothing. What the trials cost is in the cost below."
 )
-ONE = "Every arm was transferred in one way; beside it stands its pretrained model as it is."
+ONE = "Every arm was transferred in one way; next to it, its pretrained model as it is."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,18 +53,18 @@ def read_candidates(runs: Sequence[FinishedRun]) -> list[Tried]:
     arms = dict.fromkeys(run.arm for run in runs)
     for run in sorted(runs, key=lambda run: list(arms).index(run.arm)):
         for name, result in _candidates(run).items():
-            by_name.setdefault((run.arm, name), []).append((result, name == run.row.transfer))
+            by_name.setdefault((run.arm, name), []).append((result, name == run.transfer))
     return [_tried(arm, name, found) for (arm, name), found in by_name.items()]
 
 
 def _candidates(run: FinishedRun) -> Mapping[str, Mapping[str, Any]]:
-    if run.results.candidates:
-        return run.results.candidates
-    made = {run.row.transfer: run.results.final}
-    if run.results.direct is None or run.row.transfer == "direct":
+    if run.candidates:
+        return run.candidates
+    made = {run.transfer: run.tested}
+    if run.direct is None or run.transfer == "direct":
         return made
-    direct = {"evaluation": run.results.direct, "elapsed_seconds": 0.0}
-    return {"direct": direct | _held_out(run.results.pretrain), **made}
+    direct = {"evaluation": run.direct, "elapsed_seconds": 0.0}
+    return {"direct": direct | _held_out(run.pretrained), **made}
 
 
 def _held_out(result: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,8 +91,8 @@ def candidates_table(tried: Sequence[Tried]) -> Table:
     """A row a candidate."""
     return Table(
         name="candidates",
-        caption="Held-out error: on training images that nothing was trained on; it chose. Test "
-        "error: chose nothing. Mean ± standard deviation over seeds. Time: of its own "
+        caption="Held-out error: on training images held out of all training; it chooses. Test "
+        "error: chooses nothing. Mean ± standard deviation over seeds. Time: of its own "
         "training.",
         columns=["arm", "transfer", "held-out error %", "test error %", "chosen", "time"],
         cells=[_cells(one) for one in tried],
@@ -131,10 +131,10 @@ def _columns(name: str, errors: Sequence[float]) -> dict[str, object]:
 
 
 def _mean(errors: Sequence[float]) -> str:
-    if not errors:
-        return ""
-    spread = f" ± {formats.percent(statistics.stdev(errors), 2)}" if len(errors) > 1 else ""
-    return formats.percent(statistics.fmean(errors), 2) + spread
+    return formats.mean_deviation(
+        statistics.fmean(errors) if errors else None,
+        statistics.stdev(errors) if len(errors) > 1 else None,
+    )
 
 
 def side_by_side(tried: Sequence[Tried], rows: Sequence[results.Row]) -> Table:
@@ -151,7 +151,7 @@ def side_by_side(tried: Sequence[Tried], rows: Sequence[results.Row]) -> Table:
         name="transfers",
         caption="Test error %, mean ± standard deviation over seeds. Direct: the pretrained model, "
         "probabilities of its classes summed into the target's; argmax: by its largest class "
-        "alone. New head: fine-tuned from a random head, whatever was chosen.",
+        "alone. New head: fine-tuned from a random head, chosen or not.",
         columns=["arm", *columns, "transfer that was chosen"],
         cells=[[arm, *(_mean(of[arm]) for of in columns.values()), names[arm]] for arm in arms],
         records=[

@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from fine2coarse.claims import Claim
-from fine2coarse.runs.phase_folder import PhaseFolder
+from fine2coarse.claims import Claim, hold
+from fine2coarse.runs.phase_folder import PhaseFolder, make_writable_folder
 from fine2coarse.runs.progress import Observer
 from fine2coarse.training.loop import Progress
+from fine2coarse.training.strategy import is_multi_worker, read_task
+
+
+@contextlib.contextmanager
+def hold_run(folder: pathlib.Path, strategy: str) -> Iterator[Claim]:
+    """Refuses a second process on a run's folder, but for the other workers of the same run.
+
+    Args:
+      folder: of the run; made where it is missing.
+      strategy: name of the strategy, which tells whether this process is a worker.
+
+    Raises:
+      AlreadyHeld: where a living process works in it.
+      RunError: where it cannot be written.
+      ValueError: where TF_CONFIG is wrong.
+    """
+    name = "run"
+    if is_multi_worker(strategy):
+        task = read_task()
+        name = name if task.is_chief else f"{name}-{task.kind}{task.index}"
+    make_writable_folder(folder)
+    with hold(folder / "claims", name, f"--workdir={folder}") as claim:
+        yield claim
 
 
 class ClaimedFolder(PhaseFolder):

@@ -1,4 +1,4 @@
-"""Classifiers from what a run folder says of them."""
+"""Classifiers as a run folder describes them."""
 
 from __future__ import annotations
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from fine2coarse.errors import Preempted
+from fine2coarse.files import replacing
 from fine2coarse.input.batches import train_batches
 from fine2coarse.input.image_shares import select_share
 from fine2coarse.models import Classifier, LinearHead
@@ -17,7 +21,7 @@ from fine2coarse.recipes.names import LINEAR_PROBE
 from fine2coarse.recipes.phase_spec import PhaseSpec
 from fine2coarse.recipes.transfer_spec import NONE
 from fine2coarse.runs.classifiers import build_classifier, load_classifier
-from fine2coarse.runs.evaluation import encode, evaluate_run, validation_accuracy
+from fine2coarse.runs.evaluation import Evaluator, FeatureEncoder
 from fine2coarse.runs.metrics_log import Logbook
 from fine2coarse.runs.phase_folder import (
     BRANCH_WEIGHTS,
@@ -37,10 +41,11 @@ from fine2coarse.training.evaluate import averaged
 from fine2coarse.training.loop import NonFiniteLossError, Progress, Trainer
 from fine2coarse.training.losses import HEAD_BIAS
 from fine2coarse.training.metrics import count_errors
-from fine2coarse.training.preemption import Preempted, on_termination
+from fine2coarse.training.preemption import on_termination
 from fine2coarse.training.strategy import choose_jit_compile, is_chief, wait_for_all
 
 __all__ = ["PhaseRun", "count_errors", "execute", "load_classifier"]
+_log = logging.getLogger(__name__)
 
 
 def execute(
@@ -72,34 +77,23 @@ def execute(
     """
     writes = is_chief(strategy)
     if writes:
-        folder.claim(run.recipe())
-        if not folder.path.joinpath(LABEL_SPACE + ".json").is_file():  # written after the .npz
-            run.space.save(folder.path / LABEL_SPACE)
-        if run.summation is not None and not (folder.path / CLASS_MAP).is_file():
-            run.summation.class_map.save(folder.path / CLASS_MAP)
+        _claim(run, folder)
     if folder.is_finished:
         return folder.result()
     keras.config.set_dtype_policy(run.precision)
-    if run.mode == LINEAR_PROBE:
-        run, trainer, classifier = _probe(run, strategy)
-    else:
-        jit_compile = choose_jit_compile(strategy, run.backbone.name)
-        trainer = Trainer(
-            strategy, lambda: _build_model(run), run.phase, jit_compile, run.branch_step
-        )
-        classifier = trainer.model
-    memory = PeakMemory()
-    if run.mode == NONE:
-        last_loss, elapsed_seconds, num_steps = None, 0.0, 0
-    else:
-        last_loss, elapsed_seconds = _train(run, folder, trainer, observer or Silent(), writes)
+    run, trainer, classifier = _build(run, strategy)
+    evaluator, memory = Evaluator(run, trainer), PeakMemory()
+    last_loss, elapsed_seconds, num_steps = None, 0.0, 0
+    if run.mode != NONE:
+        session = _Session(folder, observer or Silent(), writes)
+        last_loss, elapsed_seconds = _train(run, trainer, evaluator, session)
         num_steps = run.phase.total_steps
     result = _describe(run, last_loss, elapsed_seconds, num_steps)
     result |= {"cost": _cost(run, trainer, memory)}
     if run.phase.validation_share and num_steps:
         result |= {"validation_accuracy": _validation(folder, run.phase.final_weights)}
     if run.evaluate is not None:
-        result |= evaluate_run(run, folder, trainer, writes)
+        result |= evaluator.evaluate(folder, writes)
     if earlier is not None:
         result |= total_cost([earlier, result])
     result |= notes or {}
@@ -109,6 +103,21 @@ def execute(
         folder.write_result(result)
     wait_for_all(strategy)  # whoever goes on may read what was written
     return result
+
+
+@dataclasses.dataclass(frozen=True)
+class _Session:
+    """Where this process's part of a training goes.
+
+    Attributes:
+      folder: of the run.
+      observer: told how training goes.
+      writes: whether this process is the one that writes files.
+    """
+
+    folder: PhaseFolder
+    observer: Observer
+    writes: bool
 
 
 def total_cost(stages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -132,6 +141,28 @@ def total_cost(stages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             "peak_memory_bytes": None if None in peaks else max(peaks),
         },
     }
+
+
+def _claim(run: PhaseRun, folder: PhaseFolder) -> None:
+    """Writes what the run is into its folder, or checks that it is the one there."""
+    folder.claim(run.recipe())
+    if not folder.path.joinpath(LABEL_SPACE + ".json").is_file():  # written after the .npz
+        run.space.save(folder.path / LABEL_SPACE)
+    if run.summation is not None and not (folder.path / CLASS_MAP).is_file():
+        run.summation.class_map.save(folder.path / CLASS_MAP)
+
+
+def _build(run: PhaseRun, strategy: tf.distribute.Strategy) -> tuple[PhaseRun, Trainer, Classifier]:
+    """What is trained on, the trainer, and the whole classifier.
+
+    Of a linear probe, the run is over features in the images' place and the trainer's model is the
+    head alone; of all others, the run is as it was and the model is the classifier.
+    """
+    if run.mode == LINEAR_PROBE:
+        return _build_probe(run, strategy)
+    jit_compile = choose_jit_compile(strategy, run.backbone.name)
+    trainer = Trainer(strategy, lambda: _build_model(run), run.phase, jit_compile, run.branch_step)
+    return run, trainer, trainer.model
 
 
 def _build_model(run: PhaseRun) -> Classifier:
@@ -160,18 +191,18 @@ def _num_head_classes(run: PhaseRun) -> int:
     return run.space.num_classes if summation is None else summation.class_map.num_classes
 
 
-def _probe(run: PhaseRun, strategy: tf.distribute.Strategy) -> tuple[PhaseRun, Trainer, Classifier]:
-    """A linear probe: the run over features in the images' place, its trainer, and the whole."""
+def _build_probe(
+    run: PhaseRun, strategy: tf.distribute.Strategy
+) -> tuple[PhaseRun, Trainer, Classifier]:
+    """As `_build`: every image goes through the backbone once."""
     with strategy.scope():
         classifier = _build_model(run)
+    encode = FeatureEncoder(strategy, classifier, run.backbone.image_size_px)
     encoded = dataclasses.replace(
         run,
-        train=encode(strategy, classifier, run.train, run.backbone.image_size_px),
-        evaluate=run.evaluate
-        and encode(strategy, classifier, run.evaluate, run.backbone.image_size_px),
-        held_out=run.evaluate
-        and run.held_out
-        and encode(strategy, classifier, run.held_out, run.backbone.image_size_px),
+        train=encode(run.train),
+        evaluate=run.evaluate and encode(run.evaluate),
+        held_out=run.evaluate and run.held_out and encode(run.held_out),
     )
     num_features = classifier.backbone.output_shape[-1]
     bias = HEAD_BIAS[run.phase.loss]
@@ -191,11 +222,11 @@ def _probe(run: PhaseRun, strategy: tf.distribute.Strategy) -> tuple[PhaseRun, T
 
 
 def _train(
-    run: PhaseRun, folder: PhaseFolder, trainer: Trainer, observer: Observer, writes: bool
+    run: PhaseRun, trainer: Trainer, evaluator: Evaluator, session: _Session
 ) -> tuple[float, float]:
     """Trains from the newest checkpoint on; returns the last loss and the seconds."""
-    phase = run.phase
-    train, validation = _split(run)
+    phase, folder, writes = run.phase, session.folder, session.writes
+    labels, validation = _split(run)
     checkpoints = Checkpoints(
         folder.path / "checkpoints", trainer, phase.checkpoints_to_keep, writes
     )
@@ -205,37 +236,49 @@ def _train(
         folder.rewind_metrics(first_step)
     logbook = Logbook(folder, phase.batch_size, earlier_seconds, first_step, writes)
     last_loss = float(folder.metrics()[-1]["loss"]) if first_step and writes else 0.0
-    observer.start(first_step, phase.total_steps)
-    make_batches = _training_batches(run, train, first_step)
-    with on_termination(trainer.request_stop):
-        try:
-            for progress in trainer.train(make_batches):
-                rate, _ = logbook.advance(progress)
-                observer.advance(progress, rate)
-                accuracy = None
-                if progress.validation_due:
-                    accuracy = validation_accuracy(run, trainer, validation)
-                    checkpoints.save_if_best(accuracy)
-                if progress.log_due:
-                    logbook.write(progress, rate, accuracy)
-                    last_loss = progress.loss
-                if progress.step == run.branch_step and writes:
-                    _save_branch(folder, trainer)
-                _save(checkpoints, folder, progress, phase, logbook.elapsed_seconds(), writes)
-            # A request that came while the last steps were being saved must not be lost: a study
-            # would go on with its next run.
-            if trainer.stop_requested:
-                raise _preempted(trainer.step, phase)
-        except NonFiniteLossError as error:
-            raise NonFiniteLossError(
-                f"{error}; last good checkpoint: {checkpoints.newest() or 'none'}"
-            ) from None
+    session.observer.start(first_step, phase.total_steps)
+    make_batches = _training_batches(run, labels, first_step)
+    with on_termination(trainer.request_stop), _naming_the_last_good(checkpoints):
+        for progress in trainer.train(make_batches):
+            rate, _ = logbook.advance(progress)
+            session.observer.advance(progress, rate)
+            accuracy = None
+            if progress.validation_due:
+                accuracy = evaluator.validation_accuracy(validation)
+                checkpoints.save_if_best(accuracy)
+            if progress.log_due:
+                logbook.write(progress, rate, accuracy)
+                last_loss = progress.loss
+            if progress.step == run.branch_step and writes:
+                _save_branch(folder, trainer)
+            _save(checkpoints, session, progress, phase, logbook.elapsed_seconds())
+        # A request that came while the last steps were being saved must not be lost: a study
+        # would go on with its next run.
+        if trainer.stop_requested:
+            raise _preempted(trainer.step, phase)
     elapsed_seconds = logbook.elapsed_seconds()
-    if phase.final_weights == "best" and writes:
-        print(f"final weights: those of step {checkpoints.restore_best().step}, best on validation")
-    elif phase.final_weights == "best":
-        checkpoints.restore_best()
+    if phase.final_weights == "best":
+        _restore_best(checkpoints, trainer, writes)
     return last_loss, elapsed_seconds
+
+
+@contextlib.contextmanager
+def _naming_the_last_good(checkpoints: Checkpoints) -> Iterator[None]:
+    """Adds the last good checkpoint to what is said of a loss that is not finite."""
+    try:
+        yield
+    except NonFiniteLossError as error:
+        raise NonFiniteLossError(
+            f"{error}; last good checkpoint: {checkpoints.newest() or 'none'}"
+        ) from None
+
+
+def _restore_best(checkpoints: Checkpoints, trainer: Trainer, writes: bool) -> None:
+    """Restores the best on validation, in all processes the same."""
+    wait_for_all(trainer.strategy)  # one writes it, all read it
+    step = checkpoints.restore_best().step
+    if writes:
+        _log.info("final weights: those of step %d, best on validation", step)
 
 
 def _restore(checkpoints: Checkpoints, trainer: Trainer) -> int:
@@ -243,29 +286,30 @@ def _restore(checkpoints: Checkpoints, trainer: Trainer) -> int:
     restored = checkpoints.restore_newest()
     replicas = trainer.strategy.num_replicas_in_sync
     if restored.num_replicas != replicas:
-        print(
-            f"going on from step {restored.step} with {replicas} replicas after "
-            f"{restored.num_replicas}: the same images in the same order and batches; sums over "
-            "replicas round differently, and dropout draws other masks"
+        _log.warning(
+            "going on from step %d with %d replicas after %d: the same images in the same order "
+            "and batches; sums over replicas round differently, and dropout draws other masks",
+            restored.step,
+            replicas,
+            restored.num_replicas,
         )
     return restored.step
 
 
 def _save(
     checkpoints: Checkpoints,
-    folder: PhaseFolder,
+    session: _Session,
     progress: Progress,
     phase: PhaseSpec,
     elapsed_seconds: float,
-    writes: bool,
 ) -> None:
     """Saves where a checkpoint is due or the process is asked to stop."""
     if not (progress.checkpoint_due or progress.stop_requested):
         return
     checkpoints.save()
     state = "preempted" if progress.stop_requested else "running"
-    if writes:
-        folder.write_status(state, progress.step, phase.total_steps, elapsed_seconds)
+    if session.writes:
+        session.folder.write_status(state, progress.step, phase.total_steps, elapsed_seconds)
     if progress.stop_requested:
         raise _preempted(progress.step, phase)
 
@@ -361,6 +405,5 @@ def _save_branch(folder: PhaseFolder, trainer: Trainer) -> None:
 def _save_h5(folder: PhaseFolder, trainer: Trainer, classifier: Classifier, name: str) -> None:
     if classifier is not trainer.model:
         classifier.head.set_weights(trainer.model.head.get_weights())
-    partial = folder.path / f"tmp-{name}"
-    classifier.save_weights(partial, overwrite=True)
-    partial.replace(folder.path / name)
+    with replacing(folder.path / name) as partial:
+        classifier.save_weights(partial)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 
@@ -9,6 +10,8 @@ import tensorflow as tf
 
 from fine2coarse.runs.phase_folder import PhaseFolder
 from fine2coarse.training.loop import SLOW_INPUT_SHARE, Progress
+
+_log = logging.getLogger(__name__)
 
 # Over a shorter time the share of waiting is no guide: other processes may have had the cores.
 _HINT_AFTER_SECONDS = 20.0
@@ -95,8 +98,8 @@ class Logbook:
         if self._hinted or share <= SLOW_INPUT_SHARE or self._judged_span < _HINT_AFTER_SECONDS:
             return
         self._hinted = True
-        print(
-            f"{100 * share:.0f} % of the time is spent waiting for input. Try smaller stored "
-            "images, a cheaper augmentation (fewer rand_augment_ops), more CPU cores, or a "
-            "faster disk"
+        _log.warning(
+            "%.0f %% of the time is spent waiting for input. Try smaller stored images, a cheaper "
+            "augmentation (fewer rand_augment_ops), more CPU cores, or a faster disk",
+            100 * share,
         )

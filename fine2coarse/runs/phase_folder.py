@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import errno
-import json
+import io
+import logging
 import os
 import pathlib
 import shutil
@@ -12,8 +13,20 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+from fine2coarse.files import is_partial, read_json, replacing, write_atomic, write_json
 from fine2coarse.recipes.names import BASELINE, TRANSFER
+from fine2coarse.recipes.recipe import SCHEMA_VERSION
 from fine2coarse.runs import environment
+from fine2coarse.runs.stored_recipe import (
+    ENVIRONMENT,
+    LATER_ENVIRONMENTS,
+    SCHEMA,
+    RunError,
+    check_same,
+    what_it_is,
+)
+
+_log = logging.getLogger(__name__)
 
 RECIPE, STATUS, METRICS, RESULT = "recipe.json", "status.json", "metrics.csv", "result.json"
 WEIGHTS = "model.weights.h5"
@@ -25,9 +38,6 @@ PREDICTIONS = "predictions.npz"
 CLASS_MAP = "class_map.npz"  # there where the run's head sums its classes into the label space
 TRIALS = "trials"  # the transfers that were tried, beside the phase that they are for
 RUNS = "runs"  # a study's folder of runs
-# Keys of a run's recipe that are no part of what it is: the environment it was begun in, and those
-# it went on in where they differ. Folders of early versions have neither.
-ENVIRONMENT, LATER_ENVIRONMENTS = "environment", "later_environments"
 METRIC_COLUMNS = (
     "step",
     "loss",
@@ -37,10 +47,6 @@ METRIC_COLUMNS = (
     "input_wait_share",
     "validation_accuracy",
 )
-
-
-class RunError(RuntimeError):
-    """A run folder that cannot be used: another recipe's, unwritable, or unfinished."""
 
 
 class PhaseFolder:
@@ -71,7 +77,11 @@ class PhaseFolder:
 
     def _keep_recipe(self, content: Mapping[str, Any]) -> None:
         make_writable_folder(self.path)
-        check_or_write(self.path / RECIPE, content, f"run folder {self.path}")
+        path = self.path / RECIPE
+        if path.is_file():
+            check_same(read_json(path), content, f"run folder {self.path}")
+        else:
+            write_json(path, {SCHEMA: SCHEMA_VERSION, **content})
 
     def _note_environment(self, here: Mapping[str, Any]) -> None:
         """Adds the environment that a run goes on in to its recipe, where it is another."""
@@ -81,16 +91,18 @@ class PhaseFolder:
         latest = [*known, *later][-1:]
         if latest == [here]:
             return
-        if not any((self.path / CHECKPOINTS).glob("*.npz")):  # begins anew
+        if not any((self.path / CHECKPOINTS).glob("[!.]*.npz")):  # begins anew
             content.pop(LATER_ENVIRONMENTS, None)
             write_json(self.path / RECIPE, {**content, ENVIRONMENT: here})
             return
         if latest:
             told = "; ".join(environment.differences(latest[0], here))
-            print(
-                f"warning: {self.path} goes on in another environment ({told}): from here on its "
-                "numbers may differ in their last digits from those of a run made in one go. "
-                f"{RECIPE} notes both"
+            _log.warning(
+                "%s goes on in another environment (%s): from here on its numbers may differ in "
+                "their last digits from those of a run made in one go. %s notes both",
+                self.path,
+                told,
+                RECIPE,
             )
         write_json(self.path / RECIPE, {**content, LATER_ENVIRONMENTS: [*later, here]})
 
@@ -100,7 +112,7 @@ class PhaseFolder:
         Raises:
           RunError: where the folder holds no run.
         """
-        return _without_environment(self._read(RECIPE))
+        return what_it_is(self._read(RECIPE))
 
     def result(self) -> dict[str, Any]:
         """What came out.
@@ -148,7 +160,7 @@ class PhaseFolder:
         result = other.result() | dict(notes)
         self._keep_recipe(read_json(other.path / RECIPE))
         for path in sorted(other.path.iterdir()):
-            if path.is_file() and path.name not in (RESULT, RECIPE) and path.suffix != ".tmp":
+            if path.is_file() and path.name not in (RESULT, RECIPE) and not is_partial(path.name):
                 _link_or_copy(path, self.path / path.name)
         self.write_result(result)
         return result
@@ -156,12 +168,11 @@ class PhaseFolder:
     def rewind_metrics(self, step: int) -> None:
         """Drops rows after `step`: those that a killed run logged past its last checkpoint."""
         rows = [row for row in self.metrics() if int(row["step"]) <= step]
-        partial = self.path / (METRICS + ".tmp")
-        with partial.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, METRIC_COLUMNS)
-            writer.writeheader()
-            writer.writerows(rows)
-        partial.replace(self.path / METRICS)
+        text = io.StringIO()
+        writer = csv.DictWriter(text, METRIC_COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+        write_atomic(self.path / METRICS, text.getvalue())
 
     def append_metrics(self, row: Mapping[str, float]) -> None:
         """Adds one row to `metrics.csv`."""
@@ -179,12 +190,11 @@ class PhaseFolder:
 
 def _link_or_copy(source: pathlib.Path, target: pathlib.Path) -> None:
     """A second name for a file that is written once, or its copy where there are no hard links."""
-    partial = target.with_name(f"{target.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        partial.hardlink_to(source)
-    except OSError:
-        shutil.copyfile(source, partial)
-    partial.replace(target)
+    with replacing(target) as partial:
+        try:
+            partial.hardlink_to(source)
+        except OSError:
+            shutil.copyfile(source, partial)
 
 
 def run_name(arm: str, seed: int) -> str:
@@ -215,63 +225,3 @@ def make_writable_folder(path: pathlib.Path) -> None:
             f"cannot write to {path}: {error.strerror}; choose another --workdir or change its "
             "permissions"
         ) from error
-
-
-def check_or_write(path: pathlib.Path, content: Mapping[str, Any], what: str) -> None:
-    """Writes a recipe's JSON file, or checks that the one there says the same.
-
-    Raises:
-      RunError: naming the keys that differ.
-    """
-    content = json.loads(json.dumps(content))
-    if not path.is_file():
-        write_json(path, content)
-        return
-    check_same(_without_environment(read_json(path)), _without_environment(content), what)
-
-
-def _without_environment(content: Mapping[str, Any]) -> dict[str, Any]:
-    names = (ENVIRONMENT, LATER_ENVIRONMENTS)
-    return {name: value for name, value in content.items() if name not in names}
-
-
-def check_same(before: Mapping[str, Any], content: Mapping[str, Any], what: str) -> None:
-    """Checks that a recipe is still the one that was written.
-
-    Raises:
-      RunError: naming the keys that differ.
-    """
-    if before != content:
-        differing = sorted(_differences(before, content))
-        raise RunError(
-            f"{what} belongs to another recipe; differing: {'; '.join(differing[:8])}. "
-            "Use another folder, or go back to that recipe"
-        )
-
-
-def _differences(before: Any, after: Any, where: str = "") -> list[str]:
-    if not (isinstance(before, dict) and isinstance(after, dict)):
-        return [] if before == after else [f"{where} was {before!r}, now {after!r}"]
-    found = []
-    for key in before.keys() | after.keys():
-        name = f"{where}.{key}" if where else key
-        found += _differences(before.get(key), after.get(key), name)
-    return found
-
-
-def read_json(path: pathlib.Path) -> dict[str, Any]:
-    """Reads a JSON object."""
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
-    """Writes a JSON object, whole or not at all, also where several processes write it."""
-    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-        # Names of files that are not UTF-8 hold lone surrogates; JSON writes those as escapes.
-        partial.write_text(text, encoding="utf-8", errors="backslashreplace")
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise

@@ -6,6 +6,7 @@ import dataclasses
 import pathlib
 from typing import Any
 
+from fine2coarse.errors import UsageError
 from fine2coarse.hub.backbone import SavedModelBackbone
 from fine2coarse.input.examples import Examples
 from fine2coarse.labels.class_map import ClassMap
@@ -82,11 +83,11 @@ class PhaseRun:
     def __post_init__(self) -> None:
         """Checks what does not go together."""
         if self.mode == LINEAR_PROBE and self.evaluate is not None and self.test_crops:
-            raise ValueError("a linear probe sees central crops alone; test_crops must be 0")
+            raise UsageError("a linear probe sees central crops alone; test_crops must be 0")
         if self.head != NEW and self.start_from is None:
-            raise ValueError(f"head {self.head!r} needs a run to start from")
+            raise UsageError(f"head {self.head!r} needs a run to start from")
         if self.target is not None and self.class_map is None:
-            raise ValueError("a target needs a class map from the label space trained on")
+            raise UsageError("a target needs a class map from the label space trained on")
 
     @property
     def origin(self) -> StartSpec:

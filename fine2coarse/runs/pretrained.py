@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from fine2coarse.files import read_json
 from fine2coarse.hub.backbone import SavedModelBackbone
 from fine2coarse.hub.resolve import SAVED_MODEL, HubError, fingerprint, resolve
 from fine2coarse.models import BackboneSpec
 from fine2coarse.paths import expand
 from fine2coarse.runs.classifiers import backbone_spec
-from fine2coarse.runs.phase_folder import RECIPE, RESULT, PhaseFolder, RunError, read_json
+from fine2coarse.runs.phase_folder import RECIPE, RESULT, PhaseFolder, RunError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +59,7 @@ def find_pretrained(handle: str, image_size_px: int) -> Pretrained:
 
 
 def start_recipe(start_from: pathlib.Path | None) -> Any:
-    """What `recipe.json` says of a start: all that determines its weights."""
+    """What `recipe.json` says about a start: all that determines its weights."""
     if start_from is None:
         return "scratch"
     if is_export(start_from):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from tqdm import tqdm
-
+from fine2coarse.terminal import Bar
 from fine2coarse.training.loop import Progress
 
 
@@ -30,31 +29,32 @@ class Silent:
 
 
 class ProgressBar:
-    """The bar of one run: which of how many, step, images/s, loss, time left.
+    """The bar of one phase run: which of how many, steps, loss, images/s, time left.
+
+    A context manager, which takes the bar away where training fails or is stopped.
 
     Args:
-      title: what the run is, e.g. `run 3/15 fine seed 0 pretrain`.
+      title: what is trained, e.g. `run 3/15 fine seed 0 pretrain`.
     """
 
     def __init__(self, title: str) -> None:
         self._title = title
-        self._bar: tqdm | None = None
+        self._bar: Bar | None = None
 
     def start(self, first_step: int, total_steps: int) -> None:
-        """Shows the bar, where the output is a terminal."""
-        self._bar = tqdm(
-            total=total_steps,
-            initial=first_step,
-            desc=self._title,
-            run="step",
-            disable=None,
-            dynamic_ncols=True,
-            leave=False,
-        )
+        """Shows the bar, where standard error is a terminal."""
+        self._bar = Bar(self._title, total_steps, first_step, unit="steps")
 
     def advance(self, progress: Progress, images_per_second: float) -> None:
         """Moves the bar to where training stands."""
-        self._bar.set_postfix_str(f"loss {progress.loss:.3f}, {images_per_second:.0f} images/s")
-        self._bar.update(progress.step - self._bar.n)
+        note = f"loss {progress.loss:.3f}, {images_per_second:.0f} images/s"
+        self._bar.move_to(progress.step, note=note)
         if progress.step == self._bar.total:
+            self._bar.close()
+
+    def __enter__(self) -> ProgressBar:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._bar:
             self._bar.close()

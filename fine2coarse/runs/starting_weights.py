@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from fine2coarse.errors import UsageError
 from fine2coarse.hub.resolve import HubError, resolve
 from fine2coarse.labels.class_map import ClassMap
 from fine2coarse.models import Classifier, SummedHead
@@ -21,7 +22,7 @@ from fine2coarse.runs.pretrained import exported_weights, is_export, start_recip
 
 
 def describe_start(start: StartSpec) -> Any:
-    """What a phase's `recipe.json` says of its start: of a run all that determines its weights."""
+    """A phase's start in its `recipe.json`: of a run all that determines its weights."""
     if start.kind == "scratch":
         return "scratch"
     if start.kind == "run":
@@ -70,7 +71,7 @@ def start_from_run(
             kernel, bias = map(keras.ops.convert_to_numpy, fine_head(source).weights)
             model.head.set_weights(averaged_head(kernel, bias, class_map))
         elif head != NEW:
-            raise ValueError(f"head is new, kept, summed or averaged, got {head!r}")
+            raise UsageError(f"head is new, kept, summed or averaged, got {head!r}")
     except WeightsError as error:
         raise RunError(str(error)) from error
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+from fine2coarse.errors import RecipeError
 from fine2coarse.recipes.names import DIRECT, LINEAR_PROBE, NEW
 from fine2coarse.recipes.phase_spec import PhaseSpec
 from fine2coarse.recipes.transfer_spec import (
@@ -25,7 +26,6 @@ from fine2coarse.recipes.transfer_spec import (
     TransferSpec,
     check_transfer,
 )
-from fine2coarse.schema import RecipeError
 
 PROBE = "probe"  # folder of the linear probe, within the transfer that it comes before
 # A tenth of the rate: where that is better, the recipe's own rate unlearns what was learnt.
@@ -110,7 +110,7 @@ def arm_candidates(
     Args:
       phase: of the recipe's transfer.
       choices: the recipe's own list; empty for the default one.
-      can_sum: whether the arm's classes can be summed into the target's and tell these apart.
+      can_sum: whether the arm's classes can be summed into the target's and distinguish these.
         Otherwise choices of a summed or averaged head are left out.
 
     Raises:

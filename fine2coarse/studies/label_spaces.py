@@ -1,17 +1,13 @@
-"""From a recipe's label specs to label spaces."""
+"""What the label spaces of a study are made for."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+from fine2coarse.datasets.prepared import PreparedDataset
 from fine2coarse.input.examples import Examples
 from fine2coarse.labels.image_index import ImageIndex
-from fine2coarse.labels.space import LabelSpace, LabelSpaceError
 from fine2coarse.labels.spec import Context
-from fine2coarse.labels.spec_mapping import from_mapping
-from fine2coarse.recipes.recipe import LabelSpec
-from fine2coarse.schema import RecipeError
 from fine2coarse.taxonomy.taxonomy import Taxonomy
 
 
@@ -40,8 +36,10 @@ def label_context(
     return Context(taxonomy, images)
 
 
-def indexed_context(dataset: Any, train_split: str, other_splits: Sequence[str] = ()) -> Context:
-    """The same from a `PreparedDataset`, without reading a pixel.
+def indexed_context(
+    dataset: PreparedDataset, train_split: str, other_splits: Sequence[str] = ()
+) -> Context:
+    """The same from a prepared dataset, without reading a pixel.
 
     Args:
       dataset: the prepared dataset.
@@ -57,17 +55,3 @@ def indexed_context(dataset: Any, train_split: str, other_splits: Sequence[str] 
         taxonomy_fingerprint=dataset.taxonomy.fingerprint,
     )
     return Context(dataset.taxonomy, images)
-
-
-def make_label_space(spec: LabelSpec, context: Context) -> LabelSpace:
-    """Makes a label space.
-
-    Raises:
-      RecipeError: on an unknown source or option.
-      LabelSpaceError: where the space cannot be made of this data.
-    """
-    try:
-        source = from_mapping({"source": spec.source, "options": spec.options})
-    except LabelSpaceError as error:
-        raise RecipeError(str(error)) from error
-    return source.build(context)

@@ -10,11 +10,11 @@ import contextlib
 import os
 import pathlib
 import tempfile
-import uuid
 from collections.abc import Iterator
 
 import tensorflow as tf
 
+from fine2coarse.files import is_partial, partial_name, replacing
 from fine2coarse.recipes.names import BASELINE, TRANSFER
 from fine2coarse.runs.phase_folder import METRICS, RESULT, STATUS
 
@@ -66,9 +66,8 @@ class Mirror:
     def _get(self, name: str) -> None:
         target = self.local / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f"{target.name}.{uuid.uuid4().hex}.tmp")
-        tf.io.gfile.copy(f"{self.remote}/{name}", str(partial), overwrite=True)
-        partial.replace(target)
+        with replacing(target) as partial:
+            tf.io.gfile.copy(f"{self.remote}/{name}", str(partial))
         self._pushed[name] = _stamp(target)
 
     def push(self, path: pathlib.Path) -> None:
@@ -78,7 +77,7 @@ class Mirror:
         newest checkpoint are dropped, and a result comes after all that belongs to it.
         """
         files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
-        names = [p.relative_to(self.local).as_posix() for p in files if p.suffix != ".tmp"]
+        names = [p.relative_to(self.local).as_posix() for p in files if not is_partial(p.name)]
         wanted = [name for name in names if name.split("/")[0] not in _NOT_COPIED]
         for name in sorted(wanted, key=_push_order):
             stamp = _stamp(self.local / name)
@@ -91,8 +90,10 @@ class Mirror:
 
     def _put(self, name: str) -> None:
         target = f"{self.remote}/{name}"
-        partial = f"{target}.{uuid.uuid4().hex}.tmp"
-        tf.io.gfile.makedirs(target.rpartition("/")[0])
+        folder, _, last = target.rpartition("/")
+        # TensorFlow's own renaming: `files.replacing` knows local folders alone.
+        partial = f"{folder}/{partial_name(last)}"
+        tf.io.gfile.makedirs(folder)
         tf.io.gfile.copy(str(self.local / name), partial, overwrite=True)
         tf.io.gfile.rename(partial, target, overwrite=True)
 
@@ -104,7 +105,7 @@ class Mirror:
         for where, _, names in tf.io.gfile.walk(start):
             for name in names:
                 relative = f"{where.rstrip('/')}/{name}".removeprefix(f"{self.remote}/")
-                if relative.split("/")[0] not in _NOT_COPIED and not name.endswith(".tmp"):
+                if relative.split("/")[0] not in _NOT_COPIED and not is_partial(name):
                     yield relative
 
 

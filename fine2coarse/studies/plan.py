@@ -6,11 +6,13 @@ import dataclasses
 import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from fine2coarse.files import read_json
+from fine2coarse.labels.spec import Clusters, Cut, LabelSource, Level, Random
 from fine2coarse.recipes.names import BASELINE, LINEAR_PROBE, PRETRAIN, STRAIGHT, TRANSFER
 from fine2coarse.recipes.phase_spec import PhaseSpec
-from fine2coarse.recipes.recipe import LabelSpec, Recipe
+from fine2coarse.recipes.recipe import Recipe
 from fine2coarse.recipes.transfer_spec import NONE, SUMMED
-from fine2coarse.runs.phase_folder import RESULT, RUNS, STATUS, TRIALS, last_phase, read_json
+from fine2coarse.runs.phase_folder import RESULT, RUNS, STATUS, TRIALS, last_phase
 from fine2coarse.runs.transfers import (
     PROBE,
     Transfer,
@@ -253,13 +255,14 @@ def interpolate(rates: Mapping[int, Rate], num_classes: int) -> Rate:
     return Rate(between("seconds_per_step"), between("overhead_seconds"))
 
 
-def known_num_classes(spec: LabelSpec, level_sizes: Mapping[str, int]) -> int | None:
+def known_num_classes(source: LabelSource, level_sizes: Mapping[str, int]) -> int | None:
     """How many classes a label source makes, as far as its options and the levels tell."""
-    options = spec.options
-    if spec.source == "level":
-        return level_sizes.get(options.get("level"))
-    if options.get("as_many_as_level"):
-        return level_sizes.get(options["as_many_as_level"])
-    if spec.source == "cut" and options.get("nodes"):
-        return len(options["nodes"])
-    return options.get("num_classes") or options.get("num_clusters")
+    if isinstance(source, Level):
+        return level_sizes.get(source.level)
+    if isinstance(source, Random) and source.as_many_as_level:
+        return level_sizes.get(source.as_many_as_level)
+    if isinstance(source, Cut) and source.nodes:
+        return len(source.nodes)
+    if isinstance(source, Clusters):
+        return source.num_clusters or None
+    return source.num_classes or None if isinstance(source, Cut | Random) else None

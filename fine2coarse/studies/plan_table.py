@@ -5,10 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-from fine2coarse.analysis.results import format_table
+from fine2coarse import formats, terminal
 from fine2coarse.studies.plan import FINISHED, PARTLY, TO_DO, PlannedRun
-
-_UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 def describe_plan(
@@ -35,8 +33,8 @@ def describe_plan(
                 "?" if phases[0].num_classes is None else f"{phases[0].num_classes:,}",
                 _steps([phase.phase.total_steps for phase in phases]),
                 f"{sum(phase.num_images for phase in phases):,}",
-                duration(left),
-                size_of(size),
+                formats.time_left(left),
+                formats.disk_size(size),
                 planned.state,
             ]
         )
@@ -48,12 +46,12 @@ def describe_plan(
             "",
             f"{sum(p.phase.total_steps for u in plan for p in u.phases):,}",
             f"{sum(p.num_images for u in plan for p in u.phases):,}",
-            duration(_total(seconds)),
-            size_of(_total(disk)),
+            formats.time_left(_total(seconds)),
+            formats.disk_size(_total(disk)),
             "",
         ]
     )
-    return f"{format_table(columns, cells)}\n{counts}"
+    return f"{terminal.table(columns, cells)}\n{counts}"
 
 
 def _steps(counts: Sequence[int]) -> str:
@@ -64,28 +62,3 @@ def _steps(counts: Sequence[int]) -> str:
 
 def _total(values: Sequence[float | None]) -> float | None:
     return None if None in values else sum(values)
-
-
-def duration(seconds: float | None) -> str:
-    """`3 d 04 h`, `2 h 05 min`, `40 s`; `?` where it is unknown."""
-    if seconds is None:
-        return "?"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days} d {hours:02} h"
-    if hours:
-        return f"{hours} h {minutes:02} min"
-    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
-
-
-def size_of(num_bytes: float | None) -> str:
-    """`1.2 GB` (of 1000³); `?` where it is unknown."""
-    if num_bytes is None:
-        return "?"
-    exponent = 0
-    while num_bytes >= 1000 and exponent < len(_UNITS) - 1:
-        num_bytes /= 1000
-        exponent += 1
-    return f"{num_bytes:.0f} {_UNITS[0]}" if not exponent else f"{num_bytes:.1f} {_UNITS[exponent]}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import json
+import logging
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -22,11 +22,12 @@ from fine2coarse.recipes.transfer_spec import AVERAGED, KNOWN, SUMMED
 from fine2coarse.runs.claimed_run import ClaimedFolder, ClaimedObserver
 from fine2coarse.runs.classifiers import read_summation
 from fine2coarse.runs.execution import execute
-from fine2coarse.runs.phase_folder import LABEL_SPACE, TRIALS, PhaseFolder, RunError, check_same
+from fine2coarse.runs.phase_folder import LABEL_SPACE, TRIALS, PhaseFolder, RunError
 from fine2coarse.runs.phase_run import PhaseRun
 from fine2coarse.runs.pretrained import Pretrained, is_export, start_recipe
 from fine2coarse.runs.progress import ProgressBar
 from fine2coarse.runs.starting_weights import describe_start
+from fine2coarse.runs.stored_recipe import check_same
 from fine2coarse.runs.transfers import (
     PROBE,
     Transfer,
@@ -41,9 +42,11 @@ from fine2coarse.studies.worker import RunFailed
 from fine2coarse.training.loop import NonFiniteLossError
 from fine2coarse.training.strategy import is_chief, wait_for_all
 
+_log = logging.getLogger(__name__)
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Source:
+class TransferStart:
     """What transfers start from.
 
     Attributes:
@@ -51,7 +54,7 @@ class Source:
       class_map: from the classes of the run's head to the target's; None where there is none.
       fine_loss: that the head was pretrained with.
       backbone: a SavedModel in place of the recipe's backbone.
-      can_sum: whether summed classes tell all targets apart.
+      can_sum: whether summed classes distinguish all targets.
     """
 
     start_from: pathlib.Path | None
@@ -61,7 +64,7 @@ class Source:
     can_sum: bool = False
 
     @classmethod
-    def of_run(cls, path: pathlib.Path, data: StudyData, space: LabelSpace) -> Source:
+    def of_run(cls, path: pathlib.Path, data: StudyData, space: LabelSpace) -> TransferStart:
         """A finished run whose head was trained on `space`."""
         folder = PhaseFolder(path)
         class_map, summation = data.class_map(space), read_summation(folder)
@@ -73,7 +76,7 @@ class Source:
         return cls(path, further, summation.fine_loss, can_sum=data.can_sum(further))
 
 
-def find_source(recipe: Recipe, data: StudyData, pretrained: Pretrained) -> Source:
+def find_source(recipe: Recipe, data: StudyData, pretrained: Pretrained) -> TransferStart:
     """What a transfer by hand starts from: a run's head can be summed, of others nothing is known.
 
     Raises:
@@ -81,20 +84,25 @@ def find_source(recipe: Recipe, data: StudyData, pretrained: Pretrained) -> Sour
     """
     path = pretrained.start_from
     if path is None or is_export(path) or not (path / LABEL_SPACE).is_file():
-        return Source(path, backbone=pretrained.backbone)
+        return TransferStart(path, backbone=pretrained.backbone)
     folder = PhaseFolder(path)
     space, told = LabelSpace.load(path / LABEL_SPACE), folder.recipe()
     share = told.get("held_out_share", 0.0)
     if told["dataset_fingerprint"] != data.dataset_fingerprint:
         # Its labels are of images that this recipe does not hold.
-        return Source(path, backbone=pretrained.backbone)
+        return TransferStart(path, backbone=pretrained.backbone)
     if recipe.tries_candidates and share != recipe.held_out_share:
-        print(
-            f"warning: {path} was pretrained with {share:g} of the training images held out, and "
-            f"transfers are chosen on {recipe.held_out_share:g}: images that it has seen favour "
-            "its own head. Pretrain with this recipe, or use --config.transfer_candidates=off"
+        _log.warning(
+            "%s was pretrained with %g of the training images held out, and transfers are chosen "
+            "on %g: images that it has seen favour its own head. Pretrain with this recipe, or use "
+            "--config.transfer_candidates=off",
+            path,
+            share,
+            recipe.held_out_share,
         )
-    return dataclasses.replace(Source.of_run(path, data, space), backbone=pretrained.backbone)
+    return dataclasses.replace(
+        TransferStart.of_run(path, data, space), backbone=pretrained.backbone
+    )
 
 
 class Executor:
@@ -112,7 +120,7 @@ class Executor:
         self,
         strategy: tf.distribute.Strategy,
         title: str,
-        announce: Callable[[str], None] = print,
+        announce: Callable[[str], None] = _log.info,
         claim: Claim | None = None,
         publish: Callable[[pathlib.Path], None] = lambda path: None,
     ) -> None:
@@ -132,13 +140,12 @@ class Executor:
         Raises:
           RunFailed: where the loss is not finite.
         """
-        observer = ProgressBar(f"{self._title} {_short(path)}")
-        if self._claim:
-            observer = ClaimedObserver(observer, self._claim)
         try:
-            return execute(
-                run, self.folder(path), self._strategy, observer, earlier=earlier, notes=notes
-            )
+            with ProgressBar(f"{self._title} {_short(path)}") as bar:
+                observer = ClaimedObserver(bar, self._claim) if self._claim else bar
+                return execute(
+                    run, self.folder(path), self._strategy, observer, earlier=earlier, notes=notes
+                )
         except NonFiniteLossError as error:
             raise RunFailed(str(error)) from error
 
@@ -177,7 +184,7 @@ def do_run(
     pretrained = executor.do(
         pretraining_run(recipe, space, run.seed, data, run.arm), folder / PRETRAIN
     )
-    source = Source.of_run(folder / PRETRAIN, data, space)
+    source = TransferStart.of_run(folder / PRETRAIN, data, space)
     _, phase = recipe.phases_of(run.arm)
     do_transfer(recipe, phase, run.seed, data, source, folder / TRANSFER, executor, pretrained)
 
@@ -191,7 +198,7 @@ def do_baseline(
         executor.do(straight, folder / BASELINE, notes={"transfer": STRAIGHT})
         return
     trials, final = folder / TRIALS, folder / BASELINE
-    source = Source(trials / STRAIGHT)
+    source = TransferStart(trials / STRAIGHT)
     candidates = baseline_candidates(recipe.transfer, recipe.pretrain, recipe.transfer_choices)
     if PhaseFolder(final).is_finished:
         possible = _last_runs(recipe, seed, data, source, candidates)
@@ -208,7 +215,7 @@ def do_transfer(
     phase: PhaseSpec,
     seed: int,
     data: StudyData,
-    source: Source,
+    source: TransferStart,
     final: pathlib.Path,
     executor: Executor,
     pretrained: Mapping[str, Any] | None = None,
@@ -257,7 +264,7 @@ def _try(
     recipe: Recipe,
     seed: int,
     data: StudyData,
-    source: Source,
+    source: TransferStart,
     candidates: Sequence[Transfer],
     trials: pathlib.Path,
     executor: Executor,
@@ -291,7 +298,7 @@ def _do_stages(
     recipe: Recipe,
     seed: int,
     data: StudyData,
-    source: Source,
+    source: TransferStart,
     transfer: Transfer,
     path: pathlib.Path,
     executor: Executor,
@@ -311,7 +318,11 @@ def _do_stages(
 
 
 def _last_runs(
-    recipe: Recipe, seed: int, data: StudyData, source: Source, candidates: Sequence[Transfer]
+    recipe: Recipe,
+    seed: int,
+    data: StudyData,
+    source: TransferStart,
+    candidates: Sequence[Transfer],
 ) -> dict[str, tuple[PhaseRun, int]]:
     """The run that ends each transfer, and how many probes come before, by the transfer's name."""
     found = {}
@@ -355,7 +366,7 @@ def _check_finished(
     wanted = run.own_recipe() | {"start_from": start_of}
     if num_probes:
         wanted.pop("from_branch", None)
-    check_same(found, json.loads(json.dumps(wanted)), f"run folder {final}")
+    check_same(found, wanted, f"run folder {final}")
     return result
 
 
@@ -377,7 +388,7 @@ def _take_best(
 
 
 def _told(results: Mapping[str, Mapping[str, Any]], failed: Mapping[str, str]) -> dict[str, Any]:
-    """What the final result says of all that was tried."""
+    """What the final result records about all that was tried."""
     kept = ("held_out", "evaluation", "elapsed_seconds", "images_seen", "cost")
     told = {
         "transfer": _best_of(results),
@@ -418,7 +429,7 @@ def pretraining_run(
 
 
 def transfer_run(
-    recipe: Recipe, seed: int, data: StudyData, source: Source, transfer: Transfer
+    recipe: Recipe, seed: int, data: StudyData, source: TransferStart, transfer: Transfer
 ) -> PhaseRun:
     """The run that transfers a pretrained model to the target (the only stage, or the last)."""
     run = _run(recipe, TRANSFER, data.target, seed, data, transfer.phase)

@@ -7,11 +7,11 @@ import itertools
 import re
 from collections.abc import Sequence
 
+from fine2coarse.errors import RecipeError
 from fine2coarse.nearest import unknown
 from fine2coarse.recipes.names import BASELINE
 from fine2coarse.recipes.recipe import Recipe
 from fine2coarse.runs.phase_folder import run_name
-from fine2coarse.schema import RecipeError
 
 
 @dataclasses.dataclass(frozen=True)

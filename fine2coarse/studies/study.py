@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import gc
-import json
+import logging
 import pathlib
 from collections.abc import Callable, Sequence
 
@@ -11,51 +12,34 @@ import keras
 import tensorflow as tf
 
 from fine2coarse.analysis import results
-from fine2coarse.analysis.finished import RunResults
+from fine2coarse.analysis.finished import read_run
 from fine2coarse.claims import DEFAULT_TIMEOUT_S, Claim, Claims
 from fine2coarse.datasets.data_facts import DATA, notes
+from fine2coarse.errors import FailedError, RecipeError, UsageError
+from fine2coarse.files import read_json, write_json
 from fine2coarse.recipes.recipe import Recipe
 from fine2coarse.runs.phase_folder import (
     RUNS,
     PhaseFolder,
-    check_same,
+    RunError,
     last_phase,
     make_writable_folder,
-    read_json,
-    write_json,
 )
+from fine2coarse.runs.stored_recipe import check_same
 from fine2coarse.studies.mirror import Mirror
 from fine2coarse.studies.run_phases import Executor, do_run
 from fine2coarse.studies.run_plan import Run, plan_runs
 from fine2coarse.studies.study_data import StudyData
 from fine2coarse.studies.worker import work_through
 
+_log = logging.getLogger(__name__)
+
 STUDY, RESOLVED, RESULTS = "study.json", "recipe.json", "results.csv"
 CLAIMS = "claims"
 
 
-class StudyError(RuntimeError):
+class StudyError(FailedError):
     """Some of a study's runs failed."""
-
-
-def _check_or_begin(recipe: Recipe, workdir: pathlib.Path, *, writes: bool) -> None:
-    """Makes sure that a folder holds no study or this one; begins it where it may write.
-
-    Raises:
-      RunError: where it belongs to another recipe.
-    """
-    path, content = workdir / STUDY, recipe.without_arms_and_seeds()
-    if path.is_file():
-        before = read_json(path)
-        if "transfer_head" not in before:  # made before transfers were tried: a new head, one mode
-            before = {"transfer_candidates": "off", "transfer_head": "new", **before}
-            before.setdefault("transfer_choices", {})
-        for name in ("dataset", "transfer_dataset"):  # of before there was such a field
-            if before.get(name):
-                before[name].setdefault("drop_duplicates", False)
-        check_same(before, json.loads(json.dumps(content)), f"study {workdir}")
-    elif writes:
-        write_json(path, content)
 
 
 def check_study(recipe: Recipe, workdir: pathlib.Path) -> None:
@@ -64,7 +48,24 @@ def check_study(recipe: Recipe, workdir: pathlib.Path) -> None:
     Raises:
       RunError: where it belongs to another recipe.
     """
-    _check_or_begin(recipe, workdir, writes=False)
+    path = workdir / STUDY
+    if not path.is_file():
+        return
+    # Arms and seeds may grow, so they are not stored there.
+    stored = {**read_json(path), "arms": recipe.to_dict()["arms"], "seeds": recipe.seeds}
+    try:
+        before = Recipe.from_stored(stored)
+    except RecipeError as error:
+        raise RunError(f"{path} cannot be read: {error}. Use another folder") from error
+    check_same(before.defining(), recipe.defining(), f"study {workdir}")
+
+
+def _begin(recipe: Recipe, workdir: pathlib.Path) -> None:
+    """Binds a folder to a recipe, unless it is already."""
+    check_study(recipe, workdir)
+    if not (workdir / STUDY).is_file():
+        shared = {k: v for k, v in recipe.stored().items() if k not in ("arms", "seeds")}
+        write_json(workdir / STUDY, shared)
 
 
 class Study:
@@ -91,11 +92,15 @@ class Study:
         make_writable_folder(workdir)
         if mirror:
             mirror.pull()
-        _check_or_begin(recipe, workdir, writes=False)
-        self.runs = plan_runs(recipe)
-        self.claims = Claims(workdir / CLAIMS, claim_timeout_s)
+        check_study(recipe, workdir)
+        self.runs, self._claim_timeout_s = plan_runs(recipe), claim_timeout_s
         self._rows: dict[Run, results.Row] = {}
         self.publish()
+
+    @functools.cached_property
+    def claims(self) -> Claims:
+        """Who does which run."""
+        return Claims(self.workdir / CLAIMS, self._claim_timeout_s)
 
     def publish(self) -> None:
         """Copies the study's own files to the remote folder, where there is one."""
@@ -108,7 +113,7 @@ class Study:
         self,
         data: StudyData,
         strategy: tf.distribute.Strategy,
-        announce: Callable[[str], None] = print,
+        announce: Callable[[str], None] = _log.info,
         *,
         runs: Sequence[Run] | None = None,
         wait: bool = True,
@@ -144,8 +149,8 @@ class Study:
                 gc.collect()
 
         self._check_images(data.dataset_fingerprint)
-        _check_or_begin(self.recipe, self.workdir, writes=True)
-        write_json(self.workdir / RESOLVED, self.recipe.to_dict())
+        _begin(self.recipe, self.workdir)
+        write_json(self.workdir / RESOLVED, self.recipe.stored())
         write_json(self.workdir / DATA, data.facts)
         for note in notes(data.facts):
             announce(f"note: {note}")
@@ -163,7 +168,7 @@ class Study:
         return self.rows()
 
     def _check_images(self, fingerprint: str) -> None:
-        """Raises StudyError where runs in the folder were made with other images."""
+        """Raises UsageError where runs in the folder were made with other images."""
         others = {}
         for run in self.runs:
             for path in self._folder(run).glob("*/recipe.json"):
@@ -172,7 +177,7 @@ class Study:
                     others[run.name] = found
         if others:
             name, found = next(iter(others.items()))
-            raise StudyError(
+            raise UsageError(
                 f"{len(others)} runs in {self.workdir} were made with other images, such as "
                 f"{name} (fingerprint {found[:16]}, now it is {fingerprint[:16]}): images were "
                 "added, removed, replaced or relabelled since, or prepared by another version. "
@@ -228,4 +233,4 @@ def _how(row: results.Row) -> str:
 
 def read_row(run: Run, folder: pathlib.Path) -> results.Row:
     """The row of a finished run."""
-    return results.Row.of(RunResults.read(folder, run.arm))
+    return read_run(folder, run.arm, run.seed).row

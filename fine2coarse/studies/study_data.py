@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from fine2coarse.datasets.data_facts import Overlap, describe
+from fine2coarse.datasets.prepared import PreparedDataset
+from fine2coarse.errors import RecipeError, UsageError
 from fine2coarse.input.examples import (
     MAX_DECODED_BYTES,
     Examples,
@@ -22,8 +24,7 @@ from fine2coarse.preparation.contents import found_in
 from fine2coarse.recipes.names import BASELINE
 from fine2coarse.recipes.recipe import DatasetSpec, Recipe
 from fine2coarse.runs.transfers import arm_candidates, fixed_transfer
-from fine2coarse.schema import RecipeError
-from fine2coarse.studies.label_spaces import label_context, make_label_space
+from fine2coarse.studies.label_spaces import label_context
 from fine2coarse.studies.run_plan import Run, plan_runs
 
 
@@ -59,7 +60,7 @@ class StudyData:
     train_targets: np.ndarray | None = None
 
     def can_sum(self, class_map: ClassMap | None) -> bool:
-        """Whether classes can be summed into the target's and tell these apart.
+        """Whether classes can be summed into the target's and distinguish these.
 
         Asked of the targets that have training images.
         """
@@ -81,22 +82,22 @@ class StudyData:
 
 def load_study_data(
     recipe: Recipe,
-    dataset: Any,
-    evaluation: Any = None,
-    transfer_dataset: Any = None,
+    dataset: PreparedDataset,
+    evaluation: PreparedDataset | None = None,
+    transfer_dataset: PreparedDataset | None = None,
     runs: Sequence[Run] | None = None,
 ) -> StudyData:
     """Reads the images and makes every label space, so that mistakes show before any training.
 
     Args:
       recipe: of the study.
-      dataset: a `PreparedDataset`.
+      dataset: the images to pretrain on.
       evaluation: the one that `recipe.evaluation` names, if it names one.
       transfer_dataset: the one that `recipe.transfer_dataset` names, if it names one.
       runs: those whose label spaces are wanted; all of them where None.
 
     Raises:
-      ValueError: on an unknown split, level, label source or option, or images to test on whose
+      UsageError: on an unknown split, level, label source or option, or images to test on whose
         classes the dataset does not know.
     """
     task, task_spec = dataset, recipe.dataset
@@ -122,7 +123,7 @@ def load_study_data(
         train = train.subset(~np.isin(train.image_ids, kept_back.image_ids))
     base = label_context(task.taxonomy, task_train, evaluate, task.fingerprint)
     of_target = label_context(task.taxonomy, task_train, evaluate, task.fingerprint, kept_back)
-    target = make_label_space(recipe.target, of_target)
+    target = recipe.target.build(of_target)
     task_train.targets(target)
     evaluate.targets(target)
     if kept_back is not None:
@@ -136,7 +137,7 @@ def load_study_data(
     for run in plan_runs(recipe) if runs is None else runs:
         if run.arm != BASELINE:
             context = dataclasses.replace(base, target=within, seed=run.seed)
-            spaces[run.arm, run.seed] = make_label_space(recipe.arms[run.arm], context)
+            spaces[run.arm, run.seed] = recipe.arms[run.arm].label.build(context)
     others = [other for other in (transfer_dataset, evaluation) if other is not None]
     fingerprint = "+".join(used.fingerprint for used in (dataset, *others))
     name = "+".join(used.name for used in (dataset, *others))
@@ -171,7 +172,7 @@ def _check_transfers(recipe: Recipe, data: StudyData) -> None:
 
 
 def _train_targets(
-    dataset: Any, train: Examples, task_train: Examples, target: LabelSpace
+    dataset: PreparedDataset, train: Examples, task_train: Examples, target: LabelSpace
 ) -> np.ndarray | None:
     """Targets of the images to pretrain on; of another dataset's by the ids of the targets."""
     if train is task_train:
@@ -187,7 +188,7 @@ def _without_held_out(train: Examples, share: float) -> tuple[Examples, Examples
     try:
         members = select_share(train.image_ids, share, "transfer_validation_share")
     except ValueError as error:
-        raise ValueError(
+        raise UsageError(
             f"{error}; another share, or --config.transfer_candidates=off for one transfer, which "
             "holds nothing out"
         ) from error
@@ -195,7 +196,7 @@ def _without_held_out(train: Examples, share: float) -> tuple[Examples, Examples
 
 
 def _training_examples(
-    dataset: Any, spec: DatasetSpec, test_digests: np.ndarray
+    dataset: PreparedDataset, spec: DatasetSpec, test_digests: np.ndarray
 ) -> tuple[Examples, Overlap]:
     """The images to train on, and which of them are among those to test on."""
     train = open_examples(dataset, spec.train_split, spec.storage)
@@ -212,14 +213,14 @@ def _training_examples(
     )
     members = chosen & ~dropped
     if not members.any():
-        raise ValueError(
+        raise UsageError(
             f"{overlap.images}: all {overlap.num_images} images are among the images to test on; "
             "choose other splits, or leave out drop_duplicates"
         )
     emptied = set(train.leaf_labels[chosen].tolist()) - set(train.leaf_labels[members].tolist())
     if emptied:
         names = [dataset.taxonomy.leaf_ids[label] for label in sorted(emptied)]
-        raise ValueError(
+        raise UsageError(
             f"{overlap.images}: drop_duplicates leaves {len(names)} classes without a training "
             f"image, such as {names[:3]}, for all of theirs are among the test images; mend the "
             "splits, or leave out drop_duplicates"
@@ -227,8 +228,8 @@ def _training_examples(
     return train if members.all() else train.subset(members), overlap
 
 
-def open_examples(dataset: Any, split: str, storage: str) -> Examples:
-    """A split of a `PreparedDataset`, in memory or left on disk: see `DatasetSpec.storage`."""
+def open_examples(dataset: PreparedDataset, split: str, storage: str) -> Examples:
+    """A split of a dataset, in memory or left on disk: see `DatasetSpec.storage`."""
     stored = dataset.builder.info.splits
     is_large = split in stored and stored[split].num_bytes > MAX_DECODED_BYTES
     if storage == "memory" or (storage == "auto" and not is_large):

@@ -7,6 +7,7 @@ import math
 import pathlib
 from collections.abc import Sequence
 
+from fine2coarse.errors import UsageError
 from fine2coarse.taxonomy.text_tables import TableError, read_records
 
 COLUMNS = (
@@ -22,7 +23,7 @@ COLUMNS = (
 ANY = "any"
 
 
-class ThroughputError(ValueError):
+class ThroughputError(UsageError):
     """A throughput table that cannot be read."""
 
 
@@ -124,7 +125,7 @@ class DeviceHours:
     Attributes:
       device: which.
       hours: of one such device.
-      images_per_second: that it is reckoned with.
+      images_per_second: that it is estimated with.
       is_estimate: whether that comes from FLOPs instead of a published measurement.
     """
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from fine2coarse.claims import DONE, FAILED, FREE, Claim, ClaimLost, Claims
-from fine2coarse.training.preemption import Preempted, on_termination
+from fine2coarse.errors import FailedError, Preempted, TryAgainError
+from fine2coarse.training.preemption import on_termination
+
+_log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from fine2coarse.studies.run_plan import Run
@@ -16,7 +20,7 @@ if TYPE_CHECKING:
 MAX_POLL_SECONDS = 5.0
 
 
-class RunFailed(RuntimeError):
+class RunFailed(FailedError):
     """A run that cannot be done; the others can."""
 
 
@@ -27,7 +31,7 @@ def work_through(
     do: Callable[[Run, Claim | None], None],
     *,
     wait: bool = True,
-    announce: Callable[[str], None] = print,
+    announce: Callable[[str], None] = _log.info,
 ) -> dict[Run, str]:
     """Does every run that no other process has done or does, and reads those that are done.
 
@@ -107,7 +111,7 @@ def _ended(claim: Claim) -> Iterator[None]:
     try:
         yield
         state = DONE
-    except (Preempted, ClaimLost, OSError):  # OSError: a full disk is no fault of the run
+    except (TryAgainError, OSError):  # OSError: a full disk is no fault of the run
         raise
     except Exception as error:
         state, reason = FAILED, str(error) or type(error).__name__

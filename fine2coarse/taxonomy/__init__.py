@@ -1,6 +1,6 @@
 """Taxonomies: class hierarchies as topologically ordered graphs, and their readers.
 
-In: WordNet, iNaturalist's categories, a CSV of one's own. Out: a `Taxonomy`: nodes, ranks, parents,
+In: WordNet, iNaturalist's categories, a CSV. Out: a `Taxonomy`: nodes, ranks, parents,
 leaves. Start with `taxonomy.py`.
 """
 

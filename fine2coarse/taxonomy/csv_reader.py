@@ -1,4 +1,4 @@
-"""A taxonomy of one's own: a CSV file whose columns are the levels, finest first."""
+"""A taxonomy from a CSV file whose columns are the levels, finest first."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ SEPARATOR = "/"
 def read_csv(path: str | pathlib.Path) -> Taxonomy:
     """Reads a taxonomy from CSV, one row per leaf, e.g. `fine,coarse,macro`.
 
-    The file may be as a spreadsheet saves it; see `tables.read_rows`. Node ids are path-qualified,
-    root first (`Packages/Juice/Apple-Juice`), so equal names under different parents stay apart.
-    Leaves keep the order of the rows.
+    The file may be as a spreadsheet saves it; see `text_tables.read_rows`. Node ids are
+    path-qualified, root first (`Packages/Juice/Apple-Juice`), so equal names under different
+    parents stay distinct. Leaves keep the order of the rows.
 
     Raises:
-      TaxonomyError: naming the file and row of what is no text of a table, an empty cell, a leaf
-        with two parents, a leaf that repeats, or a name that stands both above and below another.
+      TaxonomyError: naming the file and row: text that is not a table, an empty cell, a leaf with
+        two parents, a leaf that repeats, or a name that stands both above and below another.
       FileNotFoundError: where there is no such file.
     """
     return from_bytes(pathlib.Path(path).read_bytes(), where=str(path))
@@ -43,8 +43,8 @@ def from_rows(rows: Sequence[Sequence[str]], where: str = "taxonomy") -> Taxonom
     """Builds a taxonomy from a header row (levels, finest first) and a row per leaf.
 
     Args:
-      rows: the header and the rows, as `tables.read_rows` gives them; blank rows are passed over.
-        Names are compared and kept as `tables.normalized` makes them.
+      rows: the header and the rows, as `text_tables.read_rows` gives them; blank rows are
+        skipped. Names are compared and kept as `text_tables.normalized` makes them.
       where: what an error calls the source.
 
     Raises:

@@ -12,7 +12,7 @@ SEPARATOR = "/"
 LINNAEAN_RANKS = ("kingdom", "phylum", "class", "order", "family", "genus")
 SUPERCATEGORY = "supercategory"
 LEVELS = ("species", "genus", "family", "order", "class", "phylum", SUPERCATEGORY, "kingdom")
-# What a category says of itself beside its id.
+# What a category has beside its id.
 FIELDS = (*LINNAEAN_RANKS, "name", SUPERCATEGORY)
 # Classes of each level in the competition's own categories.
 LEVEL_SIZES = dict(zip(LEVELS, (10_000, 4900, 1103, 273, 51, 13, 11, 3)))
@@ -72,7 +72,7 @@ def in_order(categories: Sequence[Mapping], where: str = "categories") -> list[M
     """The records by their category id: the position of one here is its leaf label.
 
     Raises:
-      TaxonomyError: where there are none; naming an id that is no number, or repeats.
+      TaxonomyError: where there are none; naming an id that is not a number, or repeats.
     """
     if not isinstance(categories, list | tuple) or not categories:
         raise TaxonomyError(

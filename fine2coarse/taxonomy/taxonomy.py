@@ -11,8 +11,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from fine2coarse.errors import UsageError
 
-class TaxonomyError(ValueError):
+
+class TaxonomyError(UsageError):
     """A taxonomy that contradicts itself: a cycle, a second parent, an unknown level."""
 
 
@@ -84,7 +86,7 @@ class Taxonomy:
           level_kind: see the class.
 
         Raises:
-          TaxonomyError: on a cycle (which is named) or a leaf that is no node.
+          TaxonomyError: on a cycle (which is named) or a leaf that is not a node.
         """
         order = topological_order(parents)
         index = {node: position for position, node in enumerate(order)}

@@ -27,7 +27,7 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_BE, "UTF-16"),
 )
 # Soft hyphen, Mongolian vowel separator, zero-width characters, direction marks, word joiner and
-# the byte-order mark: nothing is to be seen of them.
+# the byte-order mark: they are invisible.
 _INVISIBLE = (
     "\u00ad\u180e\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e"
     "\u2060\u2066\u2067\u2068\u2069\ufeff"
@@ -38,7 +38,7 @@ _NEVER_INSIDE = "\u00ad\u200b\u2060\ufeff"
 _NO_TEXT = ("Cc", "Zl", "Zp", "Cs")
 
 _LINE_END = re.compile(r"\r\n|\n|\r")
-# The first line by which Excel is told the delimiter; Excel itself does not show it as a row.
+# The first line that tells Excel the delimiter; Excel does not show it as a row.
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 _SHOWN_CHARACTERS = 60
 # How .xlsx (a zip) and .xls begin.
@@ -129,7 +129,7 @@ def read_lines(data: bytes, where: str) -> list[str]:
     Lines end with \n, \r\n or \r alone, so that an id may hold any other character.
 
     Raises:
-      TableError: naming the line of what is no text.
+      TableError: naming the line that is not text.
     """
     lines = _LINE_END.split(_decoded(data, where, "line"))
     return lines[:-1] if not lines[-1] else lines
@@ -317,7 +317,7 @@ def _cells(line: str, delimiter: str, place: str) -> list[str]:
         match = cell.match(line, position)
         if match is None:
             raise TableError(
-                f"{place}: a double quote opens or closes in the midst of a cell, or is not "
+                f"{place}: a double quote opens or closes in the middle of a cell, or is not "
                 f"closed in its row: {_shortened(repr(line[position:]))}; remove the quote or the "
                 'line break in the cell, or write a quote that belongs to a name as "5"" pot"'
             )
@@ -332,7 +332,7 @@ def _checked(cell: str, place: str) -> str:
     name = normalized(cell)
     problem = character_problem(name)
     if problem:
-        raise TableError(f"{place}: {name!r} {problem}; delete it, or type the cell anew")
+        raise TableError(f"{place}: {name!r} {problem}; delete it, or type the cell again")
     return name
 
 

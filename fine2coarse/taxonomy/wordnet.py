@@ -20,7 +20,7 @@ NUM_LEVELS = 13
 COLUMNS = ("synset", "in_imagenet21k", "hypernyms", "words")
 
 BESIDE_IMAGENET21K = ("n04399382",)
-"""Synsets that people have images of although they are none of the 21,843: `teddy` is a class of
+"""Synsets outside the 21,843 that collections of images have: `teddy` is a class of
 ILSVRC 2012 (and of Tiny ImageNet)."""
 
 Nouns = Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
@@ -30,7 +30,7 @@ def read_wordnet(synset_ids: Sequence[str] | None = None) -> Taxonomy:
     """The hypernym graph above some of ImageNet-21k's synsets, with levels '0' to '12'.
 
     Level k of a synset is the set of synsets at the ends of all hypernym paths of k edges; a
-    path that is shorter ends at its last synset. A synset may so have several labels.
+    path that is shorter ends at its last synset. So a synset may have several labels.
 
     Args:
       synset_ids: the leaves, in label order; all 21,843 in sorted order where None.
@@ -70,7 +70,7 @@ def read_synset_list(path: str | pathlib.Path) -> list[str]:
     """Reads synset ids, one a line; blank lines and what follows a `#` are passed over.
 
     Raises:
-      TaxonomyError: naming the line of an id that repeats or is none, or of what is no text.
+      TaxonomyError: naming the line of an id that repeats or is malformed, or that is not text.
     """
     ids: dict[str, int] = {}
     lines = read_lines(pathlib.Path(path).read_bytes(), str(path))
@@ -100,7 +100,7 @@ def read_data_noun(path: str | pathlib.Path) -> dict[str, tuple[tuple[str, ...],
       Synset id → (ids of its hypernyms in the file's order, its words).
 
     Raises:
-      TaxonomyError: where a line is not as the format says, or is no text.
+      TaxonomyError: where a line is not as the format says, or not text.
     """
     nouns = {}
     for line in read_lines(pathlib.Path(path).read_bytes(), str(path)):
@@ -156,6 +156,22 @@ def format_table(synsets: Sequence[str], nouns: Nouns) -> str:
         hypernyms, words = nouns[synset]
         writer.writerow([synset, int(synset in wanted), " ".join(hypernyms), "|".join(words)])
     return text.getvalue()
+
+
+def make_table(data_noun: str | pathlib.Path, synsets: str | pathlib.Path = "") -> str:
+    """The derived table as text, from WordNet's own file.
+
+    Args:
+      data_noun: WordNet 3.0's file of noun synsets.
+      synsets: file of synset ids, one a line; those of the shipped table where empty.
+
+    Raises:
+      TaxonomyError: where there is no such file, or it is not of that format.
+    """
+    if not pathlib.Path(data_noun).is_file():
+        raise TaxonomyError(f"no file {data_noun}; on Debian: apt-get install wordnet-base")
+    ids = read_synset_list(synsets) if synsets else imagenet21k_synsets()
+    return format_table(ids, read_data_noun(data_noun))
 
 
 def _read_table(text: str) -> tuple[dict[str, tuple[tuple[str, ...], tuple[str, ...]]], list[str]]:

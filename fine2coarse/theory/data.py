@@ -14,13 +14,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fine2coarse.errors import UsageError
+
 
 @dataclass(frozen=True)
 class MultiViewData:
     """The distribution of images; the paper's symbol stands beside each field.
 
     Raises:
-      ValueError: a size that is not positive, more features than dimensions, or patches that do
+      UsageError: a size that is not positive, more features than dimensions, or patches that do
         not fit; the message says what to change.
     """
 
@@ -37,7 +39,7 @@ class MultiViewData:
     def __post_init__(self):
         self._check_sizes()
         if self.num_features > self.num_dimensions:
-            raise ValueError(
+            raise UsageError(
                 f"K(k+1) = {self.num_superclasses}·({self.num_subclasses}+1) = {self.num_features} "
                 f"orthonormal features do not fit in d = {self.num_dimensions} dimensions: raise "
                 f"num_dimensions to at least {self.num_features}, or lower num_superclasses or "
@@ -46,10 +48,10 @@ class MultiViewData:
         self._check_patches()
         low, high = self.gain_range
         if not 0 < low <= high:
-            raise ValueError(f"gain_range is {self.gain_range}: expected 0 < low <= high")
+            raise UsageError(f"gain_range is {self.gain_range}: expected 0 < low <= high")
         for name in ("wrong_strength", "outlier_noise_std"):
             if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} is {getattr(self, name)}: expected zero or more")
+                raise UsageError(f"{name} is {getattr(self, name)}: expected zero or more")
 
     def _check_sizes(self):
         smallest = {
@@ -63,13 +65,13 @@ class MultiViewData:
         for name, least in smallest.items():
             value = getattr(self, name)
             if not isinstance(value, int | np.integer) or value < least:
-                raise ValueError(f"{name} is {value!r}: expected a whole number, {least} or more")
+                raise UsageError(f"{name} is {value!r}: expected a whole number, {least} or more")
 
     def _check_patches(self):
         on_easy = 2 * self.num_feature_patches
         on_hard = self.num_feature_patches + self.num_wrong_patches + 1
         if max(on_easy, on_hard) > self.num_patches:
-            raise ValueError(
+            raise UsageError(
                 f"patches do not fit: an easy image needs 2·s* = {on_easy} and a hard one "
                 f"s* + s† + 1 = {on_hard}, but num_patches is {self.num_patches}: raise "
                 f"num_patches to at least {max(on_easy, on_hard)}, or lower num_feature_patches "
@@ -120,12 +122,12 @@ def draw_samples(data: MultiViewData, rngs, num_samples: int, hard_share: float 
     not on the seeds that are drawn beside it.
 
     Raises:
-      ValueError: `num_samples` not positive, or `hard_share` outside [0, 1].
+      UsageError: `num_samples` not positive, or `hard_share` outside [0, 1].
     """
     if num_samples < 1:
-        raise ValueError(f"num_samples is {num_samples}: expected one or more")
+        raise UsageError(f"num_samples is {num_samples}: expected one or more")
     if not 0 <= hard_share <= 1:
-        raise ValueError(f"hard_share is {hard_share}: expected a share between 0 and 1")
+        raise UsageError(f"hard_share is {hard_share}: expected a share between 0 and 1")
     shape = (len(rngs), num_samples)
     patches = np.empty((*shape, data.num_patches, data.num_dimensions), np.float32)
     gains = np.empty((*shape, data.num_patches), np.float32)

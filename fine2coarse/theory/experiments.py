@@ -6,9 +6,10 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+from fine2coarse.errors import UsageError
 from fine2coarse.theory.data import MultiViewData
 from fine2coarse.theory.pictures import Line, Picture
-from fine2coarse.theory.training import Recipe
+from fine2coarse.theory.training import TrainingSettings
 from fine2coarse.theory.transfer_trials import (
     FINE_HEAD,
     NEW_HEAD,
@@ -30,7 +31,7 @@ class Scale:
     """How large the laboratory is; the defaults are those of the published numbers.
 
     Raises:
-      ValueError: a size that is not positive.
+      UsageError: a size that is not positive.
     """
 
     num_seeds: int = 20
@@ -41,7 +42,7 @@ class Scale:
     def __post_init__(self):
         for name in ("num_seeds", "num_test_images"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: expected one or more")
+                raise UsageError(f"{name} is {getattr(self, name)}: expected one or more")
 
     def data(self, **changes) -> MultiViewData:
         """The default distribution at this scale's d."""
@@ -126,7 +127,9 @@ def _default(scale):
 
 def _equal_loss(scale):
     def make(curve, value, groups):
-        recipe = Recipe(num_steps=4000)  # a bound: training ends where the last loss is reached
+        recipe = TrainingSettings(
+            num_steps=4000
+        )  # a bound: training ends where the last loss is reached
         return scale.trial(curve, value, num_groups=groups, recipe=recipe, stop_losses=STOP_LOSSES)
 
     picture = Picture(
@@ -139,7 +142,7 @@ def _equal_loss(scale):
 
 def _mechanism(scale):
     num_neurons = 256  # m = 128 in each of K = 2 coarse outputs
-    recipe = Recipe(learning_rate=0.005, batch_size=64, num_steps=300, init_std=1e-4)
+    recipe = TrainingSettings(learning_rate=0.005, batch_size=64, num_steps=300, init_std=1e-4)
 
     def make(curve, k, bias_polylog):
         return scale.trial(
@@ -240,7 +243,7 @@ def _distractors(scale):
 
 def _label_noise(scale):
     def make(curve, share, bias_polylog):
-        recipe = Recipe(bias_polylog=bias_polylog)
+        recipe = TrainingSettings(bias_polylog=bias_polylog)
         return scale.trial(curve, share, recipe=recipe, label_noise=share)
 
     curves = (("constant bias", math.inf), ("bias falls, pl = 5", 5.0))
@@ -311,7 +314,7 @@ def _label_per_image(scale):
     steps = 500
 
     def make(curve, n, **labels):
-        recipe = Recipe(num_steps=steps)
+        recipe = TrainingSettings(num_steps=steps)
         return scale.trial(
             curve, n, num_images=n, recipe=recipe, probe_ridges=PROBE_RIDGES, **labels
         )
@@ -346,7 +349,7 @@ def _finetuning(scale):
     def make(steps):
         if steps == 0:
             return scale.trial("fine, then coarse", 0, num_groups=1)
-        recipe = Recipe(num_steps=steps)
+        recipe = TrainingSettings(num_steps=steps)
         return scale.trial("fine, then coarse", steps, recipe=recipe, coarse_steps=200)
 
     picture = Picture(

@@ -17,6 +17,7 @@ from keras import ops
 from scipy.special import logsumexp
 
 from fine2coarse import keras_settings
+from fine2coarse.errors import UsageError
 from fine2coarse.input.examples import Examples
 from fine2coarse.labels.sources import level as label_level
 from fine2coarse.taxonomy.taxonomy import Taxonomy
@@ -33,7 +34,7 @@ class PatchTrial:
     """One level of labels; the other values are the laboratory's defaults.
 
     Raises:
-      ValueError: a size that is not positive.
+      UsageError: a size that is not positive.
     """
 
     curve: str
@@ -50,9 +51,9 @@ class PatchTrial:
     def __post_init__(self):
         for name in ("num_neurons", "learning_rate", "batch_size", "bias_polylog"):
             if not getattr(self, name) > 0:
-                raise ValueError(f"{name} is {getattr(self, name)}: expected more than zero")
+                raise UsageError(f"{name} is {getattr(self, name)}: expected more than zero")
         if not self.snapshots or min(self.snapshots) < 1:
-            raise ValueError(f"snapshots are {self.snapshots}: expected steps, 1 or more")
+            raise UsageError(f"snapshots are {self.snapshots}: expected steps, 1 or more")
 
     @property
     def num_rows_per_seed(self) -> int:
@@ -71,7 +72,7 @@ class PatchData:
 
     def __post_init__(self):
         if self.test.hard is None:
-            raise ValueError(
+            raise UsageError(
                 "the test images are not flagged as easy or hard: use the demo dataset"
             )
 
@@ -103,7 +104,7 @@ class PatchNetwork(keras.Model):
     def __init__(self, num_outputs: int, trial: PatchTrial, seed: int):
         super().__init__()
         if trial.num_neurons % num_outputs:
-            raise ValueError(
+            raise UsageError(
                 f"{trial.num_neurons} neurons cannot be shared equally among {num_outputs} outputs"
             )
         self._num_outputs, self._bias_polylog = num_outputs, trial.bias_polylog

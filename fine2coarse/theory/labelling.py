@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fine2coarse.errors import UsageError
 from fine2coarse.theory.data import MultiViewData
 
 
@@ -26,7 +27,7 @@ def aligned(data: MultiViewData, num_groups: int) -> Labelling:
     """Each superclass cut into g = `num_groups` classes: 1 is coarse, k is fine.
 
     Raises:
-      ValueError: g outside 1 … k.
+      UsageError: g outside 1 … k.
     """
     _check_groups(data, num_groups)
     superclass, subclass = np.divmod(np.arange(data.num_leaves), data.num_subclasses)
@@ -38,7 +39,7 @@ def mixed(data: MultiViewData, num_groups: int) -> Labelling:
     """As many classes as `aligned` makes, but each holds subclasses of different superclasses.
 
     Raises:
-      ValueError: g outside 1 … k.
+      UsageError: g outside 1 … k.
     """
     _check_groups(data, num_groups)
     superclass, subclass = np.divmod(np.arange(data.num_leaves), data.num_subclasses)
@@ -52,10 +53,10 @@ def with_noise(leaves: np.ndarray, data: MultiViewData, rngs, noise_share: float
     A redrawn leaf may turn out as before; at 1.0 the subclass says nothing about the image.
 
     Raises:
-      ValueError: a share outside [0, 1].
+      UsageError: a share outside [0, 1].
     """
     if not 0 <= noise_share <= 1:
-        raise ValueError(f"label noise is {noise_share}: expected a share between 0 and 1")
+        raise UsageError(f"label noise is {noise_share}: expected a share between 0 and 1")
     num_samples = leaves.shape[1]
     is_noisy = np.stack([rng.random(num_samples) < noise_share for rng in rngs])
     subclass = np.stack([rng.integers(data.num_subclasses, size=num_samples) for rng in rngs])
@@ -65,7 +66,7 @@ def with_noise(leaves: np.ndarray, data: MultiViewData, rngs, noise_share: float
 
 def _check_groups(data, num_groups):
     if not 1 <= num_groups <= data.num_subclasses:
-        raise ValueError(
+        raise UsageError(
             f"num_groups is {num_groups}: expected 1 (coarse) to {data.num_subclasses} (fine), the "
             "number of subclasses"
         )

@@ -124,7 +124,7 @@ def growth_ratio(before: Network, after: Network, data: MultiViewData) -> np.nda
 
 
 def _mean_of_last(values):
-    # Contiguous, so that a seed's sum has one order, whatever number of seeds lies beside it.
+    # Contiguous, so that a seed's sum has the same order for any number of seeds.
     return np.ascontiguousarray(values, np.float64).mean(-1)
 
 

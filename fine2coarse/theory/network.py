@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fine2coarse.errors import UsageError
+
 
 @dataclass(frozen=True)
 class Network:
@@ -29,7 +31,7 @@ class Network:
         Fine neurons regrouped by superclass give the network that fine-tuning starts from.
 
         Raises:
-          ValueError: the neurons cannot be shared out equally.
+          UsageError: the neurons cannot be shared out equally.
         """
         seeds, outputs, neurons, dimensions = self.weights.shape
         each = neurons_per_output(outputs * neurons, num_outputs)
@@ -59,7 +61,7 @@ def summing_head(network: Network, num_classes: int) -> np.ndarray:
     """The frozen second layer of `network.regroup(num_classes)` as a head [S, C, O·m]: 0 and 1.
 
     Raises:
-      ValueError: the neurons cannot be shared out equally.
+      UsageError: the neurons cannot be shared out equally.
     """
     seeds, outputs, neurons, _ = network.weights.shape
     each = neurons_per_output(outputs * neurons, num_classes)
@@ -77,10 +79,10 @@ def neurons_per_output(num_neurons: int, num_outputs: int) -> int:
     """The equal share of each output.
 
     Raises:
-      ValueError: the neurons cannot be shared out equally, or there are fewer than outputs.
+      UsageError: the neurons cannot be shared out equally, or there are fewer than outputs.
     """
     if num_outputs < 1 or num_neurons < num_outputs or num_neurons % num_outputs:
-        raise ValueError(
+        raise UsageError(
             f"{num_neurons} neurons cannot be shared equally among {num_outputs} outputs: take a "
             f"multiple of {num_outputs} neurons, or another number of classes"
         )

@@ -1,6 +1,6 @@
-"""A claim: a statement, what was measured over all runs, the bound, and whether it holds.
+"""Verdicts: a statement, what was measured over all runs, the bound, and whether it holds.
 
-A claim bounds every run, not the mean: "at most" looks at the largest value over seeds (and
+A verdict bounds every run, not the mean: "at most" looks at the largest value over seeds (and
 settings), "at least" at the smallest. One that `is_asked` is a hypothesis that a reader may bring
 along; a "no" there is a result, not a failure.
 """
@@ -15,7 +15,7 @@ from fine2coarse.theory.trials import Row
 
 
 @dataclass(frozen=True)
-class Claim:
+class Verdict:
     """A statement, what was measured, the bound, and whether it holds."""
 
     statement: str
@@ -25,38 +25,38 @@ class Claim:
     is_asked: bool = False  # a hypothesis, rather than what the theory says
 
 
-def at_most(statement, rows, column, bound, *, is_asked=False) -> Claim:
+def at_most(statement, rows, column, bound, *, is_asked=False) -> Verdict:
     """Every value of `column` is at most `bound`."""
     values = column_of(rows, column)
-    return Claim(statement, _shown(values), f"≤ {bound:g}", max(values) <= bound, is_asked)
+    return Verdict(statement, _shown(values), f"≤ {bound:g}", max(values) <= bound, is_asked)
 
 
-def at_least(statement, rows, column, bound, *, is_asked=False) -> Claim:
+def at_least(statement, rows, column, bound, *, is_asked=False) -> Verdict:
     """Every value of `column` is at least `bound`."""
     values = column_of(rows, column)
-    return Claim(statement, _shown(values), f"≥ {bound:g}", min(values) >= bound, is_asked)
+    return Verdict(statement, _shown(values), f"≥ {bound:g}", min(values) >= bound, is_asked)
 
 
-def near_one(statement, rows, column, tolerance, *, is_asked=False) -> Claim:
+def near_one(statement, rows, column, tolerance, *, is_asked=False) -> Verdict:
     """Every value of `column` lies within `tolerance` of one."""
     values = column_of(rows, column)
     holds = max(abs(value - 1) for value in values) <= tolerance
-    return Claim(statement, _shown(values), f"1 ± {tolerance:g}", holds, is_asked)
+    return Verdict(statement, _shown(values), f"1 ± {tolerance:g}", holds, is_asked)
 
 
-def wins(statement, better: list[Row], worse: list[Row], column: str) -> Claim:
+def wins(statement, better: list[Row], worse: list[Row], column: str) -> Verdict:
     """`better` has the smaller `column` in every pair; both in the order of their seeds."""
     first, second = column_of(worse, column), column_of(better, column)
     num_wins = sum(a > b for a, b in zip(first, second, strict=True))
     shown = f"in {num_wins} of {len(first)} seeds; Wilcoxon p = {paired_p_value(first, second):.2g}"
-    return Claim(statement, shown, "in every seed", num_wins == len(first))
+    return Verdict(statement, shown, "in every seed", num_wins == len(first))
 
 
-def exceeds(statement, more: list[Row], less: list[Row], column, margin=0.0) -> Claim:
+def exceeds(statement, more: list[Row], less: list[Row], column, margin=0.0) -> Verdict:
     """Asked: the mean of `more` lies above that of `less` by more than `margin`."""
     first, second = mean_of(more, column), mean_of(less, column)
     shown = f"{first:.3g} against {second:.3g}, means"
-    return Claim(statement, shown, f"larger by > {margin:g}", first > second + margin, True)
+    return Verdict(statement, shown, f"larger by > {margin:g}", first > second + margin, True)
 
 
 def select(rows: Iterable[Row], **wanted) -> list[Row]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fine2coarse.errors import UsageError
 from fine2coarse.theory.data import MultiViewData, Samples, draw_samples
 from fine2coarse.theory.network import (
     HeadedNetwork,
@@ -19,11 +20,11 @@ from fine2coarse.theory.network import (
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainingSettings:
     """How a network is initialised and trained.
 
     Raises:
-      ValueError: a value that is not positive (the threshold τ may be zero).
+      UsageError: a value that is not positive (the threshold τ may be zero).
     """
 
     learning_rate: float = 0.02
@@ -37,15 +38,17 @@ class Recipe:
         for name in ("batch_size", "num_steps"):
             value = getattr(self, name)
             if not isinstance(value, int | np.integer) or value < 1:
-                raise ValueError(f"{name} is {value!r}: expected a whole number, 1 or more")
+                raise UsageError(f"{name} is {value!r}: expected a whole number, 1 or more")
         for name in ("learning_rate", "init_std", "bias_polylog"):
             if not getattr(self, name) > 0:
-                raise ValueError(f"{name} is {getattr(self, name)}: expected more than zero")
+                raise UsageError(f"{name} is {getattr(self, name)}: expected more than zero")
         if not 0 <= self.bias_threshold < math.inf:
-            raise ValueError(f"bias_threshold is {self.bias_threshold}: expected zero or more")
+            raise UsageError(f"bias_threshold is {self.bias_threshold}: expected zero or more")
 
 
-def start(data: MultiViewData, recipe: Recipe, rngs, num_outputs: int, num_neurons: int) -> Network:
+def start(
+    data: MultiViewData, recipe: TrainingSettings, rngs, num_outputs: int, num_neurons: int
+) -> Network:
     """An untrained network for `data`: `num_neurons` in each of `num_outputs` outputs."""
     return init_network(
         rngs,
@@ -78,7 +81,7 @@ def fixed_batches(samples: Samples, rngs, batch_size: int) -> Iterator[tuple[Sam
 
 
 def train(
-    network: Network, batches: Iterable[tuple[np.ndarray, np.ndarray]], recipe: Recipe
+    network: Network, batches: Iterable[tuple[np.ndarray, np.ndarray]], recipe: TrainingSettings
 ) -> Iterator[np.ndarray]:
     """Trains `network` in place; yields each step's loss [S], taken before the step's update.
 
@@ -96,7 +99,7 @@ def train_headed(
     network: HeadedNetwork,
     batches: Iterable[tuple[np.ndarray, np.ndarray]],
     class_to_superclass,
-    recipe: Recipe,
+    recipe: TrainingSettings,
     head_learning_rate: float,
     *,
     trains_backbone: bool = True,

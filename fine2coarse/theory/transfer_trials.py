@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fine2coarse.errors import UsageError
 from fine2coarse.theory.data import draw_samples
 from fine2coarse.theory.measurements import all_hidden_features, head_errors, mean_alignment
 from fine2coarse.theory.network import HeadedNetwork, Network, random_head, summing_head
@@ -35,7 +36,7 @@ class TransferTrial(Trial):
     """A trial of which `coarse_steps` are the transfer; snapshots are steps of the transfer.
 
     Raises:
-      ValueError: an unknown head, rates below zero, or steps that are missing.
+      UsageError: an unknown head, rates below zero, or steps that are missing.
     """
 
     head: str = FINE_HEAD
@@ -46,12 +47,12 @@ class TransferTrial(Trial):
     def __post_init__(self):
         super().__post_init__()
         if self.head not in HEADS:
-            raise ValueError(f"head is {self.head!r}: expected one of {', '.join(HEADS)}")
+            raise UsageError(f"head is {self.head!r}: expected one of {', '.join(HEADS)}")
         for name in ("learning_rate", "head_learning_rate"):
             if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} is {getattr(self, name)}: expected zero or more")
+                raise UsageError(f"{name} is {getattr(self, name)}: expected zero or more")
         if not self.coarse_steps or self.coarse_steps < 1:
-            raise ValueError(f"coarse_steps is {self.coarse_steps}: expected one or more")
+            raise UsageError(f"coarse_steps is {self.coarse_steps}: expected one or more")
 
     @property
     def is_direct(self) -> bool:

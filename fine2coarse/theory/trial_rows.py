@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import csv
 import hashlib
-import json
+import io
+import logging
 import multiprocessing
 import os
 import pathlib
@@ -13,8 +14,12 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 
+from fine2coarse.errors import UsageError
+from fine2coarse.files import read_json, write_atomic, write_json
 from fine2coarse.theory.experiments import Experiment
 from fine2coarse.theory.trials import Row, Trial
+
+_log = logging.getLogger(__name__)
 
 # Seeds that one task trains side by side: enough to fill a matrix product, few enough that the
 # tasks share out evenly among the processes. The rows do not depend on it.
@@ -27,12 +32,12 @@ def run_experiment(experiment: Experiment, num_seeds: int, num_workers: int = 1)
     """All rows, in the order of trials and seeds, whatever the number of processes.
 
     Raises:
-      ValueError: `num_seeds` or `num_workers` not positive.
+      UsageError: `num_seeds` or `num_workers` not positive.
       RuntimeError: a trial that did not yield the rows it should.
     """
     for name, value in (("num_seeds", num_seeds), ("num_workers", num_workers)):
         if value < 1:
-            raise ValueError(f"{name} is {value}: expected one or more")
+            raise UsageError(f"{name} is {value}: expected one or more")
     tasks = [
         (experiment.run, trial, tuple(range(first, min(first + _SEEDS_PER_TASK, num_seeds))))
         for trial in experiment.trials
@@ -55,12 +60,12 @@ def compute_or_read(
     num_seeds: int,
     folder: pathlib.Path,
     num_workers: int = 1,
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] = _log.info,
 ) -> list[Row]:
     """The experiment's rows, from `folder` where they are already there.
 
     Raises:
-      ValueError: `folder` holds this experiment with other settings or another number of rows.
+      UsageError: `folder` holds this experiment with other settings or another number of rows.
     """
     table = folder / f"{experiment.name}.csv"
     record = folder / f"{experiment.name}.json"
@@ -75,7 +80,7 @@ def compute_or_read(
     write_csv(table, rows)
     # Written last: where it is, the table is whole.
     facts = settings | {"num_rows": len(rows), "elapsed_seconds": round(elapsed_seconds, 2)}
-    _write_whole(record, json.dumps(facts, indent=2) + "\n")
+    write_json(record, facts)
     say(f"{experiment.name}: {len(rows)} rows in {elapsed_seconds:.1f} s, {table}")
     return rows
 
@@ -84,10 +89,9 @@ def write_csv(path: pathlib.Path, rows: list[Row]) -> None:
     """Writes rows, whole or not at all; columns that a row lacks are empty."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
     lines = [columns, *([row.get(name, "") for name in columns] for row in rows)]
-    partial = path.with_name(path.name + ".tmp")
-    with partial.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows(lines)
-    partial.replace(path)
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    write_atomic(path, text.getvalue())
 
 
 def read_csv(path: pathlib.Path) -> list[Row]:
@@ -135,18 +139,18 @@ def _fingerprint(experiment):
 
 
 def _read_back(experiment, table, record, settings):
-    facts = json.loads(record.read_text(encoding="utf-8"))
+    facts = read_json(record)
     different = [name for name, value in settings.items() if facts.get(name) != value]
     if different:
         received = ", ".join(f"{name} {facts.get(name)}" for name in different)
         expected = ", ".join(f"{name} {settings[name]}" for name in different)
-        raise ValueError(
+        raise UsageError(
             f"{record} was made with {received}, this run asks for {expected}: take another "
             f"--workdir, or delete {record.name} to compute {experiment.name} again"
         )
     rows = read_csv(table)
     if len(rows) != facts["num_rows"]:
-        raise ValueError(
+        raise UsageError(
             f"{table} has {len(rows)} rows, {record.name} says {facts['num_rows']}: delete "
             f"{record.name} to compute {experiment.name} again"
         )
@@ -157,9 +161,3 @@ def _parse(name, text):
     if name in _TEXT_COLUMNS:
         return text
     return int(text) if name in _WHOLE_COLUMNS else float(text)
-
-
-def _write_whole(path, text):
-    partial = path.with_name(path.name + ".tmp")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fine2coarse.errors import UsageError
 from fine2coarse.theory.data import MultiViewData, Samples, draw_samples
 from fine2coarse.theory.labelling import Labelling, aligned, mixed, with_noise
 from fine2coarse.theory.measurements import (
@@ -20,7 +21,7 @@ from fine2coarse.theory.measurements import (
     superclass_errors,
 )
 from fine2coarse.theory.network import Network, neurons_per_output
-from fine2coarse.theory.training import Recipe, fixed_batches, fresh_batches, start, train
+from fine2coarse.theory.training import TrainingSettings, fixed_batches, fresh_batches, start, train
 
 Row = dict[str, str | float | int]
 _NUM_PROBE_IMAGES = 1000
@@ -31,13 +32,13 @@ class Trial:
     """One network, one labelling, one curve's point; the defaults are the laboratory's.
 
     Raises:
-      ValueError: neurons that cannot be shared equally, or fields that exclude each other.
+      UsageError: neurons that cannot be shared equally, or fields that exclude each other.
     """
 
     curve: str  # what the point belongs to, such as "coarse" or "fine"
     value: float  # where on the horizontal axis it stands
     data: MultiViewData = MultiViewData()
-    recipe: Recipe = Recipe()
+    recipe: TrainingSettings = TrainingSettings()
     num_groups: int | None = None  # classes a superclass; None: k, that is fine
     mixes_superclasses: bool = False
     label_per_image: bool = False  # needs num_images
@@ -54,11 +55,11 @@ class Trial:
 
     def __post_init__(self):
         if self.label_per_image and not self.num_images:
-            raise ValueError("label_per_image needs num_images, the number of training images")
+            raise UsageError("label_per_image needs num_images, the number of training images")
         for name in ("num_images", "num_test_images", "neurons_per_leaf"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise ValueError(f"{name} is {value}: expected one or more")
+                raise UsageError(f"{name} is {value}: expected one or more")
         neurons_per_output(self.num_neurons, self.num_outputs)
 
     @property
@@ -78,7 +79,7 @@ class Trial:
 
     @property
     def num_outputs(self) -> int:
-        """Classes that the network tells apart."""
+        """Classes of the network's output."""
         return self.num_images if self.label_per_image else self.labelling().num_classes
 
     def labelling(self) -> Labelling:
@@ -181,7 +182,7 @@ def _train_to_losses(trial, network, streams, images, examiner):
                 seeds.difference_update(reached)
         if not any(waiting.values()):
             return rows
-    raise ValueError(
+    raise UsageError(
         f"{trial.curve} training did not reach a loss of {min(trial.stop_losses)} within "
         f"{trial.recipe.num_steps} steps: raise num_steps"
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from fine2coarse.theory.experiments import PROBE_RIDGES, STOP_LOSSES, TRANSFER_RATES
 from fine2coarse.theory.statements import (
-    Claim,
+    Verdict,
     at_least,
     at_most,
     column_of,
@@ -32,8 +32,8 @@ _UNDISTURBED_HARD_ERROR_AT_MOST = 0.01  # coarse labels, hard images without dis
 _WORSE_BY = 0.01  # a difference that counts as one
 
 
-def judge(name: str, rows: list[Row]) -> list[Claim]:
-    """The claims of the experiment `name`, judged on its rows.
+def verdicts_on(name: str, rows: list[Row]) -> list[Verdict]:
+    """The verdicts of the experiment `name`, judged on its rows.
 
     Raises:
       KeyError: no experiment of that name.
@@ -58,7 +58,7 @@ def _gets_hard(where, rows, readout="max", is_asked=False):
 
 
 def _gap(where, rows):
-    """The pair of claims that most experiments share."""
+    """The pair of verdicts that most experiments share."""
     coarse, fine = select(rows, curve="coarse"), select(rows, curve="fine")
     return [_misses_hard(f"{where}, coarse", coarse), _gets_hard(f"{where}, fine", fine)]
 
@@ -83,13 +83,15 @@ def _default(rows):
 
 def _equal_loss(rows):
     gaps = [
-        claim for loss in STOP_LOSSES for claim in _gap(f"Loss {loss:g}", select(rows, value=loss))
+        verdict
+        for loss in STOP_LOSSES
+        for verdict in _gap(f"Loss {loss:g}", select(rows, value=loss))
     ]
     coarse = select(rows, curve="coarse")
     means = [mean_of(select(coarse, value=loss), "hard_error_max") for loss in STOP_LOSSES]
     shown = ", ".join(f"{m:.3g} at {loss:g}" for m, loss in zip(means, STOP_LOSSES, strict=True))
     statement = "Training longer lowers the coarse hard error"
-    return [*gaps, Claim(statement, shown, "falls", means[-1] < means[0], is_asked=True)]
+    return [*gaps, Verdict(statement, shown, "falls", means[-1] < means[0], is_asked=True)]
 
 
 def _mechanism(rows):
@@ -177,7 +179,9 @@ def _samples(rows):
 
 
 def _dimension(rows):
-    return [claim for d in settings_of(rows) for claim in _gap(f"d = {d:g}", select(rows, value=d))]
+    return [
+        verdict for d in settings_of(rows) for verdict in _gap(f"d = {d:g}", select(rows, value=d))
+    ]
 
 
 def _superclasses(rows):
@@ -272,7 +276,7 @@ def _keras_patches(rows):
     return made
 
 
-_JUDGES: dict[str, Callable[[list[Row]], list[Claim]]] = {
+_JUDGES: dict[str, Callable[[list[Row]], list[Verdict]]] = {
     "default": _default,
     "equal_loss": _equal_loss,
     "mechanism": _mechanism,

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
-import os
+import logging
 import pathlib
 import re
 import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+from fine2coarse.errors import Fine2CoarseError, UsageError
+from fine2coarse.files import read_json, remove_partial, write_atomic, write_json
 from fine2coarse.training.loop import Trainer
 
 BEST = "best.npz"
+BEST_SCORE = "best.json"  # step and score of the best, so that nobody needs to read all of it
 _META = "meta"
+_log = logging.getLogger(__name__)
 
 
-class CheckpointError(RuntimeError):
-    """A checkpoint that belongs to another model or optimizer."""
+class CheckpointError(UsageError, RuntimeError):
+    """A checkpoint that is missing or damaged, or belongs to another model or optimizer."""
+
+
+class _Damaged(Fine2CoarseError):
+    """A file that is no whole checkpoint."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,9 +68,11 @@ class Checkpoints:
     ) -> None:
         self._folder, self._trainer, self._max_to_keep = folder, trainer, max_to_keep
         self._writes = writes
+        self._best_score: float | None = None  # not looked up yet
         if writes:
             folder.mkdir(parents=True, exist_ok=True)
-            for leftover in folder.glob("*.tmp"):
+            remove_partial(folder)
+            for leftover in folder.glob("*.npz.tmp"):  # of earlier versions
                 leftover.unlink()
 
     def save(self) -> None:
@@ -71,22 +84,61 @@ class Checkpoints:
             path.unlink()
 
     def save_if_best(self, score: float) -> bool:
-        """Writes the state as the best where its score on validation beats all before it."""
+        """Writes the state as the best where its score beats all before it.
+
+        The state is written first and its score after it. A process that is killed in between
+        leaves a score of another step, which `best_score` does not believe.
+
+        Args:
+          score: on validation, higher is better.
+
+        Returns:
+          Whether it was written; False in the processes that write nothing.
+        """
         if not self._writes or score <= self.best_score():
             return False
         _write(self._folder / BEST, self._trainer, {"score": score})
+        self._best_score = score
+        self._note_best(self._trainer.step, score)
         return True
 
     def best_score(self) -> float:
-        """The best score so far; minus infinity where there is none."""
+        """The best score so far; minus infinity where there is none.
+
+        Found once, by `best.json` where that belongs to `best.npz`; else (after a kill between the
+        two, in folders of earlier versions) all of `best.npz` is read, and `best.json` is written.
+        """
+        if self._best_score is None:
+            self._best_score = self._find_best_score()
+        return self._best_score
+
+    def _find_best_score(self) -> float:
         path = self._folder / BEST
-        if not path.is_file() or damage(path):
+        if not path.is_file():
             return float("-inf")
-        return _read(path)[0]["score"]
+        try:
+            meta = _read_meta(path)
+            if not _is_noted(self._folder / BEST_SCORE, path, meta):
+                _read(path)
+                self._note_best(meta["step"], meta["score"])
+            return meta["score"]
+        except _Damaged as problem:
+            _log.warning("checkpoint %s is damaged and will be written anew: %s", path, problem)
+            return float("-inf")
+
+    def _note_best(self, step: int, score: float) -> None:
+        if self._writes:
+            num_bytes = (self._folder / BEST).stat().st_size
+            note = {"step": step, "score": score, "num_bytes": num_bytes}
+            write_json(self._folder / BEST_SCORE, note)
 
     def newest(self) -> pathlib.Path | None:
         """The newest intact checkpoint; None where there is none."""
-        return next((path for path in self._newest_first() if not damage(path)), None)
+        for path in self._newest_first():
+            with contextlib.suppress(_Damaged):
+                _read(path)
+                return path
+        return None
 
     def restore_newest(self) -> Restored:
         """Restores the newest intact checkpoint.
@@ -97,11 +149,10 @@ class Checkpoints:
           CheckpointError: where it belongs to another model, listing what differs.
         """
         for path in self._newest_first():
-            problem = damage(path)
-            if problem:
-                print(f"checkpoint {path} is damaged and passed over: {problem}")
-                continue
-            return self._restore(path)
+            try:
+                return self._restore(path)
+            except _Damaged as problem:
+                _log.warning("checkpoint %s is damaged and passed over: %s", path, problem)
         return Restored(0, self._trainer.strategy.num_replicas_in_sync)
 
     def restore_best(self) -> Restored:
@@ -111,9 +162,13 @@ class Checkpoints:
           CheckpointError: where there is none, it is damaged or belongs to another model.
         """
         path = self._folder / BEST
-        if not path.is_file() or damage(path):
-            raise CheckpointError(f"{path}: no intact best checkpoint")
-        return self._restore(path)
+        try:
+            return self._restore(path)
+        except _Damaged as problem:
+            raise CheckpointError(
+                f"{path}: no intact best checkpoint ({problem}); to train this phase again, remove "
+                f"{self._folder}"
+            ) from problem
 
     def _newest_first(self) -> list[pathlib.Path]:
         return sorted(
@@ -121,6 +176,7 @@ class Checkpoints:
         )
 
     def _restore(self, path: pathlib.Path) -> Restored:
+        """Gives a checkpoint's state to the trainer, once all of it has been read."""
         meta, arrays = _read(path)
         variables = self._trainer.state_variables
         wanted = [[name, list(v.shape)] for name, v in zip(_names(self._trainer), variables)]
@@ -134,20 +190,6 @@ class Checkpoints:
         for variable, array in zip(variables, arrays, strict=True):
             variable.assign(array)
         return Restored(meta["step"], meta["num_replicas"])
-
-
-def damage(path: pathlib.Path) -> str:
-    """What is wrong with a checkpoint, found by reading all of it; empty where it is intact.
-
-    Every array carries a checksum (CRC-32, of the ZIP format).
-    """
-    try:
-        meta, arrays = _read(path)
-        if len(arrays) != len(meta["variables"]):
-            return f"{len(arrays)} of {len(meta['variables'])} variables"
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        return str(error) or type(error).__name__
-    return ""
 
 
 def _names(trainer: Trainer) -> list[str]:
@@ -166,15 +208,49 @@ def _write(path: pathlib.Path, trainer: Trainer, extra: dict[str, Any]) -> None:
         **extra,
     }
     arrays = {f"v{index:05}": variable.numpy() for index, variable in enumerate(variables)}
-    partial = path.with_name(path.name + ".tmp")
-    with partial.open("wb") as file:
-        np.savez(file, **{_META: np.asarray(json.dumps(meta))}, **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    header = {_META: np.asarray(json.dumps(meta))}
+    write_atomic(path, lambda file: np.savez(file, **header, **arrays))
+
+
+def _is_noted(note: pathlib.Path, best: pathlib.Path, meta: Mapping[str, Any]) -> bool:
+    """Whether `best.json` was written after this very `best.npz`, not after an earlier one."""
+    try:
+        found = read_json(note)
+        told = found["step"], found["score"], found["num_bytes"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return told == (meta["step"], meta["score"], best.stat().st_size)
+
+
+def _read_meta(path: pathlib.Path) -> dict[str, Any]:
+    """What a checkpoint tells of itself, without its arrays."""
+    with _reading(path) as arrays:
+        return _meta_of(arrays)
 
 
 def _read(path: pathlib.Path) -> tuple[dict[str, Any], list[np.ndarray]]:
-    with np.load(path, allow_pickle=False) as arrays:
-        meta = json.loads(str(arrays[_META]))
-        return meta, [arrays[name] for name in sorted(arrays.files) if name != _META]
+    """All of a checkpoint. Every array carries a checksum (CRC-32, of the ZIP format)."""
+    with _reading(path) as arrays:
+        meta = _meta_of(arrays)
+        values = [arrays[name] for name in sorted(arrays.files) if name != _META]
+    if len(values) != len(meta["variables"]):
+        raise _Damaged(f"{len(values)} of {len(meta['variables'])} variables")
+    return meta, values
+
+
+def _meta_of(arrays: np.lib.npyio.NpzFile) -> dict[str, Any]:
+    meta = json.loads(str(arrays[_META]))
+    for name in ("step", "num_replicas", "variables"):
+        if name not in meta:
+            raise _Damaged(f"its header has no {name!r}")
+    return meta
+
+
+@contextlib.contextmanager
+def _reading(path: pathlib.Path) -> Iterator[np.lib.npyio.NpzFile]:
+    """An open checkpoint; what cannot be read of it, here or in the body, raises `_Damaged`."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            yield arrays
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise _Damaged(str(error) or type(error).__name__) from error

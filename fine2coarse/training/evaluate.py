@@ -1,9 +1,9 @@
-"""Evaluation: what the model says of every image of a split, none lost and none twice."""
+"""Evaluation: the model's predictions for every image of a split, none lost and none twice."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import keras
@@ -80,40 +80,48 @@ class Predictor:
         return Predictions(np.asarray(targets, np.int32), predicted, margins, ranks, largest)
 
 
-def predict_over_views(
-    strategy: tf.distribute.Strategy,
-    model: keras.Model,
-    passes: list[Callable[[Shard], tf.data.Dataset]],
-    targets: np.ndarray,
-    *,
-    loss: str = "softmax",
-    sums: Callable[[tf.Tensor], tf.Tensor] | None = None,
-) -> Predictions:
+class ViewsPredictor:
     """As a `Predictor`, the scores being probabilities, averaged over views of each image.
 
     Args:
       strategy: the process's strategy.
       model: images to logits.
-      passes: evaluation batches, one pass a view.
-      targets: int32 [N].
       loss: that the logits of the targets are meant for; says how they become probabilities.
       sums: as for a `Predictor`.
-
-    Raises:
-      RuntimeError: where a pass does not hold each of the N images once.
     """
-    to_probability = tf.nn.softmax if loss == "softmax" else tf.nn.sigmoid
 
-    def row(batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, ...]:
-        logits = model(batch["image"], training=False)
-        return (to_probability(logits if sums is None else sums(logits)),)
+    def __init__(
+        self,
+        strategy: tf.distribute.Strategy,
+        model: keras.Model,
+        loss: str = "softmax",
+        sums: Callable[[tf.Tensor], tf.Tensor] | None = None,
+    ) -> None:
+        to_probability = tf.nn.softmax if loss == "softmax" else tf.nn.sigmoid
 
-    step = batch_function(strategy, row)
-    views = (run_over(strategy, step, make, len(targets))[0] for make in passes)
-    mean = sum(views) / len(passes)
-    targets = np.asarray(targets, np.int32)
-    predicted, margins, ranks = compare(tf.constant(mean), tf.constant(targets))
-    return Predictions(targets, predicted.numpy(), margins.numpy(), ranks.numpy())
+        def row(batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, ...]:
+            logits = model(batch["image"], training=False)
+            return (to_probability(logits if sums is None else sums(logits)),)
+
+        self._strategy, self._step = strategy, batch_function(strategy, row)
+
+    def __call__(
+        self, passes: Sequence[Callable[[Shard], tf.data.Dataset]], targets: np.ndarray
+    ) -> Predictions:
+        """Runs the model over a split, once a view.
+
+        Args:
+          passes: evaluation batches, one pass a view.
+          targets: int32 [N], the right classes.
+
+        Raises:
+          RuntimeError: where a pass does not hold each of the N images once.
+        """
+        targets = np.asarray(targets, np.int32)
+        views = (run_over(self._strategy, self._step, make, len(targets))[0] for make in passes)
+        mean = sum(views) / len(passes)
+        predicted, margins, ranks = compare(tf.constant(mean), tf.constant(targets))
+        return Predictions(targets, predicted.numpy(), margins.numpy(), ranks.numpy())
 
 
 def compare(scores: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, ...]:
@@ -131,7 +139,7 @@ def batch_function(
 ) -> Callable[[dict[str, tf.Tensor]], tuple[tf.Tensor, ...]]:
     """A function of one replica's batch, compiled to run on all replicas; weights come last."""
 
-    @tf.function
+    @tf.function(autograph=False)
     def step(batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, ...]:
         def with_weight(batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, ...]:
             return (*replica_step(batch), batch["weight"])

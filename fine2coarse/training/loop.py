@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 import keras
 import tensorflow as tf
 
+from fine2coarse.errors import FailedError, UsageError
 from fine2coarse.input.batches import Shard
 from fine2coarse.recipes.phase_spec import PhaseSpec
-from fine2coarse.training.optimizers import build_optimizer
+from fine2coarse.training.optimizers import build_optimizer, learning_rate_schedule
 from fine2coarse.training.step import TrainStep
 from fine2coarse.training.strategy import distribute
 
@@ -19,7 +20,7 @@ from fine2coarse.training.strategy import distribute
 SLOW_INPUT_SHARE = 0.1
 
 
-class NonFiniteLossError(ArithmeticError):
+class NonFiniteLossError(FailedError, ArithmeticError):
     """The loss or the gradient became infinite or not a number."""
 
 
@@ -59,7 +60,7 @@ class Trainer:
       pause_step: a step at which training pauses, whatever the intervals say; 0 for none.
 
     Raises:
-      ValueError: where the batch does not divide among the replicas.
+      UsageError: where the batch does not divide among the replicas.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Trainer:
         _check_batch_divides(phase, strategy.num_replicas_in_sync)
         self.strategy, self.phase, self.jit_compile = strategy, phase, jit_compile
         self._pause_step = pause_step
+        self._schedule = learning_rate_schedule(phase.optimizer, phase.total_steps)
         with strategy.scope():
             self.model = build_model()
             self.optimizer = build_optimizer(phase.optimizer, phase.total_steps, self.model)
@@ -166,9 +168,8 @@ class Trainer:
         return min(stop, step + phase.steps_per_call) if phase.steps_per_call else stop
 
     def _learning_rate_at(self, step: int) -> float:
-        schedule = self.optimizer._learning_rate
-        rate = schedule(step) if callable(schedule) else schedule
-        return float(keras.ops.convert_to_numpy(rate))
+        rate = self._schedule(step) if callable(self._schedule) else self._schedule
+        return float(keras.ops.convert_to_numpy(keras.ops.cast(rate, "float32")))
 
     def _compile(self) -> Callable:
         """The function that runs several steps on the devices."""
@@ -230,13 +231,13 @@ def _tensors(strategy: tf.distribute.Strategy, parts: list) -> list[tf.Tensor]:
 def _check_batch_divides(phase: PhaseSpec, num_replicas: int) -> None:
     pieces = num_replicas * phase.accumulate_steps
     if phase.batch_size % pieces:
-        raise ValueError(
+        raise UsageError(
             f"batch_size={phase.batch_size} does not divide among {num_replicas} replicas"
             + (f" × {phase.accumulate_steps} parts" if phase.accumulate_steps > 1 else "")
             + "; use a multiple"
         )
     if phase.mixup and phase.batch_size // pieces % 2:
-        raise ValueError(
+        raise UsageError(
             f"mixup pairs images, so each replica needs an even number of them; "
             f"batch_size={phase.batch_size} gives {phase.batch_size // pieces}"
         )

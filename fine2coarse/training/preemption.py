@@ -1,4 +1,4 @@
-"""SIGTERM, as spot machines send it: save, and leave with a code of one's own."""
+"""SIGTERM, as spot machines send it: save, and end with exit code 75 (`errors.Preempted`)."""
 
 from __future__ import annotations
 
@@ -6,13 +6,6 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-
-# EX_TEMPFAIL of sysexits.h: "try again later". A wrapper starts the same command again.
-EXIT_PREEMPTED = 75
-
-
-class Preempted(RuntimeError):
-    """Training stopped on request, its state saved; the same command goes on."""
 
 
 @contextmanager

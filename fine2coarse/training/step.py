@@ -26,6 +26,7 @@ class TrainStep:
     ) -> None:
         self._model, self._optimizer, self._phase = model, optimizer, phase
 
+    @tf.autograph.experimental.do_not_convert  # no tensor decides a branch; this traces faster
     def __call__(self, parts: Sequence[Batch]) -> tuple[tf.Tensor, tf.Tensor]:
         """Does one step.
 
@@ -40,7 +41,7 @@ class TrainStep:
         for part in parts[1:]:
             part_loss, part_gradients = self._loss_and_gradients(part)
             loss += part_loss
-            gradients = [a + b for a, b in zip(gradients, part_gradients, strict=True)]
+            gradients = [_sum(a, b) for a, b in zip(gradients, part_gradients, strict=True)]
         loss, *gradients = sum_over_replicas([loss, *gradients])
         norm = tf.linalg.global_norm(gradients)
         limit = self._phase.optimizer.max_gradient_norm
@@ -69,6 +70,11 @@ class TrainStep:
         num_replicas = tf.distribute.get_replica_context().num_replicas_in_sync
         shares = num_replicas * self._phase.accumulate_steps
         return sum(tf.cast(loss, tf.float32) for loss in self._model.losses) / shares
+
+
+def _sum(first: tf.Tensor | tf.IndexedSlices, second: tf.Tensor | tf.IndexedSlices) -> tf.Tensor:
+    """The sum of two gradients; that of a table looked up by index is sparse."""
+    return tf.convert_to_tensor(first) + tf.convert_to_tensor(second)
 
 
 def sum_over_replicas(values: list[tf.Tensor]) -> list[tf.Tensor]:

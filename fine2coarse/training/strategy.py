@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from fine2coarse.errors import UsageError
 from fine2coarse.input.batches import Shard
 
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
@@ -52,13 +53,13 @@ def make_strategy(
       tpu: name of the TPU, or 'local' for one attached to this machine.
 
     Raises:
-      ValueError: on an unknown name, logical CPUs wanted after TensorFlow has started, or a
+      UsageError: on an unknown name, logical CPUs wanted after TensorFlow has started, or a
         TF_CONFIG or TPU that is missing or wrong.
     """
     if name not in STRATEGIES:
-        raise ValueError(f"strategy is one of {STRATEGIES}, got {name!r}")
+        raise UsageError(f"strategy is one of {STRATEGIES}, got {name!r}")
     if name == "tpu" and not tpu:
-        raise ValueError("strategy 'tpu' needs the TPU's name: --tpu=NAME, or --tpu=local")
+        raise UsageError("strategy 'tpu' needs the TPU's name: --tpu=NAME, or --tpu=local")
     if num_logical_cpus > 1:
         _split_cpu(num_logical_cpus)
     tf.config.experimental.enable_op_determinism()
@@ -141,7 +142,7 @@ def read_task() -> Task:
     """Which of several processes this one is, by the environment variable TF_CONFIG.
 
     Raises:
-      ValueError: where TF_CONFIG is missing, malformed, or names a role that trains nothing here.
+      UsageError: where TF_CONFIG is missing, malformed, or names a role that trains nothing here.
     """
     text = os.environ.get(TF_CONFIG, "")
     try:
@@ -173,18 +174,18 @@ def _addresses(hosts: object) -> list[str]:
     """The addresses of a role.
 
     Raises:
-      ValueError: where they are none.
+      UsageError: where they are none.
     """
     if not isinstance(hosts, list) or not hosts:
-        raise ValueError(f"expected a list of addresses, got {hosts!r}")
+        raise UsageError(f"expected a list of addresses, got {hosts!r}")
     for host in hosts:
         if not isinstance(host, str) or not re.fullmatch(r".+:\d+", host):
-            raise ValueError(f"expected host:port, got {host!r}")
+            raise UsageError(f"expected host:port, got {host!r}")
     return hosts
 
 
-def _bad_task(what: str) -> ValueError:
-    return ValueError(
+def _bad_task(what: str) -> UsageError:
+    return UsageError(
         f"the environment variable TF_CONFIG: {what}. Expected one such as "
         '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", '
         '"index": 0}}, with roles worker and chief alone. To train in one process, unset TF_CONFIG '
@@ -206,7 +207,7 @@ def _tpu(name: str) -> tf.distribute.Strategy:
         tf.config.experimental_connect_to_cluster(resolver)
         tf.tpu.experimental.initialize_tpu_system(resolver)
     except (ValueError, RuntimeError, tf.errors.OpError) as error:
-        raise ValueError(f"no TPU {name!r} can be reached: {error}") from error
+        raise UsageError(f"no TPU {name!r} can be reached: {error}") from error
     return tf.distribute.TPUStrategy(resolver)
 
 
@@ -216,4 +217,4 @@ def _split_cpu(num_logical_cpus: int) -> None:
     try:
         tf.config.set_logical_device_configuration(cpu, parts)
     except RuntimeError as error:
-        raise ValueError("logical CPUs must be set before TensorFlow starts") from error
+        raise UsageError("logical CPUs must be set before TensorFlow starts") from error

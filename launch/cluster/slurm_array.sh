@@ -6,7 +6,9 @@
 #
 # Submit it from the project's folder; all that follows the script's name goes to launch/study.py.
 # --workdir lies on a file system that all nodes share. Two minutes before its time is up, or when it
-# is preempted, a task saves and leaves with 75; it is then queued again, and its run goes on.
+# is preempted, a task saves and ends with exit code 75, as it does where its disk or network is lost;
+# it is then queued again, and its run goes on. All other exit codes are the task's own: 1 a bug, 2 a
+# mistake in the arguments, 3 runs that failed.
 #
 #SBATCH --job-name=fine2coarse
 #SBATCH --array=0-3
@@ -19,7 +21,7 @@ set -uo pipefail
 
 python=${PYTHON:-.venv/bin/python}
 max_requeues=${MAX_REQUEUES:-50}
-preempted=75  # fine2coarse/training/preemption.py
+try_again=75  # EXIT_TRY_AGAIN in fine2coarse/errors.py
 
 task=${SLURM_ARRAY_TASK_ID:?run this with sbatch, as its first lines show}
 echo "task $task on $(hostname), start ${SLURM_RESTART_COUNT:-0}"
@@ -29,9 +31,9 @@ echo "task $task on $(hostname), start ${SLURM_RESTART_COUNT:-0}"
 srun "$python" launch/study.py "$@" --nowait
 code=$?
 
-if [ "$code" -eq "$preempted" ]; then
+if [ "$code" -eq "$try_again" ]; then
   if [ "${SLURM_RESTART_COUNT:-0}" -ge "$max_requeues" ]; then
-    echo "preempted, and queued again $max_requeues times already: given up" >&2
+    echo "stopped, and queued again $max_requeues times already: given up" >&2
     exit "$code"
   fi
   echo "saved; queued again"

@@ -1,62 +1,77 @@
-"""Outcomes without training: from tables of errors, or written as the folders of a study."""
+"""Finished runs without training: from tables of errors, or written as the folders of a study."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 from collections.abc import Mapping
 
 import numpy as np
 
-from fine2coarse.analysis.finished import RunResults
-from fine2coarse.analysis.outcomes import DIRECT, Answers, Outcome
+from fine2coarse.analysis.finished import FinishedRun
+from fine2coarse.analysis.predictions import Answers
+from fine2coarse.recipes.names import DIRECT
 
 NUM_CLASSES = 4
 
 
-def outcome(
+@dataclasses.dataclass(frozen=True)
+class KnownPredictions:
+    """Stands for `Predictions` where answers are made up and lie in no folder."""
+
+    transferred: Answers
+    direct: Answers | None = None
+    are_stored: bool = True
+
+
+def finished_run(
     arm: str,
     seed: int,
     wrong: np.ndarray,
     margins: np.ndarray | None = None,
     classes: int = 8,
     direct: np.ndarray | None = None,
-) -> Outcome:
+) -> FinishedRun:
     """A run that gets the images wrong where `wrong` is true; margins say the same if left out.
 
     Its direct use is wrong where `direct` is true; there is none where that is left out. Where it
     is wrong on the same images it is the transfer that was chosen.
     """
     wrong = np.asarray(wrong, bool)
-    is_direct = direct is not None and np.array_equal(wrong, np.asarray(direct, bool))
-    targets = (np.arange(len(wrong)) % NUM_CLASSES).astype(np.int32)
-    return Outcome(
+    direct = None if direct is None else np.asarray(direct, bool)
+    is_direct = direct is not None and np.array_equal(wrong, direct)
+    return FinishedRun(
         arm=arm,
         seed=seed,
-        num_classes=classes,
         folder=pathlib.Path(f"{arm}-seed{seed}"),
+        pretrained=None,
+        tested={"num_classes": classes, "seed": seed},
+        transfer=DIRECT if is_direct else "summed",
+        predictions=KnownPredictions(
+            answers(wrong, margins), None if direct is None else answers(direct)
+        ),
+    )
+
+
+def answers(wrong: np.ndarray, margins: np.ndarray | None = None) -> Answers:
+    """Answers that are wrong where `wrong` is true: bool [N]."""
+    targets = (np.arange(len(wrong)) % NUM_CLASSES).astype(np.int32)
+    return Answers(
         image_ids=np.asarray([f"image{i}" for i in range(len(wrong))]),
         targets=targets,
         predicted=(targets + wrong).astype(np.int32) % NUM_CLASSES,
         margins=np.where(wrong, -1.0, 1.0) if margins is None else margins,
-        results=RunResults.of(
-            arm, None, {"seed": seed, "transfer": DIRECT if is_direct else "summed"}
-        ),
-        direct=None if direct is None else _answers(targets, np.asarray(direct, bool)),
     )
 
 
-def _answers(targets: np.ndarray, wrong: np.ndarray) -> Answers:
-    return Answers((targets + wrong) % NUM_CLASSES, np.where(wrong, -1.0, 1.0))
-
-
-def outcomes(
+def finished_runs(
     tables: Mapping[str, np.ndarray], direct: Mapping[str, np.ndarray] | None = None
-) -> list[Outcome]:
+) -> list[FinishedRun]:
     """Runs from arm → bool [S, N], after transfer and used directly; seed s is row s."""
     seeds, direct = max(len(table) for table in tables.values()), direct or {}
     return [
-        outcome(
+        finished_run(
             arm,
             seed,
             table[seed],
@@ -71,15 +86,9 @@ def outcomes(
 
 def write_phase(folder: pathlib.Path, seed: int, wrong: np.ndarray, **result: object) -> None:
     """The files of a finished phase that analysis reads."""
-    run = outcome("any", seed, wrong)
     folder.mkdir(parents=True)
-    np.savez_compressed(
-        folder / "predictions.npz",
-        image_ids=run.image_ids,
-        targets=run.targets,
-        predicted=run.predicted,
-        margins=run.margins,
-    )
+    found = dataclasses.asdict(answers(np.asarray(wrong, bool)))
+    np.savez_compressed(folder / "predictions.npz", **found)
     content = {
         "num_classes": NUM_CLASSES,
         "seed": seed,

@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 
 from benchmarks._studies import Truth, simulate_scores
-from fine2coarse.analysis.hardness import hard_wins, hardness
-from fine2coarse.analysis.outcomes import Answers, OutcomeError
-from tests.analysis.simulated import outcome
+from fine2coarse.analysis.hard_images import hard_wins
+from fine2coarse.analysis.hardness import hardness
+from fine2coarse.analysis.uses import ComparisonError
+from tests.analysis.simulated import KnownPredictions, finished_run
 
 
 def runs_of(scores: dict[str, np.ndarray]):
-    """Outcomes of scores [S, N]: wrong where positive, the margin is the score's negative."""
+    """Runs of scores [S, N]: wrong where positive, the margin is the score's negative."""
     return [
-        outcome(arm, seed, row > 0, -row, classes=4 + number)
+        finished_run(arm, seed, row > 0, -row, classes=4 + number)
         for number, (arm, table) in enumerate(scores.items())
         for seed, row in enumerate(table)
     ]
@@ -61,7 +62,10 @@ def test_the_direct_use_is_split_and_judged_alike():
     runs = runs_of({"baseline": SCORES["baseline"], "arm": SCORES["baseline"]})
     theirs = runs_of(SCORES)
     runs[2:] = [
-        dataclasses.replace(run, direct=Answers(one.predicted, one.margins))
+        dataclasses.replace(
+            run,
+            predictions=KnownPredictions(run.predictions.transferred, one.predictions.transferred),
+        )
         for run, one in zip(runs[2:], theirs[2:])
     ]
     expected = split(hardness(theirs), "margin")
@@ -69,7 +73,7 @@ def test_the_direct_use_is_split_and_judged_alike():
     assert found.use == "direct" and expected.use == "transferred"
     assert (found.held_out, found.mirror) == (expected.held_out, expected.mirror)
     assert split(hardness(runs), "margin").held_out.hard.estimate == 0.0
-    with pytest.raises(OutcomeError, match="no arm"):
+    with pytest.raises(ComparisonError, match="no arm"):
         hardness(runs_of(SCORES), use="direct")
 
 
@@ -80,15 +84,15 @@ def test_hard_wins_by_hand():
     three["baseline"][:, 0] = [1, 1, 1]
     three["arm"][:, 0] = [-1, -1, -1]
     assert hard_wins(runs_of(three), "arm") == ["image2", "image0", "image3"]
-    with pytest.raises(OutcomeError, match="no arm 'other'"):
+    with pytest.raises(ComparisonError, match="no arm 'other'"):
         hard_wins(runs_of(SCORES), "other")
 
 
 def test_one_seed_cannot_split():
     one = {arm: table[:1] for arm, table in SCORES.items()}
-    with pytest.raises(OutcomeError, match=r"at least 2 seeds in common, got .*'arm': 1"):
+    with pytest.raises(ComparisonError, match=r"at least 2 seeds in common, got .*'arm': 1"):
         hardness(runs_of(one))
-    with pytest.raises(OutcomeError, match="no arm"):
+    with pytest.raises(ComparisonError, match="no arm"):
         hardness(runs_of({"baseline": SCORES["baseline"]}))
 
 

@@ -12,10 +12,11 @@ from scipy import stats
 from benchmarks._studies import Candidates, Truth, simulate, simulate_differences
 from fine2coarse.analysis.comparison import Comparison
 from fine2coarse.analysis.intervals import TwoWayMean, holm, moderate, ratio
-from fine2coarse.analysis.outcomes import DIRECT, TRANSFERRED, OutcomeError
 from fine2coarse.analysis.sentences import headline, sentences, summary, transfer_losses
 from fine2coarse.analysis.statistics import compare, judge, repeats
-from tests.analysis.simulated import outcome, outcomes
+from fine2coarse.analysis.uses import TRANSFERRED, ComparisonError
+from fine2coarse.recipes.names import DIRECT
+from tests.analysis.simulated import finished_run, finished_runs
 
 
 def errors(*counts: int, images: int = 100) -> np.ndarray:
@@ -95,7 +96,7 @@ def test_holm_by_hand_and_never_above_scipys_bonferroni():
 
 
 def test_a_clear_study_in_words():
-    runs = outcomes({"baseline": errors(40, 42, 41), "fine": errors(20, 22, 21)})
+    runs = finished_runs({"baseline": errors(40, 42, 41), "fine": errors(20, 22, 21)})
     baseline, fine = compared(runs)
     assert (baseline.error.estimate, baseline.deviation) == pytest.approx((0.41, 0.01))
     assert fine.difference.estimate == pytest.approx(-0.2)
@@ -111,54 +112,60 @@ def test_a_clear_study_in_words():
 
 def test_verdicts_on_both_sides_and_headlines():
     base = errors(40, 43, 41, 44)
-    worse = compare(outcomes({"baseline": base, "worse": errors(80, 83, 81, 84)}))
+    worse = compare(finished_runs({"baseline": base, "worse": errors(80, 83, 81, 84)}))
     assert worse[1].transferred.verdict == "higher" and "did worse" in headline(worse)
-    same = compare(outcomes({"baseline": base, "same": errors(43, 40, 44, 41)}))
+    same = compare(finished_runs({"baseline": base, "same": errors(43, 40, 44, 41)}))
     assert same[1].transferred.verdict == "unclear" and "as high as" in sentences(same)[1]
-    near = compare(outcomes({"baseline": base, "near": errors(42, 40, 41, 43)}))
-    assert sentences(near)[1].endswith("not told apart from the baseline")
+    near = compare(finished_runs({"baseline": base, "near": errors(42, 40, 41, 43)}))
+    assert sentences(near)[1].endswith("no clear difference from the baseline")
     assert "lower to" in sentences(near)[1] or "higher to" in sentences(near)[1]
     assert headline(near).startswith("No label space certainly beat the baseline")
 
 
 def test_too_few_seeds_are_said():
-    one = compare(outcomes({"baseline": errors(40), "fine": errors(2)}))
+    one = compare(finished_runs({"baseline": errors(40), "fine": errors(2)}))
     fine = one[1].transferred
     assert fine.verdict == "too few seeds" and not fine.difference.is_known
     assert "one seed cannot tell" in fine.sentence
     assert headline(one).startswith("Too few seeds to tell")
-    two = compared(outcomes({"baseline": errors(40, 30), "fine": errors(30, 26)}))
+    two = compared(finished_runs({"baseline": errors(40, 30), "fine": errors(30, 26)}))
     assert two[1].verdict == "unclear" and "use 3 or more" in two[1].sentence
 
 
 def test_arms_are_paired_over_the_seeds_they_share():
-    runs = outcomes({"baseline": errors(40, 44, 90), "fine": errors(20, 22)})
+    runs = finished_runs({"baseline": errors(40, 44, 90), "fine": errors(20, 22)})
     fine = compared(runs)[1]
     assert (fine.num_seeds, fine.num_pairs) == (2, 2)
     assert fine.difference.estimate == pytest.approx(0.21 - 0.42)
     swapped = compared(runs, baseline="fine")
     assert swapped[0].arm == "fine" and "2 seeds shared of 3" in swapped[1].sentence
-    lonely = compared([outcome("baseline", 0, errors(3)[0]), outcome("fine", 1, errors(3)[0])])
+    lonely = compared(
+        [finished_run("baseline", 0, errors(3)[0]), finished_run("fine", 1, errors(3)[0])]
+    )
     assert lonely[1].difference is None and "no seed in common" in lonely[1].sentence
-    assert compared(outcomes({"fine": errors(3, 4)}))[0].verdict == "too few seeds"
-    assert headline(compare(outcomes({"baseline": errors(3, 4)}))).startswith("There is nothing")
+    assert compared(finished_runs({"fine": errors(3, 4)}))[0].verdict == "too few seeds"
+    assert headline(compare(finished_runs({"baseline": errors(3, 4)}))).startswith(
+        "There is nothing"
+    )
 
 
 def test_some_images_only_and_other_images():
-    runs = outcomes({"baseline": errors(40, 42), "fine": errors(20, 22)})
+    runs = finished_runs({"baseline": errors(40, 42), "fine": errors(20, 22)})
     last = compared(runs, images=np.arange(100) >= 20)
     assert last[1].error.estimate == pytest.approx(1 / 80)
-    with pytest.raises(OutcomeError, match="fewer than 2"):
+    with pytest.raises(ComparisonError, match="fewer than 2"):
         compare(runs, images=np.arange(100) == 3)
-    with pytest.raises(OutcomeError, match="cannot be compared"):
-        compare([*runs, outcome("other", 0, np.zeros(99, bool))])
+    with pytest.raises(ComparisonError, match="cannot be compared"):
+        compare([*runs, finished_run("other", 0, np.zeros(99, bool))])
 
 
 def test_arms_without_errors_and_a_faultless_baseline():
     none = errors(0, 0)
-    found = compared(outcomes({"baseline": none, "same": none}))[1]
+    found = compared(finished_runs({"baseline": none, "same": none}))[1]
     assert (found.p_value, found.verdict, found.relative_change) == (1.0, "unclear", None)
-    faultless = compared(outcomes({"baseline": errors(40, 41, 42), "none": errors(0, 0, 0)}))[1]
+    faultless = compared(finished_runs({"baseline": errors(40, 41, 42), "none": errors(0, 0, 0)}))[
+        1
+    ]
     assert faultless.relative_change.estimate == faultless.relative_change.high == -1.0
 
 
@@ -169,7 +176,7 @@ def test_change_difference_and_p_value_never_disagree():
         seeds, images = generator.integers(2, 6), generator.integers(20, 300)
         shares = generator.uniform(0.02, 0.6, 2)
         drawn = [generator.random((seeds, images)) < share for share in shares]
-        found = compared(outcomes(dict(zip(("baseline", "arm"), drawn))))[1]
+        found = compared(finished_runs(dict(zip(("baseline", "arm"), drawn))))[1]
         if found.relative_change and abs(found.p_value - 0.05) > 1e-6:
             tried += 1
             assert found.difference.excludes_zero == (found.p_value < 0.05)
@@ -181,7 +188,7 @@ def both_uses(base, **arms):
     """Runs of a baseline and of arms that are (transferred, direct), bool [S, N] each."""
     transferred = {name: uses[0] for name, uses in arms.items()}
     direct = {name: uses[1] for name, uses in arms.items()}
-    return outcomes({"baseline": base, **transferred}, direct)
+    return finished_runs({"baseline": base, **transferred}, direct)
 
 
 BASE = errors(40, 42, 41)
@@ -243,7 +250,7 @@ def test_uses_that_are_one_are_counted_and_said_once():
     ]  # fmt: skip
     # Another model with the same errors counts once too, but is not called direct.
     named = [
-        dataclasses.replace(run, results=dataclasses.replace(run.results, transfer="summed"))
+        dataclasses.replace(run, transfer="summed")
         for run in both_uses(BASE, fine=(chosen, chosen))
     ]
     alike = compare(named)[1]
@@ -265,7 +272,7 @@ def test_an_arm_does_not_borrow_from_its_own_other_use():
 
 def test_an_arm_that_lacks_its_direct_use_at_a_seed():
     runs = both_uses(BASE, fine=(errors(30, 33, 31), errors(20, 22, 21)))
-    runs[-1] = outcome("fine", 2, errors(31)[0], classes=5)
+    runs[-1] = finished_run("fine", 2, errors(31)[0], classes=5)
     fine = compare(runs)[1]
     assert (fine.transferred.num_seeds, fine.direct.num_seeds) == (3, 2)
     assert fine.transfer_change.estimate == pytest.approx(0.105)

@@ -11,6 +11,7 @@ import pytest
 import tensorflow_datasets as tfds
 from etils import epath
 
+import fine2coarse.datasets.imagenet21k  # noqa: F401 - registers it with TFDS
 from fine2coarse.archives.last_file import LastFile, take_notes
 from fine2coarse.datasets.leveled import PreparationError, PrepareConfig
 from fine2coarse.preparation import pool
@@ -48,7 +49,7 @@ def prepare(manual, data_dir, **settings):
     builder.download_and_prepare(download_config=config)
 
 
-def test_a_worker_that_died_and_the_next_start_name_the_file(tmp_path, monkeypatch, capsys):
+def test_a_worker_that_died_and_the_next_start_name_the_file(tmp_path, monkeypatch, told):
     fakes.whole_tar(tmp_path / "in", fakes.small_files(2))
     data = tmp_path / "data"
 
@@ -58,9 +59,9 @@ def test_a_worker_that_died_and_the_next_start_name_the_file(tmp_path, monkeypat
         raise concurrent.futures.process.BrokenProcessPool
 
     monkeypatch.setattr(pool.TaskPool, "run", die)
-    with pytest.raises(PreparationError, match=r"workers were at n02084071.tar/bad.JPEG"):
+    with pytest.raises(PreparationError, match=r"workers were reading n02084071.tar/bad.JPEG"):
         prepare(tmp_path / "in", data)
     monkeypatch.undo()
     (next(data.rglob("spills")) / "host-2.last_file").write_bytes(b"n02084071.tar/worse.JPEG")
     prepare(tmp_path / "in", data)
-    assert "ended while it was at n02084071.tar/worse.JPEG" in capsys.readouterr().err
+    assert "ended while reading n02084071.tar/worse.JPEG" in "\n".join(told())

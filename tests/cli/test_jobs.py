@@ -13,7 +13,8 @@ import time
 import pytest
 from absl import flags
 
-from fine2coarse.cli import jobs
+from fine2coarse.cli import jobs, startup
+from fine2coarse.errors import FailedError, TryAgainError, UsageError
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -31,6 +32,37 @@ def test_flags_are_taken_out_in_all_their_spellings():
     ]  # fmt: skip
     kept = jobs.without_flags(arguments, ("test_jobs", "test_report"))
     assert kept == ["--config=c.py", "--workdir", "--odd name; rm"]
+
+
+def test_the_command_again_as_it_was_started(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/x/launch/study.py", "--config=c", "--test_jobs=2"])
+    assert jobs.command_without("test_jobs") == [sys.executable, "/x/launch/study.py", "--config=c"]
+    monkeypatch.setattr(startup, "is_command", True)
+    again = [sys.executable, "-m", "fine2coarse", "study", "--config=c"]
+    assert jobs.command_without("test_jobs") == again
+
+
+@pytest.mark.parametrize(
+    ("codes", "error"),
+    [
+        ([0, 2], UsageError),
+        ([75, 75], TryAgainError),
+        ([3, 0], FailedError),
+        ([2, 75], FailedError),
+    ],
+)
+def test_jobs_that_failed_are_told_and_give_the_exit_code(codes, error):
+    with pytest.raises(error, match=r"job [01] .* of 2 jobs"):
+        jobs.check_codes(codes)
+
+
+def test_a_job_with_a_bug_is_a_bug(capsys):
+    jobs.check_codes([0, 0])
+    for code in (1, -9):
+        with pytest.raises(SystemExit) as end:
+            jobs.check_codes([code, 2])
+        assert end.value.code == 1
+    assert "job 0 (exit code -9), job 1 (exit code 2) of 2 jobs" in capsys.readouterr().err
 
 
 def test_cores_and_gpus_are_shared(monkeypatch):

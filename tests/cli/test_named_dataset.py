@@ -22,9 +22,7 @@ def card(stem: str):
 
 @pytest.fixture
 def opened(monkeypatch):
-    """Opens the dataset of a card, flags and --dataset; gives its name and options."""
-    monkeypatch.setattr(named_dataset, "start_tensorflow", lambda: None)
-    monkeypatch.setattr(named_dataset, "open_prepared", lambda name, options: (name, options))
+    """Name and options of the dataset that a card, flags and --dataset name."""
 
     def open_of(config, name=None, **given):
         for option, value in given.items():
@@ -34,7 +32,7 @@ def opened(monkeypatch):
         monkeypatch.setattr(named_dataset, "CONFIG", types.SimpleNamespace(value=config))
         monkeypatch.setattr(named_dataset, "DATASET", types.SimpleNamespace(value=name))
         monkeypatch.setattr(named_dataset, "given_fields", lambda: names)
-        return named_dataset.open_named_dataset()
+        return named_dataset._name_and_options()
 
     return open_of
 

@@ -16,7 +16,7 @@ _CLI = _LAUNCH.parent / "fine2coarse" / "cli"
 
 # Flags of plain text that hold no path of this machine.
 _NO_PATHS = {
-    "program.py": {"tpu"},
+    "device_flags.py": {"tpu"},
     "named_dataset.py": {"dataset"},
     "cloud_tpu.py": {
         "name", "zone", "project", "accelerator_type", "runtime_version", "python",
@@ -45,7 +45,7 @@ def test_no_flag_of_plain_text_is_a_path():
 
 def test_the_paths_are_found():
     paths = defined("define_path")
-    assert paths["program.py"] == {"workdir", "data_dir"}
+    assert paths["folder_flags.py"] == {"workdir", "data_dir"}
     assert paths["embed.py"] == {"out", "run", "preset", "hub", "npy", "ids"}
     assert {"prepare.py", "levels.py", "label_space.py", "export.py", "report.py", "theory.py",
             "transfer.py", "study.py", "cloud_tpu.py", "wordnet_table.py"} < set(paths)  # fmt: skip
@@ -55,7 +55,7 @@ def test_the_paths_are_found():
 def test_every_program_tells_mistakes_in_one_line():
     for path in _LAUNCH.glob("[a-z]*.py"):
         text = path.read_text("utf-8")
-        assert "run_main(main" in text or "flags_parser=parse_flags" in text, path.name
+        assert "run_main(" in text and "app.run" not in text, path.name
 
 
 @pytest.fixture

@@ -6,9 +6,7 @@ import os
 import subprocess
 import sys
 
-import pytest
-
-from tests.launch.programs import ROOT, launch
+from tests.launch.programs import ROOT
 
 
 def started(code: str, **variables: str) -> subprocess.CompletedProcess:
@@ -40,16 +38,20 @@ def test_output_never_fails_and_a_notebooks_backend_does_not_matter():
     assert shown.stderr.decode("ascii").strip() == "\\xe9"
 
 
-@pytest.mark.parametrize("program", ["levels", "theory", "cloud_tpu", "wordnet_table", "prepare"])
-def test_programs_that_do_not_go_through_cli_are_set_up_too(program):
-    source = (ROOT / "launch" / f"{program}.py").read_text("utf-8")
-    assert "fine2coarse.cli import startup" in source or "fine2coarse.cli.startup" in source
+def program(name: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess:
+    """A launcher in a fresh process, in an environment of the user's."""
+    return subprocess.run(
+        [sys.executable, f"launch/{name}.py", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **variables},
+        capture_output=True,
+        text=True,
+    )
 
 
-def test_another_backend_is_one_line_before_tensorflow_starts(tmp_path, monkeypatch):
-    monkeypatch.setenv("KERAS_BACKEND", "torch")
+def test_another_backend_is_one_line_before_tensorflow_starts(tmp_path):
     arguments = ["--config=configs/demo.py:smoke", "--arm=fine", f"--workdir={tmp_path}/run"]
-    shown = launch("study", *arguments)
+    shown = program("study", *arguments, KERAS_BACKEND="torch")
     assert shown.returncode == 2
     assert shown.stderr == (
         "error: the environment variable KERAS_BACKEND is 'torch', and fine2coarse needs "
@@ -58,9 +60,8 @@ def test_another_backend_is_one_line_before_tensorflow_starts(tmp_path, monkeypa
     assert not (tmp_path / "run").exists()
 
 
-def test_a_path_with_arrows_is_printed_in_ascii(monkeypatch):
-    for name, value in {"PYTHONIOENCODING": "ascii", "LC_ALL": "C", "PYTHONUTF8": "0"}.items():
-        monkeypatch.setenv(name, value)
-    shown = launch("levels", "--taxonomy=imagenet21k", "--node=n02084071")
+def test_a_path_with_arrows_is_printed_in_ascii():
+    ascii_only = {"PYTHONIOENCODING": "ascii", "LC_ALL": "C", "PYTHONUTF8": "0"}
+    shown = program("levels", "--taxonomy=imagenet21k", "--node=n02084071", **ascii_only)
     assert shown.returncode == 0, shown.stderr
     assert "canine, canid) \\u2192 n02075296" in shown.stdout

@@ -16,9 +16,11 @@ import pytest
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 
+from fine2coarse import cards  # noqa: E402
 from fine2coarse.cloud import tpu_job  # noqa: E402
+from fine2coarse.cloud.run import check_program, checkout  # noqa: E402
 from fine2coarse.cloud.tpu_driver import CloudError, Driver  # noqa: E402
-from fine2coarse.training.preemption import EXIT_PREEMPTED  # noqa: E402
+from fine2coarse.errors import EXIT_TRY_AGAIN, UsageError  # noqa: E402
 
 JOB = tpu_job.CloudJob(
     name="study",
@@ -87,9 +89,9 @@ def test_the_steps_in_their_order_and_the_log(gcloud, tmp_path):
 
 
 def test_the_exit_code_of_a_stopped_run_is_the_trainings_own():
-    from fine2coarse.cloud.tpu_driver import EXIT_PREEMPTED as ours
+    from fine2coarse.cloud.tpu_driver import EXIT_TRY_AGAIN as ours
 
-    assert ours == EXIT_PREEMPTED
+    assert ours == EXIT_TRY_AGAIN
 
 
 @pytest.mark.parametrize("step", ["create", "scp", "install", "start", "rsync"])
@@ -153,16 +155,16 @@ def test_a_dropped_connection_is_no_lost_machine(gcloud):
         drive()
 
 
-def test_a_deletion_that_fails_is_tried_again_and_told(gcloud, capsys):
+def test_a_deletion_that_fails_is_tried_again_and_told(gcloud, told):
     gcloud.answer(delete=[[1, "", "busy"]])
     drive()
     assert gcloud.steps().count("delete") == 3
-    error = capsys.readouterr().err
+    error = "\n".join(told())
     assert "may still be there and cost money" in error
     assert "gcloud compute tpus tpu-vm delete study-0 --zone=us-west4-a --quiet" in error
     gcloud.answer(delete=[[1, "", "gone"]], describe=[[0, "READY\n", ""], NOT_FOUND])
     drive()
-    assert "cost money" not in capsys.readouterr().err
+    assert "cost money" not in "\n".join(told())
 
 
 def test_several_machines_share_the_runs_and_one_is_lost(gcloud):
@@ -245,6 +247,30 @@ def test_the_printed_plan_reads_back_as_the_same_arguments():
 def test_mistakes(changes, message):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(JOB, **changes)
+
+
+@pytest.mark.parametrize(
+    ("program", "num_nodes", "message"),
+    [
+        ([], 1, "name a program and its flags after --"),
+        (["launch/stdy.py"], 1, "'launch/stdy.py' is none of our programs"),
+        (["launch/study.py"], 1, "the program needs --workdir"),
+        (["launch/pretrain.py", "--workdir=gs://b/w"], 2, "is for launch/study.py"),
+    ],
+)
+def test_mistakes_in_the_program(program, num_nodes, message):
+    with pytest.raises(UsageError, match=message):
+        check_program(_ROOT, program, num_nodes)
+
+
+def test_the_checkout_is_found_and_needed(tmp_path, monkeypatch):
+    assert checkout() == _ROOT
+    program = ["launch/pretrain.py", "--workdir=a", "--workdir=gs://b/w"]
+    assert check_program(_ROOT, program, 1) == "gs://b/w"
+    (tmp_path / "fine2coarse" / "launch").mkdir(parents=True)
+    monkeypatch.setattr(cards, "_HERE", tmp_path / "fine2coarse")
+    with pytest.raises(UsageError, match="clone the project"):
+        checkout()
 
 
 def launch_arguments(*extra: str) -> list[str]:

@@ -20,7 +20,7 @@ def overlap(num_in_test: int, num_dropped: int = 0) -> dict:
     ("found", "told"),
     [
         (overlap(0), "none shows the same picture as a test image."),
-        (overlap(9), "9 show the same picture as a test image; they were trained on all the same"),
+        (overlap(9), "9 show the same picture as a test image; they were trained on nonetheless"),
         (overlap(9, 9), "these were left out of training (drop_duplicates)."),
     ],
 )

@@ -153,7 +153,7 @@ def test_files_that_are_no_images_of_a_class_are_named(photos, tmp_path):
     assert sum(report.splits.values()) + sum(report.skipped.values()) == report.num_files
 
 
-def test_without_splits_a_share_of_each_class_is_held_out(tmp_path, capsys):
+def test_without_splits_a_share_of_each_class_is_held_out(tmp_path, told):
     root = tmp_path / "photos"
     for label, (name, count) in enumerate({"apple": 10, "pear": 5, "leek": 1}.items()):
         (root / name).mkdir(parents=True)
@@ -163,7 +163,7 @@ def test_without_splits_a_share_of_each_class_is_held_out(tmp_path, capsys):
     dataset = opened(root, tmp_path)
     labels = [label for _, label, _ in contents(dataset, "test")]
     assert sorted(labels) == [0, 0, 1]  # a fifth of 10 and of 5; the only leek is trained on
-    assert "20% of each class held out" in capsys.readouterr().out
+    assert "20% of each class held out" in "\n".join(told())
     again = open_dataset("folder", {"source": str(root)}, str(tmp_path / "elsewhere"))
     assert contents(again, "test") == contents(dataset, "test")
     assert opened(root, tmp_path, test_share=0.5).splits == {"train": 5 + 3 + 1, "test": 5 + 2}
@@ -197,17 +197,17 @@ def test_links_in_a_folder_are_followed_and_broken_ones_named(photos, tmp_path):
     }
 
 
-def test_photographs_added_replaced_or_gone_are_noticed(photos, tmp_path, capsys):
+def test_photographs_added_replaced_or_gone_are_noticed(photos, tmp_path, told):
     """Each state has prepared data of its own, and an earlier one is found again."""
     first = opened(photos, tmp_path)
     original = (photos / "train/apple/0.jpg").read_bytes()
     states = {first.fingerprint}
 
     def changed(what: str):
-        capsys.readouterr()
+        told()
         dataset = opened(photos, tmp_path)
-        out = capsys.readouterr().out
-        assert what in out and "prepared anew beside" in out
+        out = "\n".join(told())
+        assert what in out and "prepared again, beside" in out
         assert dataset.fingerprint not in states
         states.add(dataset.fingerprint)
         return dataset
@@ -221,9 +221,9 @@ def test_photographs_added_replaced_or_gone_are_noticed(photos, tmp_path, capsys
     (photos / "train/apple/0.jpg").write_bytes(original)
     (photos / "train/apple/9.jpg").unlink()
     (photos / "train/pear/0.jpg").write_bytes(jpeg(60))
-    capsys.readouterr()
+    told()
     assert opened(photos, tmp_path).fingerprint == first.fingerprint
-    assert "anew" not in capsys.readouterr().out
+    assert "anew" not in "\n".join(told())
 
 
 def test_labels_corrected_in_place_are_noticed(photos, tmp_path):
@@ -240,13 +240,13 @@ def test_labels_corrected_in_place_are_noticed(photos, tmp_path):
     assert {i: d for i, _, d in contents(after)}[b"train/pear/0.jpg"] == held
 
 
-def test_a_file_that_was_only_touched_changes_nothing(photos, tmp_path, capsys):
+def test_a_file_that_was_only_touched_changes_nothing(photos, tmp_path, told):
     before = opened(photos, tmp_path)
     for path in [photos / "train/apple/0.jpg", photos / "taxonomy.csv"]:
         os.utime(path, (1, 1))
-    capsys.readouterr()
+    told()
     assert opened(photos, tmp_path).builder.data_dir == before.builder.data_dir
-    assert capsys.readouterr().out == ""
+    assert told() == []
 
 
 def test_a_taxonomy_of_the_same_length_is_noticed(photos, tmp_path):
@@ -256,11 +256,11 @@ def test_a_taxonomy_of_the_same_length_is_noticed(photos, tmp_path):
     assert opened(photos, tmp_path).fingerprint != before.fingerprint
 
 
-def test_prepared_once_it_is_read_without_its_photographs(photos, tmp_path, capsys):
+def test_prepared_once_it_is_read_without_its_photographs(photos, tmp_path, told):
     first = contents(opened(photos, tmp_path))
     shutil.rmtree(photos)
     assert contents(opened(photos, tmp_path)) == first
-    assert "is not there; taken: what was prepared from it" in capsys.readouterr().out
+    assert "does not exist; using the data prepared from it" in "\n".join(told())
 
 
 def test_photographs_of_which_half_are_gone_are_not_taken_for_the_whole(photos, tmp_path):
@@ -292,12 +292,12 @@ def test_a_photograph_taken_upright_is_trained_on_upright(photos, tmp_path):
     assert seen[:, :14].max() < 10 and seen[:, -14:].min() > 245
 
 
-def test_unreadable_images_are_named_counted_and_skipped(photos, tmp_path, capsys):
+def test_unreadable_images_are_named_counted_and_skipped(photos, tmp_path, told):
     (photos / "train/apple/bad.jpg").write_bytes(jpeg(1)[:200])
     (photos / "train/apple/text.jpg").write_text("no image")
     dataset = opened(photos, tmp_path, max_skipped_share=0.5)
     assert dataset.splits["train"] == 9
-    assert "skipped: not an image 1, truncated image 1" in capsys.readouterr().out
+    assert "skipped: not an image 1, truncated image 1" in "\n".join(told())
     assert set(skipped(dataset)) == {"train/apple/bad.jpg", "train/apple/text.jpg"}
 
 
@@ -597,22 +597,22 @@ def test_an_archive_that_did_not_change_is_not_read_for_that(photos, tmp_path, m
     assert opened(path, tmp_path).builder.data_dir == first.builder.data_dir
 
 
-def test_files_that_are_not_used_may_be_touched(photos, tmp_path, capsys):
+def test_files_that_are_not_used_may_be_touched(photos, tmp_path, told):
     (photos / "cover.jpg").write_bytes(jpeg(9))
     (photos / "train/apple/bad.jpg").write_text("no image")
     first = opened(photos, tmp_path, max_skipped_share=0.2)
     for name in ("cover.jpg", "train/apple/bad.jpg"):
         os.utime(photos / name, (5, 5))
-    capsys.readouterr()
+    told()
     again = opened(photos, tmp_path, max_skipped_share=0.2)
-    assert again.builder.data_dir == first.builder.data_dir and capsys.readouterr().out == ""
+    assert again.builder.data_dir == first.builder.data_dir and told() == []
     (photos / "train/apple/bad.jpg").write_bytes(b"no image"[:8])
     os.utime(photos / "train/apple/bad.jpg", (6, 6))
     assert opened(photos, tmp_path, max_skipped_share=0.2).splits["train"] == 9
 
 
-def test_an_unfinished_preparation_of_an_earlier_state_is_told_of(photos, tmp_path, capsys):
+def test_an_unfinished_preparation_of_an_earlier_state_is_told_of(photos, tmp_path, told):
     left = tmp_path / "data/labelled_folder/mine-01234567/2.0.0.preparing"
     left.mkdir(parents=True)
     opened(photos, tmp_path, name="mine")
-    assert f"{left} holds an unfinished preparation" in capsys.readouterr().out
+    assert f"{left} holds an unfinished preparation" in "\n".join(told())

@@ -189,7 +189,7 @@ def test_a_folder_names_files_that_are_not_listed(tmp_path):
     }
 
 
-def test_other_usual_names_and_kinds_give_the_same(prepared, tmp_path, capsys):
+def test_other_usual_names_and_kinds_give_the_same(prepared, tmp_path, told):
     manual = tmp_path / "manual"
     make_all(manual)
     with tarfile.open(manual / "train.tar.gz") as archive:
@@ -204,10 +204,10 @@ def test_other_usual_names_and_kinds_give_the_same(prepared, tmp_path, capsys):
     (manual / "val.json.gz").write_bytes(gzip.compress(annotations))
     (manual / "val.json.tar.gz").unlink()
     builder = prepare(manual, tmp_path / "data")
-    told = capsys.readouterr().err.splitlines()
-    assert f"{manual}/inat2021_train.zip is taken for the images of train" in told
-    assert f"{manual}/train_mini (1).tgz is taken for the images of train_mini" in told
-    assert f"{manual}/val.json.gz is taken for the annotations of val" in told
+    lines = told()
+    assert f"{manual}/inat2021_train.zip is taken for the images of train" in lines
+    assert f"{manual}/train_mini (1).tgz is taken for the images of train_mini" in lines
+    assert f"{manual}/val.json.gz is taken for the annotations of val" in lines
     reference = fakes.content_of(prepared / "inat2021" / "species" / "2.0.0")
     content = fakes.content_of(builder.data_dir)
     assert all(data == reference[name] for name, data in content.items() if "tfrecord" in name)
@@ -223,7 +223,7 @@ def no_download(monkeypatch):
 def test_what_is_wrong_is_said_before_anything_is_downloaded(tmp_path, no_download):
     fakes.inat_split(tmp_path, "val", 1)
     (tmp_path / "val.json.tar.gz").rename(tmp_path / "labels.json.tar.gz")
-    with pytest.raises(SourceError, match=r"has labels.json.tar.gz, of which nothing can be made"):
+    with pytest.raises(SourceError, match=r"has labels.json.tar.gz, not recognised"):
         prepare(tmp_path, tmp_path / "data", splits=("val",))
     (tmp_path / "labels.json.tar.gz").unlink()
     (tmp_path / "val.tar.gz").write_text("<!DOCTYPE html>")

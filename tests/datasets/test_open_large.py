@@ -6,6 +6,7 @@ import pytest
 
 from fine2coarse.datasets.open import dataset_names, open_dataset
 from fine2coarse.datasets.prepared import DatasetError
+from fine2coarse.errors import RecipeError
 from tests.datasets import fakes
 
 
@@ -28,7 +29,7 @@ def test_imagenet21k(tmp_path):
     assert again.fingerprint == dataset.fingerprint
     with pytest.raises(DatasetError, match=r"leaves is one of \['all', 'present'\], got 'some'"):
         open_dataset("imagenet21k", {"leaves": "some"}, str(tmp_path / "data"))
-    with pytest.raises(DatasetError, match="does not take these options"):
+    with pytest.raises(RecipeError, match="unknown option"):
         open_dataset("imagenet21k", {"folder": "x"}, str(tmp_path / "data"))
 
 

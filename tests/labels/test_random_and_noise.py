@@ -207,3 +207,42 @@ def test_noise_that_cannot_be(images, species, family):
         corrupted(random_ids(images, 5, seed=0), images, 0.5, seed=0, within=family)
     untouched = corrupted(species, images, 0.0, seed=0)
     np.testing.assert_array_equal(images.single_labels(untouched), images.single_labels(species))
+
+
+# Label sources that build on each other draw from streams of their own. Had they one stream, the
+# sample of random ids would be cut evenly through them, and random ids like random ids would be
+# dealt in stored order.
+
+
+def sizes_in_sample(images, seed: int) -> np.ndarray:
+    ids = random_ids(images, 4, seed=seed)
+    sample = fixed_total_images(ids, images, 26, seed=seed)
+    return np.bincount(train_labels(sample, images)[train_labels(sample, images) >= 0])
+
+
+def test_a_sample_of_random_ids_is_a_random_one(images):
+    spreads = [np.ptp(sizes_in_sample(images, seed)) for seed in range(10)]
+    assert max(spreads) > 1, "26 of 52 images in 4 ids: 7, 7, 6 and 6 in every sample"
+
+
+def test_noise_in_a_sample_does_not_begin_with_its_images(images, species):
+    half = fixed_total_images(species, images, 26, seed=3)
+    noisy = corrupted(species, images, 0.5, seed=3)
+    in_sample = train_labels(half, images) >= 0
+    moved = train_labels(noisy, images) != train_labels(species, images)
+    assert 0 < (moved & in_sample).sum() < min(moved.sum(), in_sample.sum())
+
+
+def test_random_ids_like_random_ids_are_dealt_anew(images):
+    first = random_ids(images, 4, seed=0)
+    dealt = train_labels(random_like(images, first, seed=0), images)
+    assert sorted(dealt) == sorted(train_labels(first, images))
+    assert not np.array_equal(dealt, np.arange(52) % 4)
+
+
+def test_noise_upon_noise_moves_other_labels(images, species):
+    once = corrupted(species, images, 0.2, seed=0)
+    twice = corrupted(once, images, 0.2, seed=0)
+    first = train_labels(once, images) != train_labels(species, images)
+    second = train_labels(twice, images) != train_labels(once, images)
+    assert not np.array_equal(first, second)

@@ -7,10 +7,19 @@ import dataclasses
 import numpy as np
 import pytest
 
+from fine2coarse.errors import RecipeError
 from fine2coarse.labels import spec
 from fine2coarse.labels.level import level
 from fine2coarse.labels.space import LabelSpaceError
-from fine2coarse.labels.spec_mapping import from_mapping, to_mapping
+from fine2coarse.schema import choice_of, parse, to_plain
+
+
+def from_mapping(content: dict):
+    return parse(spec.LabelSource, content, "arm")
+
+
+def to_mapping(source) -> dict:
+    return {"source": choice_of(spec.LabelSource).name_of(source), "options": to_plain(source)}
 
 
 def named(source: str, **options) -> dict:
@@ -89,9 +98,9 @@ def test_a_file_of_another_dataset(context, tmp_path, zoo):
         ({"source": "level", "option": {}}, "as well"),
         (named("level", levels="genus"), "unknown option 'levels'; did you mean 'level'"),
         (named("level"), "'level' needs level"),
-        (named("level", level=1), "level.level: expected str, got 1"),
-        (named("random", num_classes="4"), "random.num_classes: expected int"),
-        (named("random", num_classes=True), "random.num_classes: expected int"),
+        (named("level", level=1), "level: expected str, got 1"),
+        (named("random", num_classes="4"), "num_classes: expected int"),
+        (named("random", num_classes=True), "num_classes: expected int"),
         (named("cut"), "num_classes or a list of nodes"),
         (named("cut", num_classes=2, nodes=("a",)), "not both"),
         (named("random"), "one of num_classes, as_many_as_level and like"),
@@ -102,7 +111,7 @@ def test_a_file_of_another_dataset(context, tmp_path, zoo):
     ],
 )
 def test_what_is_no_source(content, message):
-    with pytest.raises(LabelSpaceError, match=message):
+    with pytest.raises(RecipeError, match=message):
         from_mapping(content)
 
 

@@ -8,37 +8,26 @@ import subprocess
 import sys
 from typing import Any
 
+from tests.processes import Process
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
-def launch(program: str, *arguments: str, **options: Any) -> subprocess.CompletedProcess:
+def launch(program: str, *arguments: str) -> subprocess.CompletedProcess:
     """Runs a launcher to its end; what it says is caught.
 
     Args:
       program: name of a file in `launch/`, without its ending.
       *arguments: its flags.
-      **options: more of `subprocess.run`.
     """
-    return subprocess.run(
-        _command(program, arguments),
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        **options,
-    )
+    process = _start(program, arguments)
+    out, errors = process.communicate(timeout=600)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, errors)
 
 
-def start(program: str, *arguments: str, out: pathlib.Path | None = None) -> subprocess.Popen:
+def start(program: str, *arguments: str, out: pathlib.Path | None = None) -> Process:
     """Starts a launcher and returns at once; what it says goes into a file, or nowhere."""
-    return subprocess.Popen(
-        _command(program, arguments),
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=out.open("w") if out else subprocess.DEVNULL,
-        stderr=subprocess.STDOUT,
-    )
+    return _start(program, arguments, out=out, merged=True)
 
 
 def help_of(
@@ -61,5 +50,6 @@ def help_of(
     return text, imported.split()
 
 
-def _command(program: str, arguments: tuple[str, ...]) -> list[str]:
-    return [sys.executable, f"launch/{program}.py", *arguments]
+def _start(program: str, arguments: tuple[str, ...], **options: Any) -> Process:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return Process(pathlib.Path("launch", f"{program}.py"), arguments, environment, **options)

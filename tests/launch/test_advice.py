@@ -10,8 +10,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from fine2coarse.recipes.card_fields import add_field
-from fine2coarse.schema import RecipeError
+from fine2coarse.cards import card_names
+from fine2coarse.cli.commands import programs
+from fine2coarse.cli.completion import flags_of
+from fine2coarse.errors import RecipeError
+from fine2coarse.recipes.card import add_field
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 _PAGES = (_ROOT / "README.md", *sorted((_ROOT / "docs").glob("*.md")))
@@ -21,9 +24,12 @@ _SOURCES = (
 )
 _RECORDS = "dataset|target|arms|pretrain|transfer|backbone|start|evaluation|transfer_dataset"
 _FIELD = re.compile(r"--(?:no)?config\.([a-z_][\w.]*)")
-_CARD = re.compile(r"configs/(\w+)\.py(?::([^\s`\"')]+))?")
+# By file or, after --config, by name.
+_CARD = re.compile(r"(?:configs/|--config=)(?!configs/)(\w+)(?:\.py)?(?::([^\s`\"')]+))?")
 _FLAG = re.compile(r"(?<![\w-])--([a-z][a-z_0-9]*)(?![\w.-])")
-_PROGRAM = re.compile(r"launch/(\w+)\.py")
+_PROGRAM = re.compile(r"launch/(\w+)\.py|\bfine2coarse ([a-z][\w-]+)")
+# A whole command in a block of code, or the code of a sentence.
+_COMMAND = re.compile(r"^\s*(?:python launch/\w+\.py|fine2coarse) .*|`fine2coarse [^`]*`")
 # Where no card is named beside a field.
 _ANY_CARD = [
     ("folder", None),
@@ -31,11 +37,10 @@ _ANY_CARD = [
     ("labels", "clusters"),
     ("imagenet21k_mini", "../shared/data"),
 ]
-_COMMON = ("program", "config_flag", "named_dataset", "path_flags")
 # Flags of other programs, and those of absl that docs may name.
 _FOREIGN = {
-    "help", "flagfile", "concatenate", "dereference", "sparse", "porcelain", "logdir",
-    "flink_master",
+    "help", "helpfull", "helpshort", "version", "flagfile", "concatenate", "dereference",
+    "sparse", "porcelain", "logdir", "flink_master",
 }  # fmt: skip
 _GCLOUD = "tpu_job.py"
 
@@ -69,7 +74,7 @@ def card_of(stem: str, argument: str | None):
 def check_fields(line: str, where: str) -> int:
     """Checks the fields that a line names; how many there are."""
     names = [name.rstrip(".") for name in _FIELD.findall(line)]
-    cards = _CARD.findall(line) or _ANY_CARD
+    cards = [card for card in _CARD.findall(line) if card[0] in card_names()] or _ANY_CARD
     for name in names:
         faults = []
         for stem, argument in cards:
@@ -81,27 +86,23 @@ def check_fields(line: str, where: str) -> int:
     return len(names)
 
 
-def flags_of(program: str) -> set[str]:
-    """Names of all flags of a launcher."""
-    found = set()
-    for path in (
-        _ROOT / "launch" / f"{program}.py",
-        *(_ROOT / "fine2coarse" / "cli" / f"{stem}.py" for stem in _COMMON),
-    ):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Call) and re.search(r"(?i)define_\w+$", ast.unparse(node.func)):
-                first = node.args[0] if node.args else None
-                if isinstance(first, ast.Constant):
-                    found.add(first.value)
-    return found | {"config"} | _FOREIGN
-
-
 def unknown_flags(text: str, known: set[str]) -> set[str]:
     """Flags in a text that are not known, `--noname` being `--name`."""
     return {name for name in _FLAG.findall(text) if not {name, name.removeprefix("no")} & known}
 
 
-PROGRAMS = {path.stem: flags_of(path.stem) for path in (_ROOT / "launch").glob("[a-z]*.py")}
+def documented(page: str) -> list[str]:
+    """The commands of ours on a page."""
+    return [found for line in commands(page) for found in _COMMAND.findall(line)]
+
+
+def programs_of(command: str) -> set[str]:
+    """Names of the programs that a command runs."""
+    found = (by_file or by_name.replace("-", "_") for by_file, by_name in _PROGRAM.findall(command))
+    return {name for name in found if name}
+
+
+PROGRAMS = {name: {*flags_of(path), "config", *_FOREIGN} for name, path in programs().items()}
 ALL_FLAGS = set().union(*PROGRAMS.values())
 
 
@@ -118,11 +119,11 @@ def test_fields_that_the_source_names():
 
 @pytest.mark.parametrize("page", _PAGES, ids=lambda page: page.name)
 def test_flags_of_the_commands_on_a_page(page):
-    for line in commands(page.read_text("utf-8")):
-        programs = set(_PROGRAM.findall(line)) & set(PROGRAMS)
-        if line.lstrip().startswith("python launch/") and programs:
-            known = set().union(*(PROGRAMS[program] for program in programs))
-            assert not unknown_flags(line, known), f"{page.name}: {line.strip()}"
+    for command in documented(page.read_text("utf-8")):
+        names = programs_of(command)
+        assert names <= {*PROGRAMS, "completion"}, f"{page.name}: {command}"
+        known = _FOREIGN.union(*(PROGRAMS.get(name, set()) for name in names))
+        assert not unknown_flags(command, known), f"{page.name}: {command}"
 
 
 def test_flags_that_the_source_names():
@@ -152,3 +153,9 @@ def test_the_checks_find_what_is_wrong():
             "python launch/study.py --config=configs/demo.py --config.pretrain.total_step=1", "x"
         )
     assert "pca" in PROGRAMS["embed"] and "pca" not in PROGRAMS["study"]
+    with pytest.raises(AssertionError, match="total_step"):
+        check_fields("fine2coarse study --config=demo:smoke --config.pretrain.total_step=1", "x")
+    page = "Say `fine2coarse stdy --jobs=2`:\n\n  fine2coarse label-space --out=x \\\n --pca=2\n"
+    first, second = documented(page)
+    assert programs_of(first) == {"stdy"} and programs_of(second) == {"label_space"}
+    assert unknown_flags(second, PROGRAMS["label_space"]) == {"pca"}

@@ -11,7 +11,7 @@ import sys
 import pytest
 import yaml
 
-from fine2coarse.training.preemption import EXIT_PREEMPTED
+from fine2coarse.errors import EXIT_FAILED, EXIT_TRY_AGAIN, EXIT_USAGE
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 _SLURM = _ROOT / "launch" / "cluster" / "slurm_array.sh"
@@ -58,15 +58,15 @@ def test_a_task_runs_the_study_with_its_arguments_as_they_are(slurm, tmp_path):
 
 
 def test_a_preempted_task_is_queued_again(slurm, tmp_path):
-    shown = slurm("--config=c.py", code=EXIT_PREEMPTED)
+    shown = slurm("--config=c.py", code=EXIT_TRY_AGAIN)
     assert shown.returncode == 0
     assert (tmp_path / "scontrol").read_text().split() == ["requeue", "77_3"]
 
 
 def test_requeues_are_bounded_and_failures_stay_failures(slurm, tmp_path):
-    shown = slurm(code=EXIT_PREEMPTED, SLURM_RESTART_COUNT="2", MAX_REQUEUES="2")
-    assert shown.returncode == EXIT_PREEMPTED and "given up" in shown.stderr
-    assert slurm(code=2).returncode == 2
+    shown = slurm(code=EXIT_TRY_AGAIN, SLURM_RESTART_COUNT="2", MAX_REQUEUES="2")
+    assert shown.returncode == EXIT_TRY_AGAIN and "given up" in shown.stderr
+    assert [slurm(code=code).returncode for code in (1, 2, 3)] == [1, 2, 3]
     assert not (tmp_path / "scontrol").exists()
 
 
@@ -105,7 +105,7 @@ def test_a_pod_that_saved_is_no_failure_and_a_mistake_is_not_tried_again(job):
         if "onExitCodes" in rule
         for code in rule["onExitCodes"]["values"]
     }
-    assert by_code == {EXIT_PREEMPTED: "Ignore", 2: "FailIndex"}
+    assert by_code == {EXIT_TRY_AGAIN: "Ignore", EXIT_USAGE: "FailIndex", EXIT_FAILED: "FailIndex"}
     (container,) = spec["template"]["spec"]["containers"]
     names = {rule["onExitCodes"]["containerName"] for rule in spec["podFailurePolicy"]["rules"][:2]}
     assert names == {container["name"]}

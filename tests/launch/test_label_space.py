@@ -107,7 +107,7 @@ def test_advice_is_printed_as_a_ranking(card, embeddings):
     done = launch("label_space", *flags, TARGET, "--advise", "--config.sizes=(4,8,16)")
     assert done.returncode == 0, done.stderr
     assert "gap to best" in done.stdout and "Try first:" in done.stdout
-    rows = [line.split()[0] for line in done.stdout.splitlines()[1:4]]
+    rows = [line.split()[0] for line in done.stdout.splitlines()[2:5]]
     assert sorted(rows) == ["16", "4", "8"]
 
 
@@ -117,7 +117,11 @@ def test_advice_is_printed_as_a_ranking(card, embeddings):
         ("level", ["--out=x"], "ends in .npz"),
         ("level", ["--out={tmp}/x.npz"], "label source 'level' needs level"),
         ("cut", ["--out={tmp}/x.npz"], "a cut needs num_classes or a list of nodes"),
-        ("level", ["--advise"], "go with source `clusters`"),
+        (
+            "level",
+            ["--advise", "--config.label.options.level=middle"],
+            "goes with source `clusters`",
+        ),
     ],
 )
 def test_mistakes_are_told_before_any_data_is_read(card, tmp_path, source, flags, message):

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import pathlib
 import re
-import types
 
 import pytest
 
 from fine2coarse.claims import AlreadyHeld, hold, hold_file
-from fine2coarse.cli import program
+from fine2coarse.runs.claimed_run import hold_run
 from fine2coarse.runs.phase_folder import RECIPE, PhaseFolder
 from tests.launch.programs import launch
 
@@ -19,6 +18,7 @@ _LAUNCH = pathlib.Path(__file__).resolve().parents[2] / "launch"
 _READ_ONLY = {"levels"}
 _OTHERWISE = {
     "study": "claims every run",
+    "prepare": "datasets/preparing.py does: test_preparation_claim.py",
     "cloud_tpu": "the machine's name is taken: test_cloud_tpu.py",
     "wordnet_table": "writes the same text, whole, whoever does it",
 }
@@ -27,53 +27,47 @@ _OTHERWISE = {
 def test_every_launcher_that_writes_claims_what_it_writes():
     for path in _LAUNCH.glob("[a-z]*.py"):
         if path.stem not in {*_READ_ONLY, *_OTHERWISE}:
-            assert re.search(r"with (_?hold|hold_\w+)\(", path.read_text("utf-8")), path.name
+            assert re.search(r"with hold(_\w+)?\(", path.read_text("utf-8")), path.name
 
 
-@pytest.fixture
-def flags_are(monkeypatch):
-    def set_to(workdir: pathlib.Path, strategy: str = "auto") -> None:
-        monkeypatch.setattr(program, "WORKDIR", types.SimpleNamespace(value=str(workdir)))
-        monkeypatch.setattr(program, "STRATEGY", types.SimpleNamespace(value=strategy))
-
+def test_a_run_is_held_and_free_again(tmp_path, monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
-    return set_to
-
-
-def test_the_workdir_is_held_and_free_again(flags_are, tmp_path):
-    flags_are(tmp_path / "run")
     with (
-        program.hold_workdir(),
+        hold_run(tmp_path / "run", "auto"),
         pytest.raises(AlreadyHeld, match=r"--workdir=.*run is being written"),
-        program.hold_workdir(),
+        hold_run(tmp_path / "run", "auto"),
     ):
         pass
-    with program.hold_workdir():
+    with hold_run(tmp_path / "run", "auto"):
         pass
 
 
-def test_the_workers_of_one_run_are_let_in_each_once(flags_are, tmp_path, monkeypatch):
-    flags_are(tmp_path)
+def test_the_workers_of_one_run_are_let_in_each_once(tmp_path, monkeypatch):
     text = '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": %d}}'
     monkeypatch.setenv("TF_CONFIG", text % 0)
-    with program.hold_workdir():
+    with hold_run(tmp_path, "auto"):
         monkeypatch.setenv("TF_CONFIG", text % 1)
-        with program.hold_workdir():
-            with pytest.raises(AlreadyHeld), program.hold_workdir():
+        with hold_run(tmp_path, "auto"):
+            with pytest.raises(AlreadyHeld), hold_run(tmp_path, "auto"):
                 pass
             monkeypatch.delenv("TF_CONFIG")
-            with pytest.raises(AlreadyHeld), program.hold_workdir():
+            with pytest.raises(AlreadyHeld), hold_run(tmp_path, "auto"):
                 pass
 
 
-def test_a_program_that_trains_nothing_is_no_worker(flags_are, tmp_path, monkeypatch):
-    flags_are(tmp_path)
-    program.refuse_workers("start it once")
+@pytest.mark.parametrize(
+    ("program", "arguments"),
+    [
+        ("study", ["--config=demo:smoke", "--workdir={tmp}/w"]),
+        ("embed", ["--dataset=demo", "--npy=x.npy", "--out={tmp}/e.npy"]),
+    ],
+)
+def test_a_program_that_trains_no_run_is_no_worker(tmp_path, monkeypatch, program, arguments):
     monkeypatch.setenv("TF_CONFIG", "{}")
-    with pytest.raises(ValueError, match=r"TF_CONFIG .* one of several: start it once"):
-        program.refuse_workers("start it once")
-    flags_are(tmp_path, "one_device")
-    program.refuse_workers("start it once")
+    shown = launch(program, *(argument.format(tmp=tmp_path) for argument in arguments))
+    assert shown.returncode == 2
+    assert "TF_CONFIG or --strategy makes this process one of several" in shown.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_claims_in_a_run_are_not_taken_along(tmp_path):

@@ -8,17 +8,18 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
 import tensorflow_datasets as tfds
 
+from fine2coarse import files
 from fine2coarse.datasets import imagenet21k  # noqa: F401 (registers the builder)
 from fine2coarse.datasets.leveled import LeveledBuilder, PreparationError, PrepareConfig
 from fine2coarse.preparation import engine as preparation_module
 from fine2coarse.preparation import pool, spill
 from tests.datasets import fakes
+from tests.processes import Process
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -49,9 +50,9 @@ def stop_after(monkeypatch, target, name: str, num_calls: int) -> None:
 
     def wrapped(*args, **kwargs):
         if next(calls, None) is None:
-            if name == "write_whole":
+            if name == "replacing":
                 path = args[0]
-                path.with_name(f"{path.name}.tmp1").write_bytes(b"half")
+                path.with_name(files.partial_name(path.name)).write_bytes(b"half")
             raise Stopped
         return original(*args, **kwargs)
 
@@ -61,7 +62,8 @@ def stop_after(monkeypatch, target, name: str, num_calls: int) -> None:
 @pytest.mark.parametrize(
     ("target", "name", "num_calls"),
     [
-        *((spill, "write_whole", n) for n in range(10)),
+        # Of the 18 files that are written: identity, spills, scan, contents, source, reports.
+        *((files, "replacing", n) for n in (0, 1, 2, 7, 8, 9, 10, 12, 13, 14, 17)),
         *((preparation_module, "write_shard", n) for n in range(5)),
         (preparation_module.preparation_report, "write_report", 0),
         (tfds.core.DatasetInfo, "write_to_directory", 0),
@@ -84,7 +86,7 @@ def test_stopped_anywhere_the_result_is_the_same(
 
 def test_finished_work_is_not_done_again(uninterrupted, tmp_path, monkeypatch):
     manual, _ = uninterrupted
-    stop_after(monkeypatch, spill, "write_whole", 8)  # examples and index of three units, and scan
+    stop_after(monkeypatch, files, "replacing", 8)  # the index of the fourth unit
     with pytest.raises(Stopped):
         prepare(manual, tmp_path)
     monkeypatch.undo()
@@ -175,7 +177,7 @@ def test_beams_own_runner_gives_the_same(uninterrupted, tmp_path):
 def test_a_small_disk_is_refused_before_any_work(uninterrupted, tmp_path, monkeypatch):
     manual, _ = uninterrupted
     monkeypatch.setattr(preparation_module, "disk_free", lambda folder: 1000)
-    with pytest.raises(PreparationError, match=r"about .*KiB more are needed.*1000 bytes are free"):
+    with pytest.raises(PreparationError, match=r"about .* kB more are needed.* 1\.0 kB are free"):
         prepare(manual, tmp_path)
     assert not list(tmp_path.rglob("*.examples"))
 
@@ -207,17 +209,11 @@ def test_a_disk_that_fills(uninterrupted, small_disk, tmp_path, filler_kib, num_
     assert fakes.content_of(prepare(manual, big).data_dir) == expected
 
 
-def launch(manual: pathlib.Path, data: pathlib.Path, *flags: str) -> subprocess.Popen:
-    command = [sys.executable, "launch/prepare.py", "--dataset=imagenet21k/present_level0"]
-    command += [f"--manual_dir={manual}", f"--data_dir={data}", *flags]
-    return subprocess.Popen(
-        command,
-        cwd=_ROOT,
-        env={**os.environ, "PYTHONPATH": str(_ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+def launch(manual: pathlib.Path, data: pathlib.Path, *flags: str) -> Process:
+    arguments = ["--dataset=imagenet21k/present_level0", f"--manual_dir={manual}"]
+    arguments += [f"--data_dir={data}", *flags]
+    environment = {**os.environ, "PYTHONPATH": str(_ROOT)}
+    return Process(pathlib.Path("launch/prepare.py"), arguments, environment, merged=True)
 
 
 @pytest.mark.slow
@@ -225,7 +221,7 @@ def test_killed_at_ten_random_moments(shared_data, tmp_path):
     """SIGKILL, of the parent process alone, with one and two workers."""
     manual = shared_data / "imagenet21k_mini"
     whole = launch(manual, tmp_path / "whole")
-    assert whole.wait() == 0, whole.stdout.read()
+    assert whole.wait() == 0, whole.communicate()[0]
     expected = fakes.content_of(tmp_path / "whole/imagenet21k")
     random_seconds = random.Random(7)
     killed = 0
@@ -236,7 +232,7 @@ def test_killed_at_ten_random_moments(shared_data, tmp_path):
         before = lock.stat().st_mtime_ns if lock.exists() else None
         process = launch(manual, tmp_path / "killed", f"--num_workers={1 + attempt % 2}")
         while process.poll() is None and not (lock.exists() and lock.stat().st_mtime_ns != before):
-            time.sleep(0.02)  # until the work begins: TensorFlow takes its time to load
+            time.sleep(0.02)  # until the work begins
         try:
             process.wait(timeout=random_seconds.uniform(0, 2.5))
         except subprocess.TimeoutExpired:
@@ -244,9 +240,9 @@ def test_killed_at_ten_random_moments(shared_data, tmp_path):
             process.wait()
             killed += 1
             continue
-        assert process.returncode == 0, process.stdout.read()
+        assert process.returncode == 0, process.communicate()[0]
         shutil.rmtree(tmp_path / "killed")  # it was done sooner: begin anew
     assert killed == 10
     last = launch(manual, tmp_path / "killed")
-    assert last.wait() == 0, last.stdout.read()
+    assert last.wait() == 0, last.communicate()[0]
     assert fakes.content_of(tmp_path / "killed/imagenet21k") == expected

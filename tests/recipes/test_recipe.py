@@ -7,8 +7,8 @@ import pathlib
 
 import pytest
 
+from fine2coarse.errors import RecipeError
 from fine2coarse.recipes.recipe import Recipe
-from fine2coarse.schema import RecipeError
 from fine2coarse.seeds import stream_seed
 
 _CONFIGS = pathlib.Path(__file__).resolve().parents[2] / "configs"
@@ -103,7 +103,7 @@ def test_a_named_transfer_is_the_only_one(changes, tries):
     recipe = Recipe.from_config(demo(**changes))
     assert recipe.tries_candidates == tries
     assert recipe.held_out_share == (0.1 if tries else 0.0)
-    assert ("transfer_validation_share" in recipe.without_arms_and_seeds()) == tries
+    assert ("transfer_validation_share" in recipe.defining()) == tries
 
 
 def test_baseline_counts_images_where_batches_differ():

@@ -9,12 +9,12 @@ import pytest
 
 from fine2coarse.datasets import demo, folder
 from fine2coarse.datasets import open as opening
-from fine2coarse.labels.space import LabelSpaceError
-from fine2coarse.labels.spec_mapping import from_mapping
+from fine2coarse.errors import RecipeError
+from fine2coarse.labels.spec import LabelSource
 from fine2coarse.recipes.dataset_options import DATASET_OPTIONS, read_options
-from fine2coarse.recipes.recipe import ArmSpec, DatasetSpec, EvaluationSpec, LabelSpec
+from fine2coarse.recipes.recipe import ArmSpec, DatasetSpec, EvaluationSpec
 from fine2coarse.recipes.start_spec import StartSpec
-from fine2coarse.schema import RecipeError, parse
+from fine2coarse.schema import defining, hints_of, parse, without_none
 
 
 @pytest.fixture(autouse=True)
@@ -35,12 +35,11 @@ def test_options_of_datasets():
 
 def test_options_of_label_sources():
     options = {"embeddings": "~/e.npy", "ids": "$DATA/ids.txt", "num_clusters": 3}
-    assert LabelSpec("clusters", options).options["embeddings"] == "/home/ann/e.npy"
-    record = from_mapping({"source": "clusters", "options": options})
+    record = parse(LabelSource, {"source": "clusters", "options": options})
     assert (record.embeddings, record.ids) == ("/home/ann/e.npy", "/data/ids.txt")
     nested = {"like": {"source": "file", "options": {"path": "~/s.npz"}}}
-    assert ArmSpec("random", nested).options["like"]["options"]["path"] == "/home/ann/s.npz"
-    assert from_mapping({"source": "random", "options": nested}).like.path == "/home/ann/s.npz"
+    arm = parse(ArmSpec, {"source": "random", "options": nested})
+    assert arm.label.like.path == "/home/ann/s.npz"
 
 
 def test_a_start():
@@ -49,12 +48,10 @@ def test_a_start():
 
 
 def test_an_unknown_variable_is_named():
-    with pytest.raises(RecipeError, match=r"dataset .folder.: .*NOTSET is not set"):
+    with pytest.raises(RecipeError, match=r"dataset .folder.\.source: .*NOTSET is not set"):
         DatasetSpec("folder", {"source": "$NOTSET/x"})
-    with pytest.raises(RecipeError, match="NOTSET is not set"):
-        LabelSpec("file", {"path": "$NOTSET/x"})
-    with pytest.raises(LabelSpaceError, match=r"'file': .*NOTSET is not set"):
-        from_mapping({"source": "file", "options": {"path": "$NOTSET/x"}})
+    with pytest.raises(RecipeError, match=r"config: label source 'file': path: .*NOTSET is not"):
+        parse(ArmSpec, {"source": "file", "options": {"path": "$NOTSET/x"}})
 
 
 def test_options_of_another_dataset_are_named():
@@ -62,7 +59,7 @@ def test_options_of_another_dataset_are_named():
         DatasetSpec("demo", {"source": "x"})
     with pytest.raises(RecipeError, match=r"'folder' got sorce='x'.*did you mean 'source'"):
         EvaluationSpec("folder", {"sorce": "x"})
-    assert read_options("demo", {"source": None, "seed": 1}) == {"source": None, "seed": 1}
+    assert read_options("demo", {"source": None, "seed": 1}) == {"seed": 1}
 
 
 def _fields(config: type) -> dict[str, type]:
@@ -75,16 +72,34 @@ def _fields(config: type) -> dict[str, type]:
     }
 
 
+def _options(name: str) -> dict[str, type]:
+    hints = hints_of(DATASET_OPTIONS[name])
+    return {option: without_none(hint) for option, hint in hints.items()}
+
+
 def test_the_options_are_those_that_the_datasets_take():
     assert set(DATASET_OPTIONS) == set(opening.dataset_names())
-    assert DATASET_OPTIONS["demo"] == _fields(demo.DemoConfig)
+    assert _options("demo") == _fields(demo.DemoConfig)
     preparation = set(inspect.signature(opening._prepare_config).parameters)
-    assert set(DATASET_OPTIONS["inat2021"]) == preparation
-    assert set(DATASET_OPTIONS["imagenet21k"]) == preparation | {"leaves"}
+    assert set(_options("inat2021")) == preparation
+    assert set(_options("imagenet21k")) == preparation | {"leaves"}
 
 
 def test_the_options_of_a_folder_are_those_that_it_takes():
     of_the_opener = {"name", "num_workers"}
     of_the_builder_alone = {"level", "stored_as"}
     taken = set(_fields(folder.FolderConfig)) - of_the_builder_alone | of_the_opener
-    assert set(DATASET_OPTIONS["folder"]) == taken
+    assert set(_options("folder")) == taken
+
+
+def test_an_option_of_the_wrong_type_is_named():
+    with pytest.raises(RecipeError, match=r"dataset 'demo'\.num_train: expected int, got 'many'"):
+        DatasetSpec("demo", {"num_train": "many"})
+
+
+def test_where_images_lie_makes_no_other_study():
+    here = DatasetSpec("folder", {"source": "/a", "flat": True}, storage="disk")
+    there = DatasetSpec("folder", {"source": "/b", "flat": True, "num_workers": 4})
+    other = DatasetSpec("folder", {"source": "/a", "flat": False})
+    assert defining(here) == defining(there) != defining(other)
+    assert defining(here)["options"] == {"flat": True}

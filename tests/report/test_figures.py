@@ -5,7 +5,6 @@ from __future__ import annotations
 import matplotlib
 import pytest
 
-from fine2coarse.report import page
 from fine2coarse.report.figures import saved_figure
 
 
@@ -37,8 +36,3 @@ def test_open_figures_and_the_backend_stay(tmp_path):
     finally:
         pyplot.close(own)
         pyplot.switch_backend("agg")
-
-
-def test_a_page_may_hold_what_utf8_cannot(tmp_path):
-    page.write(tmp_path / "a.html", "folder photos-\udcff → é")
-    assert (tmp_path / "a.html").read_text("utf-8") == "folder photos-\\udcff → é"

@@ -6,7 +6,9 @@ python killable.py '{"folder": "...", "num_replicas": 1, "kill_after_seconds": 0
 from __future__ import annotations
 
 import json
+import logging
 import os
+import pathlib
 import signal
 import sys
 import threading
@@ -20,14 +22,21 @@ def kill() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def kill_in_fsync(number: int) -> None:
-    """Kills while the `number`-th checkpoint is written: its bytes are there, its name is not."""
+def kill_in_fsync(number: int, suffix: str) -> None:
+    """Kills while a checkpoint is written: its bytes are there, its name is not.
+
+    Args:
+      number: which one of the files below `checkpoints/`, from 1.
+      suffix: of the files that count: '.npz', or '.json' for the score of the best.
+    """
     calls, fsync = [], os.fsync
 
     def counted(descriptor: int) -> None:
-        calls.append(1)
-        if len(calls) == number:
-            kill()
+        path = pathlib.Path(f"/proc/self/fd/{descriptor}").resolve()
+        if path.parent.name == "checkpoints" and path.suffix == suffix:
+            calls.append(1)
+            if len(calls) == number:
+                kill()
         fsync(descriptor)
 
     os.fsync = counted
@@ -37,29 +46,35 @@ def main(settings: dict) -> None:
     import numpy as np
     import tensorflow as tf
 
+    from fine2coarse.errors import EXIT_TRY_AGAIN, Preempted
     from fine2coarse.input import Examples
     from fine2coarse.labels import LabelSpace
     from fine2coarse.models import BackboneSpec
     from fine2coarse.recipes.phase_spec import AugmentSpec, OptimizerSpec, PhaseSpec
+    from fine2coarse.runs import execution
     from fine2coarse.runs.execution import PhaseRun, execute
     from fine2coarse.runs.phase_folder import PhaseFolder
     from fine2coarse.runs.progress import Silent
-    from fine2coarse.training.preemption import EXIT_PREEMPTED, Preempted
     from fine2coarse.training.strategy import make_strategy
 
     class Armed(Silent):
+        is_armed = False  # the clock starts at the first steps: tracing takes longer than they do
+
         def advance(self, progress, images_per_second):
             if "announce" in settings:
                 print("step", progress.step, flush=True)
             if progress.step == settings.get("kill_at_step"):
                 kill()
 
-        def start(self, first_step, total_steps):
-            if "kill_after_seconds" in settings:
+            if "kill_after_seconds" in settings and not self.is_armed:
+                self.is_armed = True
                 threading.Timer(settings["kill_after_seconds"], kill).start()
 
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     if "kill_in_fsync" in settings:
-        kill_in_fsync(settings["kill_in_fsync"])
+        kill_in_fsync(settings["kill_in_fsync"], settings.get("suffix", ".npz"))
+    if not settings.get("xla"):  # compiling takes longer than these steps
+        execution.choose_jit_compile = lambda *arguments: False
     replicas = settings.get("num_replicas", 1)
     strategy = make_strategy("auto" if replicas == 1 else "mirrored", replicas)
     generator = np.random.default_rng(0)
@@ -89,7 +104,7 @@ def main(settings: dict) -> None:
     try:
         execute(run, PhaseFolder(settings["folder"]), strategy, Armed())
     except Preempted:
-        sys.exit(EXIT_PREEMPTED)
+        sys.exit(EXIT_TRY_AGAIN)
     print("finished")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 
 import keras
 import numpy as np
@@ -16,8 +17,12 @@ from fine2coarse.models import BackboneSpec, backbone_names
 from fine2coarse.models.backbones import build_backbone
 from fine2coarse.recipes.phase_spec import AugmentSpec, OptimizerSpec, PhaseSpec
 from fine2coarse.recipes.start_spec import StartSpec
+from fine2coarse.runs import evaluation, execution
+from fine2coarse.runs.evaluation import FeatureEncoder
 from fine2coarse.runs.execution import PhaseRun, execute, load_classifier
 from fine2coarse.runs.phase_folder import EMA_WEIGHTS, PhaseFolder, RunError
+from fine2coarse.training import evaluate
+from fine2coarse.training.strategy import choose_jit_compile
 
 FINE = LabelSpace(tuple("abcd"), tuple("abcd"), np.arange(4)[:, None], name="fine")
 COARSE = LabelSpace(("x", "y"), ("x", "y"), np.array([[0], [0], [1], [1]]), name="coarse")
@@ -25,7 +30,7 @@ FINE_TO_COARSE = ClassMap.from_labels(FINE.table, COARSE.table[:, 0], (4, 2))
 
 
 @pytest.fixture(scope="module")
-def strategy():
+def strategy(without_xla):
     return tf.distribute.OneDeviceStrategy("CPU:0")
 
 
@@ -77,7 +82,7 @@ def pretrained(tmp_path_factory, strategy):
 def test_coarse_from_fine_before_any_finetuning(pretrained):
     _, result = pretrained
     assert result["evaluated_space"] == "coarse" and result["label_space"] == "fine"
-    assert result["metrics"]["num_top1"] == 32  # an easy task, learnt by heart
+    assert result["metrics"]["num_top1"] == 32  # an easy task, overfit
     assert result["metrics"]["per_class"] == {"x": [16, 16], "y": [16, 16]}
 
 
@@ -91,12 +96,12 @@ def test_the_average_is_kept_beside_the_last_weights(pretrained):
 
 
 def test_a_probe_encodes_each_image_once_and_learns(pretrained, tmp_path, strategy, monkeypatch):
-    from fine2coarse.runs import execution
-
     encoded = []
-    encode = execution.encode
+    encode = FeatureEncoder.__call__
     monkeypatch.setattr(
-        execution, "encode", lambda *args: encoded.append(len(args[2])) or encode(*args)
+        FeatureEncoder,
+        "__call__",
+        lambda self, images: encoded.append(len(images)) or encode(self, images),
     )
     folder, _ = pretrained
     run = make_run(purpose="transfer", space=COARSE, start_from=folder.path, mode="linear_probe")
@@ -108,7 +113,8 @@ def test_a_probe_encodes_each_image_once_and_learns(pretrained, tmp_path, strate
     assert (right == run.train.targets(COARSE)).sum() == result["metrics"]["num_top1"]
 
 
-def test_best_weights_on_validation_are_the_final_ones(tmp_path, strategy, capsys):
+def test_best_weights_on_validation_are_the_final_ones(tmp_path, strategy, caplog):
+    caplog.set_level(logging.INFO)
     validation = {"validation_share": 0.25, "validate_every_steps": 5, "final_weights": "best"}
     run = with_phase(make_run(), total_steps=20, **validation)
     result = execute(run, PhaseFolder(tmp_path), strategy)
@@ -117,7 +123,54 @@ def test_best_weights_on_validation_are_the_final_ones(tmp_path, strategy, capsy
     best = max(float(row["validation_accuracy"]) for row in rows)
     assert result["validation_accuracy"] == best
     first = next(row["step"] for row in rows if float(row["validation_accuracy"]) == best)
-    assert f"those of step {first}, best on validation" in capsys.readouterr().out
+    assert f"those of step {first}, best on validation" in caplog.text
+
+
+@pytest.fixture
+def compiled(monkeypatch) -> list:
+    """The evaluation functions that are made, as they are made."""
+    made, batch_function = [], evaluate.batch_function
+
+    def noting(*args):
+        made.append(batch_function(*args))
+        return made[-1]
+
+    for module in (evaluate, evaluation):
+        monkeypatch.setattr(module, "batch_function", noting)
+    return made
+
+
+def num_traces(functions: list) -> list[int]:
+    """How often each function that was called at all was compiled."""
+    counts = [function.experimental_get_tracing_count() for function in functions]
+    return [count for count in counts if count]
+
+
+def test_evaluation_is_compiled_once_for_all_validations_and_splits(tmp_path, strategy, compiled):
+    run = make_run(evaluate=examples(300), held_out=examples(20))  # 300: two batches
+    run = with_phase(run, total_steps=15, validation_share=0.25, validate_every_steps=5)
+    execute(run, PhaseFolder(tmp_path), strategy)
+    rows = PhaseFolder(tmp_path).metrics()
+    assert [row["step"] for row in rows if row["validation_accuracy"]] == ["5", "10", "15"]
+    assert num_traces(compiled) == [1]
+
+
+def test_summed_scores_of_both_splits_are_compiled_once(tmp_path, strategy, compiled):
+    run = make_run(target=COARSE, class_map=FINE_TO_COARSE, held_out=examples(20))
+    execute(with_phase(run, total_steps=1), PhaseFolder(tmp_path), strategy)
+    assert num_traces(compiled) == [1]
+
+
+def test_crops_of_both_splits_are_compiled_once(tmp_path, strategy, compiled):
+    run = make_run(test_crops=2, held_out=examples(20))
+    execute(with_phase(run, total_steps=1), PhaseFolder(tmp_path), strategy)
+    assert num_traces(compiled) == [1]
+
+
+def test_a_probe_compiles_its_backbone_once(pretrained, tmp_path, strategy, compiled):
+    run = make_run(start_from=pretrained[0].path, mode="linear_probe", held_out=examples(20))
+    execute(with_phase(run, total_steps=1), PhaseFolder(tmp_path), strategy)
+    assert num_traces(compiled) == [1, 1]  # the features, and the head's evaluation
 
 
 def test_crops_of_test_images_are_averaged(pretrained, tmp_path, strategy):
@@ -182,7 +235,8 @@ def _tiny(name: str) -> BackboneSpec:
         for name in backbone_names()
     ],
 )
-def test_every_backbone_learns_a_tiny_set_by_heart(tmp_path, strategy, spec):
+def test_every_backbone_overfits_a_tiny_set(tmp_path, strategy, spec, monkeypatch):
+    monkeypatch.setattr(execution, "choose_jit_compile", choose_jit_compile)  # as users train it
     rate = 1e-3 if spec.name.startswith(("resnet", "mlp_B_2")) else 1e-4
     optimizer = OptimizerSpec(name="adamw", learning_rate=rate, warmup_steps=5)
     run = with_phase(make_run(backbone=spec), optimizer=optimizer, total_steps=80)

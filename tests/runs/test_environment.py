@@ -7,8 +7,10 @@ import os
 
 import pytest
 
+from fine2coarse.files import read_json, write_json
+from fine2coarse.recipes.recipe import SCHEMA_VERSION
 from fine2coarse.runs import environment
-from fine2coarse.runs.phase_folder import PhaseFolder, RunError, read_json, write_json
+from fine2coarse.runs.phase_folder import PhaseFolder, RunError
 
 _RECIPE = {"seed": 0, "phase": {"total_steps": 4}}
 
@@ -57,60 +59,59 @@ def test_the_environment_lies_in_the_recipe_and_is_no_part_of_it(tmp_path):
     assert folder.recipe() == _RECIPE
 
 
-def test_a_run_goes_on_in_the_same_environment_without_a_word(tmp_path, capsys):
+def test_a_run_goes_on_in_the_same_environment_without_a_word(tmp_path, told):
     begun(tmp_path)
     before = (tmp_path / "recipe.json").read_bytes()
     PhaseFolder(tmp_path).claim(_RECIPE)
     assert (tmp_path / "recipe.json").read_bytes() == before
-    assert not capsys.readouterr().out
+    assert not told()
 
 
-def test_a_run_that_goes_on_in_another_one_says_and_notes_what_differs(
-    tmp_path, monkeypatch, capsys
-):
+def test_a_run_that_goes_on_in_another_one_says_and_notes_what_differs(tmp_path, monkeypatch, told):
     begun(tmp_path)
     first = environment.describe()
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "5")
     monkeypatch.setenv("XLA_FLAGS", "--xla_x")
     PhaseFolder(tmp_path).claim(_RECIPE)
-    (line,) = capsys.readouterr().out.splitlines()
-    assert line.startswith(f"warning: {tmp_path} goes on in another environment ")
+    (line,) = told()
+    assert line.startswith(f"{tmp_path} goes on in another environment ")
     assert "(cpu_threads 5, before 2; XLA_FLAGS --xla_x, before not set)" in line
     content = read_json(tmp_path / "recipe.json")
     assert content["environment"] == first
     assert content["later_environments"] == [environment.describe()]
     PhaseFolder(tmp_path).claim(_RECIPE)  # once more: the same as the latest
     assert read_json(tmp_path / "recipe.json") == content
-    assert not capsys.readouterr().out
+    assert not told()
     assert PhaseFolder(tmp_path).recipe() == _RECIPE
 
 
-def test_a_run_without_a_checkpoint_begins_anew(tmp_path, monkeypatch, capsys):
+def test_a_run_without_a_checkpoint_begins_anew(tmp_path, monkeypatch, told):
     begun(tmp_path, checkpoint=False)
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "5")
     PhaseFolder(tmp_path).claim(_RECIPE)
     content = read_json(tmp_path / "recipe.json")
-    assert content == {**_RECIPE, "environment": environment.describe()}
-    assert not capsys.readouterr().out
+    kept = {"schema_version": SCHEMA_VERSION, **_RECIPE, "environment": environment.describe()}
+    assert content == kept
+    assert not told()
 
 
-def test_a_finished_run_is_read_in_any_environment(tmp_path, monkeypatch, capsys):
+def test_a_finished_run_is_read_in_any_environment(tmp_path, monkeypatch, told):
     folder = begun(tmp_path)
     folder.write_result({"last_loss": 1.0})
     before = (tmp_path / "recipe.json").read_bytes()
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "5")
     PhaseFolder(tmp_path).claim(_RECIPE)
     assert (tmp_path / "recipe.json").read_bytes() == before
-    assert not capsys.readouterr().out
+    assert not told()
 
 
-def test_a_run_of_an_early_version_goes_on(tmp_path, capsys):
+def test_a_run_of_an_early_version_goes_on(tmp_path, told):
     begun(tmp_path)
     write_json(tmp_path / "recipe.json", _RECIPE)  # as it was written then
     PhaseFolder(tmp_path).claim(_RECIPE)
     content = read_json(tmp_path / "recipe.json")
     assert content == {**_RECIPE, "later_environments": [environment.describe()]}
-    assert not capsys.readouterr().out, "what it was begun in is not known"
+    assert not told(), "what it was begun in is not known"
 
 
 def test_another_recipe_is_still_refused(tmp_path):

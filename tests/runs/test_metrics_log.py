@@ -26,10 +26,10 @@ def written(folder: PhaseFolder, monkeypatch, waits: list[float]) -> list[float]
     return [float(row["input_wait_share"]) for row in folder.metrics()]
 
 
-def test_shares_are_written_and_a_slow_input_is_told_once(tmp_path, monkeypatch, capsys):
+def test_shares_are_written_and_a_slow_input_is_told_once(tmp_path, monkeypatch, told):
     shares = written(PhaseFolder(tmp_path), monkeypatch, [0.0, 2.0, 3.0, 2.5, 5.0])
     assert shares == [0.0, 0.2, 0.3, 0.25, 0.5]
-    assert capsys.readouterr().out.count("25 % of the time is spent waiting for input") == 1
+    assert "\n".join(told()).count("25 % of the time is spent waiting for input") == 1
 
 
 @pytest.mark.parametrize(
@@ -37,9 +37,9 @@ def test_shares_are_written_and_a_slow_input_is_told_once(tmp_path, monkeypatch,
     [[9.0, 0.5, 0.5, 0.5], [0.0, 3.0], [0.0, 1.0, 0.5, 0.0]],
     ids=["at the start alone", "too short", "a moment"],
 )
-def test_no_hint_without_reason(waits, tmp_path, monkeypatch, capsys):
+def test_no_hint_without_reason(waits, tmp_path, monkeypatch, told):
     written(PhaseFolder(tmp_path), monkeypatch, waits)
-    assert capsys.readouterr().out == ""
+    assert told() == []
 
 
 def test_a_folder_whose_name_is_not_utf8_has_its_events(tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ from fine2coarse.input.augmentation import train_image
 from fine2coarse.labels import LabelSpace
 from fine2coarse.models import BackboneSpec, Classifier
 from fine2coarse.recipes.phase_spec import AugmentSpec, PhaseSpec
-from fine2coarse.runs import evaluation
+from fine2coarse.runs.evaluation import Evaluator
 from fine2coarse.runs.phase_run import PhaseRun
 
 _CROP = AugmentSpec(crop="inception", flip=True, min_area=0.25)
@@ -58,7 +58,7 @@ def mean_softmax(run: PhaseRun, model: Classifier) -> np.ndarray:
 
 def test_the_mean_softmax_of_random_crops_decides(parts):
     run, trainer = parts
-    found = evaluation._evaluator(run, trainer)(run.evaluate)
+    found = Evaluator(run, trainer).predict(run.evaluate)
     expected = mean_softmax(run, trainer.model)
     right = expected[np.arange(6), found.targets]
     others = expected.copy()
@@ -70,9 +70,7 @@ def test_the_mean_softmax_of_random_crops_decides(parts):
 def test_more_crops_are_other_answers(parts):
     run, trainer = parts
     margins = [
-        evaluation._evaluator(dataclasses.replace(run, test_crops=crops), trainer)(
-            run.evaluate
-        ).margins
+        Evaluator(dataclasses.replace(run, test_crops=crops), trainer).predict(run.evaluate).margins
         for crops in (1, 5)
     ]
     assert np.abs(margins[0] - margins[1]).max() > 1e-3

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from fine2coarse.labels.spec import SOURCES
 from fine2coarse.recipes.phase_spec import (
     CROPS,
     DECAYS,
@@ -17,6 +17,7 @@ from fine2coarse.recipes.phase_spec import (
 )
 from fine2coarse.recipes.recipe import CANDIDATES, STORAGES, Recipe
 from fine2coarse.recipes.transfer_spec import AUTO, HEADS, MODES
+from fine2coarse.schema import records_within
 
 # Field → all values that it may have; each must occur.
 CHOICES = {
@@ -145,18 +146,23 @@ def merged(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
     return result
 
 
-def documented_defaults(cls: type = Recipe) -> dict[str, Any]:
-    """`Class.field` → default, of a dataclass and all that its fields may hold; no required one."""
+def documented_defaults() -> dict[str, Any]:
+    """`Class.field` → default, of a recipe and all that its fields may hold; no required one.
+
+    What labels are made by is told by tests/labels.
+    """
+    of_labels = SOURCES.values()
+    records = [record for record in records_within(Recipe) if record not in of_labels]
+    return {name: value for record in records for name, value in _defaults(record).items()}
+
+
+def _defaults(cls: type) -> dict[str, Any]:
     found = {}
     for field in dataclasses.fields(cls):
         if field.default is not dataclasses.MISSING:
             found[f"{cls.__name__}.{field.name}"] = field.default
         elif field.default_factory is not dataclasses.MISSING:
             found[f"{cls.__name__}.{field.name}"] = field.default_factory()
-    for hint in typing.get_type_hints(cls).values():
-        for inner in (hint, *typing.get_args(hint)):
-            if dataclasses.is_dataclass(inner):
-                found |= documented_defaults(inner)
     return found
 
 

@@ -52,7 +52,7 @@ def test_no_choice_is_left_out():
 
 
 @pytest.fixture(scope="module")
-def strategy():
+def strategy(without_xla):
     return tf.distribute.OneDeviceStrategy("CPU:0")
 
 

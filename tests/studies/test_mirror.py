@@ -9,6 +9,7 @@ import uuid
 import pytest
 import tensorflow as tf
 
+from fine2coarse import files
 from fine2coarse.studies import mirror as module
 from fine2coarse.studies.mirror import Mirror, open_workdir
 
@@ -76,7 +77,7 @@ def test_only_what_changed_is_sent_and_old_checkpoints_go(remote, tmp_path, monk
 def test_a_result_is_sent_after_all_that_belongs_to_it(remote, tmp_path, monkeypatch):
     write(tmp_path, **{RUN + name: "x" for name in ("result_json", "status_json", "a_json")})
     (tmp_path / "runs/fine-seed0/pretrain/metrics.csv").write_text("step\n")
-    (tmp_path / "runs/fine-seed0/pretrain/half.tmp").write_text("")
+    (tmp_path / "runs/fine-seed0/pretrain" / files.partial_name("half.npz")).write_text("")
     sent = []
     monkeypatch.setattr(Mirror, "_put", lambda self, name: sent.append(name.split("/")[-1]))
     Mirror(remote, tmp_path).push(tmp_path)

@@ -8,7 +8,9 @@ import pathlib
 
 import pytest
 
-from fine2coarse.recipes.recipe import LabelSpec, Recipe
+from fine2coarse.formats import disk_size, time_left
+from fine2coarse.labels.spec import Clusters, Cut, Level, PerImage, Random
+from fine2coarse.recipes.recipe import Recipe
 from fine2coarse.studies.plan import (
     FINISHED,
     PARTLY,
@@ -20,7 +22,7 @@ from fine2coarse.studies.plan import (
     plan_study,
     with_rates,
 )
-from fine2coarse.studies.plan_table import describe_plan, duration, size_of
+from fine2coarse.studies.plan_table import describe_plan
 from fine2coarse.studies.run_plan import plan_runs
 from fine2coarse.studies.throughput import ThroughputError, device_hours, read_throughputs
 
@@ -99,13 +101,13 @@ def test_disk_by_hand(recipe):
 @pytest.mark.parametrize(
     ("spec", "expected"),
     [
-        (LabelSpec("level", {"level": "genus"}), 7),
-        (LabelSpec("level", {"level": "tribe"}), None),
-        (LabelSpec("random", {"as_many_as_level": "genus"}), 7),
-        (LabelSpec("random", {"num_classes": 12}), 12),
-        (LabelSpec("clusters", {"num_clusters": 99}), 99),
-        (LabelSpec("cut", {"nodes": ("a", "b")}), 2),
-        (LabelSpec("per_image"), None),
+        (Level(level="genus"), 7),
+        (Level(level="tribe"), None),
+        (Random(as_many_as_level="genus"), 7),
+        (Random(num_classes=12), 12),
+        (Clusters(num_clusters=99, embeddings="e.npy"), 99),
+        (Cut(nodes=("a", "b")), 2),
+        (PerImage(), None),
     ],
 )
 def test_classes_known_without_data(spec, expected):
@@ -139,10 +141,10 @@ def test_arms_that_cannot_be_summed_have_probes_before_fine_tuning(recipe, tmp_p
 
 
 def test_texts():
-    assert [duration(s) for s in (None, 40, 125, 7_500, 100_000)] == [
+    assert [time_left(s) for s in (None, 40, 125, 7_500, 100_000)] == [
         "?", "40 s", "2 min 05 s", "2 h 05 min", "1 d 03 h",
     ]  # fmt: skip
-    assert [size_of(b) for b in (None, 12, 1_200, 3_400_000)] == ["?", "12 B", "1.2 kB", "3.4 MB"]
+    assert [disk_size(b) for b in (None, 12, 1_200, 3_400_000)] == ["?", "12 B", "1.2 kB", "3.4 MB"]
 
 
 def test_published_rates_go_before_estimates():

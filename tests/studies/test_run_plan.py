@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fine2coarse.schema import RecipeError
+from fine2coarse.errors import RecipeError
 from fine2coarse.studies.run_plan import Run, parse_shard, select_runs
 
 UNITS = [Run(arm, seed) for seed in (0, 1) for arm in ("baseline", "fine", "random")]

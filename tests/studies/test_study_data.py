@@ -11,10 +11,12 @@ import pytest
 import tensorflow as tf
 
 from fine2coarse.datasets.open import open_dataset
-from fine2coarse.recipes.recipe import LabelSpec, Recipe
+from fine2coarse.errors import RecipeError, UsageError
+from fine2coarse.labels.spec import LabelSource
+from fine2coarse.recipes.recipe import Recipe
 from fine2coarse.runs.phase_folder import RunError
-from fine2coarse.schema import RecipeError
-from fine2coarse.studies.study import Study, StudyError, check_study
+from fine2coarse.schema import parse
+from fine2coarse.studies.study import Study, check_study
 from fine2coarse.studies.study_data import StudyData, load_study_data
 from fine2coarse.training.strategy import make_strategy
 
@@ -145,7 +147,7 @@ def test_a_target_made_of_images_labels_those_held_out_too(photos):
     target = {"source": "random", "options": {"num_classes": 2, "aligned": False}}
     recipe = study_recipe(photos, transfer_candidates="auto", transfer_validation_share=0.25)
     data = study_data(
-        photos, dataclasses.replace(recipe, target=LabelSpec(**target), arms=recipe.arms)
+        photos, dataclasses.replace(recipe, target=parse(LabelSource, target), arms=recipe.arms)
     )
     assert set(data.held_out.targets(data.target)) <= {0, 1}
 
@@ -169,7 +171,7 @@ def test_runs_of_other_images_are_neither_continued_nor_counted(photos):
     held = one.read_bytes()
     one.write_bytes(other.read_bytes())
     other.write_bytes(held)
-    with pytest.raises(StudyError, match=r"1 runs in .* were made with other images"):
+    with pytest.raises(UsageError, match=r"1 runs in .* were made with other images"):
         study = Study(recipe, photos / "study")
         study.run(study_data(photos, recipe), make_strategy("one_device"))
 
@@ -243,7 +245,7 @@ def test_labels_within_the_target_need_the_targets_images(photos):
 
 def test_a_study_from_before_transfers_were_tried_goes_on_as_it_was(photos, tmp_path):
     as_it_was = {"transfer_head": "new", "transfer_mode": "finetune"}
-    content = study_recipe(photos, **as_it_was).without_arms_and_seeds()
+    content = study_recipe(photos, **as_it_was).defining()
     for key in ("transfer_candidates", "transfer_head"):
         del content[key]
     (tmp_path / "study.json").write_text(json.dumps(content))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from fine2coarse.errors import RecipeError
 from fine2coarse.export.run_export import ExportOptions, export_run
 from fine2coarse.input import Examples
 from fine2coarse.labels import LabelSpace
@@ -25,8 +26,13 @@ from fine2coarse.runs.phase_folder import PREDICTIONS, PhaseFolder, RunError
 from fine2coarse.runs.phase_run import PhaseRun
 from fine2coarse.runs.progress import Silent
 from fine2coarse.runs.transfers import arm_candidates, baseline_candidates, best, fixed_transfer
-from fine2coarse.schema import RecipeError
-from fine2coarse.studies.run_phases import Executor, Source, do_run, do_transfer, pretraining_run
+from fine2coarse.studies.run_phases import (
+    Executor,
+    TransferStart,
+    do_run,
+    do_transfer,
+    pretraining_run,
+)
 from fine2coarse.studies.run_plan import Run
 from fine2coarse.studies.study_data import StudyData
 from fine2coarse.studies.worker import RunFailed
@@ -66,10 +72,7 @@ def spaces() -> dict[str, LabelSpace]:
 SPACES = spaces()
 
 
-@pytest.fixture(autouse=True)
-def without_xla(monkeypatch):
-    """Compiling these few steps would take longer than they do."""
-    monkeypatch.setattr(execution, "choose_jit_compile", lambda *arguments: False)
+pytestmark = pytest.mark.usefixtures("without_xla")
 
 
 @pytest.fixture(scope="module")
@@ -91,8 +94,8 @@ def phase(total_steps: int = 6, **changes) -> PhaseSpec:
 def make_recipe(**changes) -> Recipe:
     content = {
         "dataset": {"name": "made"},
-        "target": {"source": "level"},
-        "arms": {"leaves": {"source": "level"}},
+        "target": {"source": "level", "options": {"level": "coarse"}},
+        "arms": {"leaves": {"source": "level", "options": {"level": "leaves"}}},
         "seeds": [0],
         "backbone": {"name": "mlp_B_2-Wi_64", "image_size_px": 8},
         "pretrain": dataclasses.asdict(phase()),
@@ -117,10 +120,10 @@ def make_data(space: LabelSpace = SPACES["leaves"]) -> StudyData:
     )
 
 
-def pretrain(recipe: Recipe, space: LabelSpace, path, strategy) -> tuple[Source, dict]:
+def pretrain(recipe: Recipe, space: LabelSpace, path, strategy) -> tuple[TransferStart, dict]:
     data = make_data(space)
     result = execute(pretraining_run(recipe, space, 0, data), PhaseFolder(path), strategy)
-    return Source.of_run(path, data, space), result
+    return TransferStart.of_run(path, data, space), result
 
 
 @pytest.mark.parametrize("loss", ["softmax", "sigmoid"])
@@ -148,10 +151,10 @@ def test_a_summed_head_starts_at_the_direct_error_exactly(tmp_path, strategy, na
         assert np.array_equal(ours["predicted"], theirs["predicted"])
 
 
-class _Summable(Source):
+class _Summable(TransferStart):
     """A source whose sums are taken even where they do not tell all targets apart."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: TransferStart) -> None:
         super().__init__(source.start_from, source.class_map, source.fine_loss, can_sum=True)
 
 
@@ -220,7 +223,7 @@ def test_sums_of_sums(tmp_path, strategy):
     do_transfer(recipe, phase(2), 0, make_data(), source, tmp_path / "t", Executor(strategy, "t"))
     two = LabelSpace(("p", "q"), ("p", "q"), np.array([[0], [0], [0], [0], [1], [1]]))
     data = dataclasses.replace(make_data(), target=two, train_targets=examples().targets(two))
-    again = Source.of_run(tmp_path / "t", data, COARSE)
+    again = TransferStart.of_run(tmp_path / "t", data, COARSE)
     result = do_transfer(
         recipe, phase(2), 0, data, again, tmp_path / "again", Executor(strategy, "t")
     )
@@ -395,7 +398,8 @@ def test_another_pretraining_is_refused_in_a_finished_folder(tmp_path, strategy)
         run = pretraining_run(recipe, SPACES["leaves"], number, make_data())
         execute(run, PhaseFolder(tmp_path / str(number)), strategy)
     sources = [
-        Source.of_run(tmp_path / str(number), make_data(), SPACES["leaves"]) for number in (0, 1)
+        TransferStart.of_run(tmp_path / str(number), make_data(), SPACES["leaves"])
+        for number in (0, 1)
     ]
     own = make_recipe(transfer_choices={"a": {"head": "new", "mode": "probe_then_finetune"}})
     for name, made in (("tried", recipe), ("probed", own)):

@@ -14,7 +14,7 @@ from fine2coarse.theory.network import (
     summed_loss_and_gradients,
 )
 from fine2coarse.theory.training import (
-    Recipe,
+    TrainingSettings,
     fixed_batches,
     fresh_batches,
     start,
@@ -41,7 +41,7 @@ def _one_step(recipe):
 
 
 def test_a_step_by_hand():
-    before, after, gradient = _one_step(Recipe(num_steps=5, bias_polylog=4.0))
+    before, after, gradient = _one_step(TrainingSettings(num_steps=5, bias_polylog=4.0))
     np.testing.assert_allclose(after.weights - before.weights, -0.02 * gradient, atol=1e-8)
     length = np.linalg.norm(after.weights - before.weights, axis=-1)
     assert length.max() > 1e-4
@@ -49,14 +49,14 @@ def test_a_step_by_hand():
 
 
 def test_infinite_polylog_keeps_the_bias():
-    before, after, _ = _one_step(Recipe(num_steps=1, bias_polylog=math.inf))
+    before, after, _ = _one_step(TrainingSettings(num_steps=1, bias_polylog=math.inf))
     np.testing.assert_array_equal(before.biases, after.biases)
     assert not np.array_equal(before.weights, after.weights)
 
 
 @pytest.mark.parametrize("trains_backbone", [True, False])
 def test_a_step_of_backbone_and_head_by_hand(trains_backbone):
-    recipe = Recipe(num_steps=1, bias_polylog=4.0)
+    recipe = TrainingSettings(num_steps=1, bias_polylog=4.0)
     network = HeadedNetwork(
         start(_DATA, recipe, _rngs(0, 1), 4, 8), random_head(_rngs(4, 5), 2, 32, 1.0)
     )
@@ -80,14 +80,14 @@ def test_a_step_of_backbone_and_head_by_hand(trains_backbone):
 
 
 def test_training_stops_after_its_steps():
-    recipe = Recipe(num_steps=3)
+    recipe = TrainingSettings(num_steps=3)
     network = start(_DATA, recipe, _rngs(0), 4, 8)
     batches = ((b.patches, b.leaves) for b in fresh_batches(_DATA, _rngs(1), recipe.batch_size))
     assert len(list(train(network, batches, recipe))) == 3
 
 
 def test_a_seed_trains_alike_alone_and_beside_others():
-    recipe = Recipe(num_steps=20)
+    recipe = TrainingSettings(num_steps=20)
 
     def trained(*seeds):
         network = start(_DATA, recipe, _rngs(*seeds), 4, 8)
@@ -126,7 +126,7 @@ def test_fixed_batches_repeat_the_same_images():
 )
 def test_recipes_are_checked(name, value):
     with pytest.raises(ValueError, match=f"{name} is {value}: expected"):
-        Recipe(**{name: value})
+        TrainingSettings(**{name: value})
 
 
 def test_copies_are_not_trained():

@@ -3,7 +3,7 @@
 import pytest
 
 from fine2coarse.theory.data import MultiViewData
-from fine2coarse.theory.training import Recipe
+from fine2coarse.theory.training import TrainingSettings
 from fine2coarse.theory.transfer_trials import (
     FINE_HEAD,
     NEW_HEAD,
@@ -19,7 +19,7 @@ _DATA = MultiViewData(num_subclasses=2, num_dimensions=20)
 def _trial(**changes):
     defaults = {
         "data": _DATA,
-        "recipe": Recipe(num_steps=20),
+        "recipe": TrainingSettings(num_steps=20),
         "num_test_images": 50,
         "neurons_per_leaf": 8,
         "snapshots": (0, 3),

@@ -9,13 +9,13 @@ from fine2coarse.theory import trial_rows
 from fine2coarse.theory.data import MultiViewData
 from fine2coarse.theory.experiments import SMOKE, Experiment, Scale, all_experiments
 from fine2coarse.theory.pictures import Line, points
-from fine2coarse.theory.training import Recipe
+from fine2coarse.theory.training import TrainingSettings
 from fine2coarse.theory.trial_rows import compute_or_read, read_csv, run_experiment, write_csv
 from fine2coarse.theory.trials import Trial, run_trial
 
 _TINY = {
     "data": MultiViewData(num_subclasses=2, num_dimensions=20),
-    "recipe": Recipe(num_steps=10),
+    "recipe": TrainingSettings(num_steps=10),
     "num_test_images": 50,
     "neurons_per_leaf": 8,
 }
@@ -58,7 +58,7 @@ def test_the_same_seed_gives_the_same_numbers_whatever_runs_beside_it():
         {"mixes_superclasses": True, "num_groups": 2, "probe_ridges": (0.1,)},
         {"test_variants": ((0.0, 0.0), (0.4, 0.5))},
         {"coarse_steps": 5, "snapshots": ()},
-        {"stop_losses": (1.385, 1.38), "recipe": Recipe(num_steps=500)},
+        {"stop_losses": (1.385, 1.38), "recipe": TrainingSettings(num_steps=500)},
     ],
 )
 def test_every_kind_of_trial_yields_its_rows(changes):
@@ -79,7 +79,9 @@ def test_hard_image_variants_leave_easy_images_alone():
 
 def test_each_seed_stops_at_its_own_step():
     trial = Trial(
-        "fine", 0.0, **_TINY | {"stop_losses": (1.0, 0.5), "recipe": Recipe(num_steps=500)}
+        "fine",
+        0.0,
+        **_TINY | {"stop_losses": (1.0, 0.5), "recipe": TrainingSettings(num_steps=500)},
     )
     rows = run_trial(trial, (0, 1, 2, 3))
     for seed in range(4):

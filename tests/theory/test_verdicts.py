@@ -4,7 +4,7 @@ import pytest
 
 from fine2coarse.theory.experiments import SMOKE, all_experiments
 from fine2coarse.theory.statements import at_least, at_most, exceeds, near_one, select, wins
-from fine2coarse.theory.verdicts import judge
+from fine2coarse.theory.verdicts import verdicts_on
 
 
 def _rows(*values):
@@ -61,7 +61,7 @@ def _invented(experiment, value):
 def test_equal_numbers_for_all_never_satisfy_an_experiment(name):
     # Neither a network that gets everything right nor one that gets everything wrong passes.
     for value in (0.0, 0.3, 2.0):
-        claims = judge(name, _invented(all_experiments(SMOKE)[name], value))
+        claims = verdicts_on(name, _invented(all_experiments(SMOKE)[name], value))
         verdicts = [claim.holds for claim in claims if not claim.is_asked]
         assert verdicts
         if name not in ("granularity", "hard_share") or value > 0:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import functools
 import json
 import pathlib
-import subprocess
 
 import numpy as np
 import pytest
-from processes import start, start_workers
+from processes import Process, start, start_workers
 
 _PROGRAM = pathlib.Path(__file__).with_name("replicas.py")
 
 
-def result(process: subprocess.Popen) -> dict:
+def result(process: Process) -> dict:
     out, errors = process.communicate(timeout=900)
     assert process.returncode == 0, errors[-3000:]
     return json.loads(out.splitlines()[-1])

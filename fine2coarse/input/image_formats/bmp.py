@@ -1,6 +1,6 @@
 """Windows bitmaps (BMP).
 
-TensorFlow's own operation takes palette indices for greys without a word, and knows neither 1, 4
+TensorFlow's own operation silently takes palette indices for greys, and knows neither 1, 4
 and 16 bits a pixel nor bit masks. So they are decoded here.
 """
 
@@ -76,7 +76,7 @@ def decode(data: tf.Tensor) -> tf.Tensor:
     data = checked(
         data,
         num_bytes(data) >= pixels_at + row_bytes * height,
-        "truncated BMP file. Its bytes, and those that its header tells of:",
+        "truncated BMP file. Its bytes, and those that its header names:",
         num_bytes(data),
         pixels_at + row_bytes * height,
     )

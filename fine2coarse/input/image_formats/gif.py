@@ -93,7 +93,7 @@ def decode(data: tf.Tensor) -> tf.Tensor:
 
 
 def _palette_bytes(flags: tf.Tensor) -> tf.Tensor:
-    """Size of the palette that some flags tell of: int64, 0 for none."""
+    """Size of the palette that some flags give: int64, 0 for none."""
     size = 3 * tf.bitwise.left_shift(tf.constant(2, tf.int64), flags % 8)
     return tf.where(flags >= _HAS_PALETTE, size, 0)
 

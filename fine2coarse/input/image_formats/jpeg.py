@@ -66,7 +66,7 @@ def decode(data: tf.Tensor) -> tf.Tensor:
 
 @traced_once(STRING)
 def _with_color_space(data: tf.Tensor) -> tf.Tensor:
-    """A JPEG of four channels whose colour space is told: by itself, or else as CMYK."""
+    """A JPEG of four channels with its colour space marked: its own, or else CMYK."""
     _, says_itself = _segment(data, _APP14, _ADOBE)
     told = tf.strings.join([piece(data, 0, 2), _ADOBE_CMYK, rest(data, 2)])
     return tf.cond(says_itself, lambda: data, lambda: told)

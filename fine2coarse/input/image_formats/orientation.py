@@ -56,7 +56,7 @@ def may_be_turned(data: tf.Tensor) -> tf.Tensor:
 
 @traced_once(STRING, STRING)
 def orientation(exif: tf.Tensor, xmp: tf.Tensor) -> tf.Tensor:
-    """Orientation of an image: int64 scalar from 1 to 8; 1 where the metadata tell of none.
+    """Orientation of an image: int64 scalar from 1 to 8; 1 where the metadata have none.
 
     Args:
       exif: scalar string, a TIFF header with its directory, behind `Exif` and two zeros or not;

@@ -10,13 +10,12 @@ import typing
 import pytest
 from ml_collections import ConfigDict
 
-from fine2coarse.labels.spec_mapping import option_types
-from fine2coarse.recipes import card_fields
-from fine2coarse.recipes.card_fields import add_field
-from fine2coarse.recipes.dataset_options import DATASET_OPTIONS
+from fine2coarse.errors import RecipeError
+from fine2coarse.labels.spec import SOURCES
+from fine2coarse.recipes.card import add_field, fields_of, recipe_card
+from fine2coarse.recipes.dataset_options import option_types
 from fine2coarse.recipes.phase_spec import OptimizerSpec, PhaseSpec
-from fine2coarse.recipes.recipe import EvaluationSpec, LabelSpec, Recipe
-from fine2coarse.schema import RecipeError
+from fine2coarse.recipes.recipe import EvaluationSpec, Recipe
 
 _CARDS = pathlib.Path(__file__).resolve().parents[2] / "configs"
 _ARGUMENT = {"imagenet21k_mini": "data"}  # the card that needs one
@@ -30,20 +29,24 @@ def card(stem: str, *argument: str) -> ConfigDict:
     return module.get_config(*argument)
 
 
-def fields_of(cls: type, arm: str) -> list[str]:
+def names_of(cls: type, arm: str) -> list[str]:
     """Dotted names of all fields of a recipe, and of all options of datasets and labels."""
     found = []
+    of_sources = {field.name for record in SOURCES.values() for field in dataclasses.fields(record)}
+    of_sources = [f"{name}.source" if name in ("base", "like") else name for name in of_sources]
     for name, hint in typing.get_type_hints(cls).items():
         kinds = [kind for kind in (hint, *typing.get_args(hint)) if dataclasses.is_dataclass(kind)]
         if name == "arms":
             name = f"arms.{arm}"
         elif name == "transfer_choices":
             name = "transfer_choices.mine"
-        inner = fields_of(kinds[0], arm) if kinds else [""]
+        inner = names_of(kinds[0], arm) if kinds else [""]
         if name == "options":
-            of_datasets = {option for options in DATASET_OPTIONS.values() for option in options}
-            inner = [*option_types()] if issubclass(cls, LabelSpec) else sorted(of_datasets)
-        found += [f"{name}.{field}".rstrip(".") for field in inner]
+            inner = sorted(option_types())
+        if name in ("target", "label"):
+            inner = ["source", *(f"options.{option}" for option in of_sources)]
+        prefix = "" if name == "label" else f"{name}."  # an arm's own keys
+        found += [f"{prefix}{field}".rstrip(".") for field in inner]
     return found
 
 
@@ -51,7 +54,7 @@ def fields_of(cls: type, arm: str) -> list[str]:
 def test_every_field_of_every_card(stem):
     config = card(stem)
     before = Recipe.from_config(config)
-    names = fields_of(Recipe, next(iter(config.arms)))
+    names = names_of(Recipe, next(iter(config.arms)))
     assert {"pretrain.optimizer.ema_decay", "dataset.options.flat", "evaluation.split"} < set(names)
     for name in names:
         add_field(config, name.split("."))
@@ -128,7 +131,24 @@ def test_what_is_no_field(name, message):
 
 
 def test_the_schema_is_that_of_the_records():
-    assert set(card_fields._fields_of(PhaseSpec, ConfigDict(), "")) == {
+    assert set(fields_of(PhaseSpec, ConfigDict(), "")) == {
         field.name for field in dataclasses.fields(PhaseSpec)
     }
-    assert card_fields._fields_of(OptimizerSpec, ConfigDict(), "")["ema_decay"] is float
+    assert fields_of(OptimizerSpec, ConfigDict(), "")["ema_decay"] is float
+
+
+def test_a_new_card_has_the_schemas_defaults():
+    new = recipe_card()
+    assert set(new) == {field.name for field in dataclasses.fields(Recipe)}
+    assert (new.precision, new.transfer_candidates, new.test_crops) == ("float32", "auto", 0)
+    assert new.pretrain.optimizer.momentum == 0.9 and new.start.kind == "scratch"
+    assert new.pretrain.total_steps is None and new.pretrain.get_type("total_steps") is int
+    assert new.evaluation is None and new.transfer_dataset is None
+    with pytest.raises(RecipeError, match="config: missing target, seeds"):
+        Recipe.from_config(new)
+
+
+@pytest.mark.parametrize("stem", sorted({p.stem for p in _CARDS.glob("*.py")} - {"labels"}))
+def test_every_card_starts_from_the_defaults(stem):
+    assert set(recipe_card()) <= set(card(stem))
+    assert set(recipe_card().pretrain.optimizer) <= set(card(stem).pretrain.optimizer)

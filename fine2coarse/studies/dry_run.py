@@ -1,4 +1,4 @@
-"""What launch/study.py --dry_run prints."""
+"""What `study --dry_run` prints: every run of a study with its classes, steps, time and disk."""
 
 from __future__ import annotations
 
@@ -6,76 +6,102 @@ import contextlib
 import dataclasses
 import pathlib
 import tempfile
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from fine2coarse.cli.program import NUM_LOGICAL_CPUS, STRATEGY, TPU, data_folder
+import keras
+import tensorflow as tf
 
-if TYPE_CHECKING:
-    import tensorflow as tf
-
-    from fine2coarse.datasets.prepared import PreparedDataset
-    from fine2coarse.recipes.recipe import DatasetSpec, Recipe
-    from fine2coarse.studies.plan import PlannedPhase, PlannedRun, Rate
-    from fine2coarse.studies.run_plan import Run
-    from fine2coarse.studies.study_data import StudyData
+from fine2coarse.cards import folder_of
+from fine2coarse.datasets.open import NotPreparedError, open_dataset
+from fine2coarse.datasets.prepared import PreparedDataset
+from fine2coarse.recipes.recipe import DatasetSpec, Recipe
+from fine2coarse.runs.classifiers import build_classifier
+from fine2coarse.studies import run_phases
+from fine2coarse.studies.measure import measure_rate
+from fine2coarse.studies.plan import (
+    PRETRAINING,
+    PROBES,
+    PlannedPhase,
+    PlannedRun,
+    Rate,
+    known_num_classes,
+    plan_study,
+    with_rates,
+)
+from fine2coarse.studies.plan_table import describe_plan
+from fine2coarse.studies.run_plan import Run
+from fine2coarse.studies.study import check_study
+from fine2coarse.studies.study_data import StudyData, load_study_data
+from fine2coarse.studies.throughput import device_hours, read_throughputs
+from fine2coarse.taxonomy.inat2021 import LEVEL_SIZES
+from fine2coarse.taxonomy.summary import summarize_level
+from fine2coarse.taxonomy.wordnet import is_synset_id, read_wordnet
+from fine2coarse.training.cost import train_flops_per_image
 
 # Datasets so quickly prepared that a plan may prepare them in a folder of its own.
 _SMALL = ("demo", "folder")
 
 
-def print_plan(
-    recipe: Recipe, runs: Sequence[Run], workdir: pathlib.Path, throughputs: pathlib.Path
-) -> None:
-    """Prints every run with its cost; writes nothing below `workdir`.
+def default_throughputs() -> pathlib.Path:
+    """The table of throughputs that is shipped with the cards."""
+    return folder_of("configs") / "throughput.csv"
+
+
+def describe_study(
+    recipe: Recipe,
+    runs: Sequence[Run],
+    workdir: pathlib.Path,
+    strategy: tf.distribute.Strategy,
+    data_dir: str,
+    throughputs: pathlib.Path | None = None,
+) -> Iterator[str]:
+    """Every run with its cost, in parts, each when it is known; writes nothing below `workdir`.
 
     Args:
       recipe: of the study.
       runs: which of its runs.
       workdir: of the study; need not exist.
-      throughputs: the table that GPU and TPU hours are reckoned with.
-    """
-    from fine2coarse.studies.plan import plan_study, with_rates
-    from fine2coarse.studies.plan_table import describe_plan
-    from fine2coarse.studies.study import check_study
-    from fine2coarse.training.strategy import make_strategy
+      strategy: the process's strategy, which a few steps are measured with.
+      data_dir: folder of prepared data.
+      throughputs: the table that GPU and TPU hours are estimated with; the shipped one where None.
 
+    Raises:
+      RunError: where the folder belongs to another recipe.
+    """
     check_study(recipe, workdir)
-    strategy = make_strategy(STRATEGY.value, NUM_LOGICAL_CPUS.value, TPU.value)
     num_parameters, num_features, flops = _model_size(recipe)
     with contextlib.ExitStack() as stack:
-        data = _data(recipe, runs, stack)
-        if data is None:
-            plan = plan_study(recipe, runs, _classes_from_recipe(recipe), _may_sum, workdir)
+        try:
+            data = _data(recipe, runs, data_dir, stack)
+        except NotPreparedError as error:
+            yield f"{error}: classes are told as far as they are known, times are not"
+            classes = _classes_from_recipe(recipe, data_dir)
+            plan, is_measured = plan_study(recipe, runs, classes, _may_sum, workdir), False
         else:
             plan = plan_study(recipe, runs, _classes_from_data(data), _can_sum(data), workdir)
-            print("measuring a few steps ...", flush=True)
-            plan = with_rates(plan, _measure(recipe, data, strategy))
-    print(describe_plan(plan, num_parameters, num_features))
-    _print_notes(recipe, plan, data is not None)
-    _print_device_hours(recipe, plan, flops, throughputs)
+            yield "measuring a few steps ..."
+            plan, is_measured = with_rates(plan, _measure(recipe, data, strategy)), True
+    yield describe_plan(plan, num_parameters, num_features)
+    yield from _notes(plan, is_measured)
+    yield from _device_hours(recipe, plan, flops, throughputs or default_throughputs())
 
 
-def _data(recipe: Recipe, runs: Sequence[Run], stack: contextlib.ExitStack) -> StudyData | None:
-    """The study's data where it is prepared or quickly prepared elsewhere; else None."""
-    from fine2coarse.datasets.open import NotPreparedError
-    from fine2coarse.studies.study_data import load_study_data
-
+def _data(
+    recipe: Recipe, runs: Sequence[Run], data_dir: str, stack: contextlib.ExitStack
+) -> StudyData:
+    """The study's data where it is prepared or quickly prepared elsewhere."""
     specs = (recipe.dataset, recipe.evaluation, recipe.transfer_dataset)
-    try:
-        opened = [spec and _open(spec.name, spec.options, stack) for spec in specs]
-    except NotPreparedError as error:
-        print(f"{error}: classes are told as far as they are known, times are not")
-        return None
+    opened = [spec and _open(spec.name, spec.options, data_dir, stack) for spec in specs]
     return load_study_data(recipe, *opened, runs=runs)
 
 
-def _open(name: str, options: Mapping[str, Any], stack: contextlib.ExitStack) -> PreparedDataset:
+def _open(
+    name: str, options: Mapping[str, Any], data_dir: str, stack: contextlib.ExitStack
+) -> PreparedDataset:
     """A prepared dataset; one that is quickly prepared, if need be in a folder of its own."""
-    from fine2coarse.datasets.open import NotPreparedError, open_dataset
-
     try:
-        return open_dataset(name, options, data_folder(), prepare=False)
+        return open_dataset(name, options, data_dir, prepare=False)
     except NotPreparedError:
         if name not in _SMALL:
             raise
@@ -103,31 +129,25 @@ def _may_sum(run: Run) -> bool:
     return True
 
 
-def _classes_from_recipe(recipe: Recipe):
-    from fine2coarse.studies.plan import known_num_classes
-
-    sizes = _level_sizes(recipe.dataset)
+def _classes_from_recipe(recipe: Recipe, data_dir: str):
+    sizes = _level_sizes(recipe.dataset, data_dir)
     task = recipe.transfer_dataset or recipe.dataset
-    num_targets = known_num_classes(recipe.target, _level_sizes(task))
+    num_targets = known_num_classes(recipe.target, _level_sizes(task, data_dir))
 
     def num_classes(run: Run) -> int | None:
         spec = recipe.arms.get(run.arm)
-        return known_num_classes(spec, sizes) if spec else num_targets
+        return known_num_classes(spec.label, sizes) if spec else num_targets
 
     return num_classes
 
 
-def _level_sizes(dataset: DatasetSpec) -> Mapping[str, int]:
+def _level_sizes(dataset: DatasetSpec, data_dir: str) -> Mapping[str, int]:
     """Classes of each level of a dataset's whole taxonomy, where it is known without the data."""
-    from fine2coarse.taxonomy.inat2021 import LEVEL_SIZES
-    from fine2coarse.taxonomy.summary import summarize_level
-    from fine2coarse.taxonomy.wordnet import is_synset_id, read_wordnet
-
     if dataset.name == "inat2021":
         return LEVEL_SIZES
     synsets = None
     if dataset.name == "tfds":
-        synsets = _tfds_classes(dataset.options["name"])
+        synsets = _tfds_classes(dataset.options["name"], data_dir)
         if not all(map(is_synset_id, synsets)):
             return {"label": len(synsets)}
     elif dataset.name != "imagenet21k":
@@ -136,21 +156,16 @@ def _level_sizes(dataset: DatasetSpec) -> Mapping[str, int]:
     return {level: summarize_level(taxonomy, level).num_classes for level in taxonomy.levels}
 
 
-def _tfds_classes(name: str) -> list[str]:
+def _tfds_classes(name: str, data_dir: str) -> list[str]:
     """Names of the classes of a TFDS dataset's `label`; empty where it has none."""
     import tensorflow_datasets as tfds
 
-    features = tfds.builder(name, data_dir=data_folder()).info.features
+    features = tfds.builder(name, data_dir=data_dir).info.features
     return list(features["label"].names) if "label" in features else []
 
 
 def _model_size(recipe: Recipe) -> tuple[int, int, int | None]:
     """Parameters of the backbone, features it gives, FLOPs of training on an image."""
-    import keras
-
-    from fine2coarse.runs.classifiers import build_classifier
-    from fine2coarse.training.cost import train_flops_per_image
-
     size = recipe.backbone.image_size_px
     model = build_classifier(recipe.backbone, 2, seed=0)
     flops = train_flops_per_image(model, (size, size, 3))
@@ -160,12 +175,6 @@ def _model_size(recipe: Recipe) -> tuple[int, int, int | None]:
 
 
 def _measure(recipe: Recipe, data: StudyData, strategy: tf.distribute.Strategy):
-    import keras
-
-    from fine2coarse.studies import run_phases
-    from fine2coarse.studies.measure import measure_rate
-    from fine2coarse.studies.plan import PRETRAINING
-
     def measure(run: Run, planned: PlannedPhase) -> Rate:
         if run.arm == "baseline":
             run = run_phases.baseline_run(recipe, run.seed, data)
@@ -188,24 +197,20 @@ def _measure(recipe: Recipe, data: StudyData, strategy: tf.distribute.Strategy):
     return measure
 
 
-def _print_notes(recipe: Recipe, plan: Sequence[PlannedRun], is_measured: bool) -> None:
-    from fine2coarse.studies.plan import PROBES
-
+def _notes(plan: Sequence[PlannedRun], is_measured: bool) -> Iterator[str]:
     if is_measured:
-        print(
+        yield (
             "time: from a few steps of each kind of phase on this machine as it is now, one run "
             "after another; building, compiling and evaluating included"
         )
     if any(phase.folder.endswith(PROBES) for planned in plan for phase in planned.phases):
-        print("time of a linear probe: that of fine-tuning, which takes longer")
-    print("disk: weights and kept checkpoints; prepared images, logs and predictions come besides")
+        yield "time of a linear probe: that of fine-tuning, which takes longer"
+    yield "disk: weights and kept checkpoints; prepared images, logs and predictions come besides"
 
 
-def _print_device_hours(
+def _device_hours(
     recipe: Recipe, plan: Sequence[PlannedRun], flops: int | None, throughputs: pathlib.Path
-) -> None:
-    from fine2coarse.studies.throughput import device_hours, read_throughputs
-
+) -> Iterator[str]:
     num_images = sum(
         phase.num_images for planned in plan for phase in planned.phases if not phase.is_finished
     )
@@ -218,22 +223,17 @@ def _print_device_hours(
         train_flops_per_image=flops,
     )
     told = f"{flops / 1e9:.1f} GFLOPs" if flops else "unknown FLOPs"
-    print(f"training: {num_images:,} images left, {told} an image")
+    yield f"training: {num_images:,} images left, {told} an image"
     if not found:
-        print(
+        yield (
             f"{throughputs} has no row for {recipe.backbone.name} at "
             f"{recipe.backbone.image_size_px} px in {recipe.precision}"
         )
         return
-    print(f"hours of training on one of these devices ({throughputs}, which you may edit):")
+    yield f"hours of training on one of these devices ({throughputs}, which you may edit):"
     for device in found:
         kind = "estimate from FLOPs" if device.is_estimate else "published rate"
-        print(
+        yield (
             f"  {device.device}: {device.hours:,.0f} h ({device.images_per_second:,.0f} images/s, "
             f"{kind})"
         )
-
-
-def default_throughputs() -> pathlib.Path:
-    """The table in configs/."""
-    return pathlib.Path(__file__).resolve().parents[2] / "configs" / "throughput.csv"

@@ -1,0 +1,109 @@
+"""What a run's models answered to the test images, image by image; read when first asked for."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import io
+import pathlib
+
+import numpy as np
+
+from fine2coarse.labels.space import UNREADABLE
+from fine2coarse.runs.phase_folder import PREDICTIONS, RunError
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Answers:
+    """A model's answers to the test images; the fields are the arrays of `predictions.npz`.
+
+    Attributes:
+      image_ids: str [N], the test images.
+      targets: int32 [N], their classes.
+      predicted: int32 [N].
+      margins: float32 [N], the right class's score minus the largest other one.
+    """
+
+    image_ids: np.ndarray
+    targets: np.ndarray
+    predicted: np.ndarray
+    margins: np.ndarray
+
+    @functools.cached_property
+    def wrong(self) -> np.ndarray:
+        """Bool [N]: the images that were classified wrongly."""
+        return self.predicted != self.targets
+
+    def same_images(self, other: Answers) -> bool:
+        """Whether both are of the same images, in the same order, for one task."""
+        return np.array_equal(self.image_ids, other.image_ids) and np.array_equal(
+            self.targets, other.targets
+        )
+
+
+def read_answers(phase: pathlib.Path) -> Answers:
+    """Reads the answers that a finished phase's folder holds.
+
+    Raises:
+      RunError: where the file is missing or damaged, or lacks an array.
+    """
+    path = phase / PREDICTIONS
+    if not path.is_file():
+        raise RunError(
+            f"{phase}: finished, but without {PREDICTIONS}; delete this folder and start the "
+            "study again to repeat the run"
+        )
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
+            columns = dict(file)
+    except UNREADABLE as error:
+        raise RunError(
+            f"{path}: damaged ({error}); delete {phase} and start the study again to repeat "
+            "that run"
+        ) from error
+    expected = [field.name for field in dataclasses.fields(Answers)]
+    missing = [name for name in expected if name not in columns]
+    if missing:
+        raise RunError(f"{path}: lacks {', '.join(missing)}; expected {', '.join(expected)}")
+    return Answers(**{name: columns[name] for name in expected})
+
+
+class Predictions:
+    """Answers of a run's models, each read from its folder once, when first asked for.
+
+    Args:
+      final: folder of the phase that was tested.
+      pretrain: folder of the pretraining, where its model was tested on the same task; None for
+        the baseline and where it was not.
+    """
+
+    def __init__(self, final: pathlib.Path, pretrain: pathlib.Path | None = None) -> None:
+        self._final, self._pretrain = final, pretrain
+
+    @property
+    def are_stored(self) -> bool:
+        """Whether the final model's answers are there; runs of early versions kept none."""
+        return (self._final / PREDICTIONS).is_file()
+
+    @functools.cached_property
+    def transferred(self) -> Answers:
+        """Of the model after the transfer; of the baseline, of its one model.
+
+        Raises:
+          RunError: where they are missing or damaged.
+        """
+        return read_answers(self._final)
+
+    @functools.cached_property
+    def direct(self) -> Answers | None:
+        """Of the pretrained model used as it is, probabilities summed into the target's classes.
+
+        None for the baseline, and where that was not tested on the same images and classes.
+
+        Raises:
+          RunError: where they are damaged.
+        """
+        if self._pretrain is None or not (self._pretrain / PREDICTIONS).is_file():
+            return None
+        found = read_answers(self._pretrain)
+        return found if found.same_images(self.transferred) else None

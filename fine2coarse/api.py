@@ -1,0 +1,333 @@
+"""What a notebook or a script calls: a recipe by name, a whole study, its result as plain records.
+
+    import fine2coarse
+
+    result = fine2coarse.run_study("demo:smoke", "runs/smoke")
+    pandas.DataFrame(result.table)
+
+The command `fine2coarse study` calls the same functions. Importing this is light: TensorFlow is
+imported by the first study.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from fine2coarse.cards import load_card
+from fine2coarse.claims import DEFAULT_TIMEOUT_S
+from fine2coarse.errors import RecipeError, UsageError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+    from ml_collections import ConfigDict
+
+    from fine2coarse.analysis.comparison import ArmComparison
+    from fine2coarse.analysis.results import Row
+    from fine2coarse.recipes.recipe import Recipe
+    from fine2coarse.studies.study import Study
+
+_LOGGER = logging.getLogger(__name__)
+_REPORT = "report"
+
+INSTEAD_OF_WORKERS = (
+    "a study spreads whole runs, not single ones, over hosts. Start one process a host with the "
+    "same --workdir and --strategy=one_device or mirrored (without TF_CONFIG). To train one run on "
+    "several hosts use the commands pretrain and transfer"
+)
+"""What to do where TF_CONFIG would make a study's process one of several workers."""
+
+_ONE_MACHINE = (
+    "runs in a remote --workdir are claimed among the processes of one machine only; give each "
+    "machine its own --shard=i/n"
+)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class StudyResult:
+    """What a study found, as far as its runs are finished. `print` shows it as the command does.
+
+    Attributes:
+      workdir: the study's folder.
+      table: a record an arm, the baseline first, then by number of classes; a `pandas.DataFrame`
+        takes it as it is. `error`, `deviation` (over seeds), `direct_error` (of the pretrained
+        model as it is) and `change` (relative, against the baseline) are fractions, `change_low`
+        and `change_high` the ends of its 95% interval; what is not known is None. `verdict` is
+        'lower', 'higher', 'unclear' or 'too few seeds'.
+      runs: a record a finished run: the columns of `results.csv`, its `error` and its `folder`.
+      summary: what the runs say, in sentences; empty while none is finished.
+      report: path of `report.html`, an address where the folder has one; None where it is not
+        written, as before the last run.
+      num_planned: runs of the whole study.
+      text: the table for a terminal.
+    """
+
+    workdir: pathlib.Path
+    table: list[dict[str, Any]]
+    runs: list[dict[str, Any]]
+    summary: str
+    report: pathlib.Path | str | None
+    num_planned: int
+    text: str
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all of the study's runs are."""
+        return len(self.runs) == self.num_planned
+
+    def __str__(self) -> str:
+        """Table, summary and where the report is."""
+        if not self.is_finished:
+            return (
+                f"{len(self.runs)} of {self.num_planned} runs are finished; the report follows the "
+                "last"
+            )
+        told = [self.text, self.summary] + ([f"report: {self.report}"] if self.report else [])
+        return "\n\n".join(told)
+
+
+def load_config(card: str, overrides: Mapping[str, Any] | None = None, **fields: Any) -> ConfigDict:
+    """A recipe card's content, with some fields set.
+
+    Args:
+      card: name or path, perhaps with an argument, as in 'demo', 'demo:smoke' or 'mine.py'.
+      overrides: dotted name of a field → value, as in {"pretrain.total_steps": 20}; the card need
+        not have the field.
+      **fields: fields at the top, as in `seeds=(0, 1)`.
+
+    Raises:
+      RecipeError: where there is no such card or field, or a value is of another type.
+    """
+    config = load_card(card)
+    for name, value in {**(overrides or {}), **fields}.items():
+        _set_field(config, name.split("."), value)
+    return config.lock()
+
+
+def run_study(
+    recipe: Recipe | ConfigDict | Mapping[str, Any] | str,
+    workdir: str | os.PathLike,
+    *,
+    data_dir: str | os.PathLike | None = None,
+    strategy: str | tf.distribute.Strategy = "auto",
+    arms: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    shard: tuple[int, int] = (0, 1),
+    wait: bool = True,
+    report: bool = True,
+    claim_timeout_s: float = DEFAULT_TIMEOUT_S,
+    command: Sequence[str] = (),
+) -> StudyResult:
+    """Does a study's runs, or goes on with them: pretraining and transfer of each arm and seed.
+
+    Any number of processes may work on one folder; each run is done once. Nothing is written to
+    the folder before recipe, data and label spaces are found valid.
+
+    Args:
+      recipe: parsed or not, or the name or path of a card.
+      workdir: the study's folder, or an address such as gs://bucket/folder.
+      data_dir: folder of prepared data; default: the variable TFDS_DATA_DIR, or `data` in
+        `workdir`.
+      strategy: how training spreads over devices: 'auto', 'one_device', 'mirrored' or 'tpu', or a
+        strategy made before.
+      arms: only these arms, or 'baseline'; all where empty.
+      seeds: only these seeds; all where empty.
+      shard: (i, n): only the i-th of n shares of these runs.
+      wait: for runs that other processes do, to take over those of the dead.
+      report: write the report once all runs are finished.
+      claim_timeout_s: seconds without a sign of life after which a run is taken over.
+      command: program and arguments that the report shall name as what made the study.
+
+    Returns:
+      What was found, whoever did the runs.
+
+    Raises:
+      UsageError: where recipe, data or folder must change first.
+      StudyError: where runs failed; the others are finished.
+      Preempted: on SIGTERM; what was trained is saved, and the same call goes on.
+    """
+    parsed = parse_recipe(recipe)
+    from fine2coarse.tensorflow_start import start_tensorflow
+
+    start_tensorflow()
+    from fine2coarse.report.provenance import record_command
+    from fine2coarse.studies.mirror import is_remote, open_workdir
+    from fine2coarse.studies.open_study import open_study
+    from fine2coarse.studies.run_plan import plan_runs, select_runs
+    from fine2coarse.studies.study import Study
+    from fine2coarse.training.strategy import is_multi_worker, make_strategy
+
+    if isinstance(strategy, str):
+        if is_multi_worker(strategy):
+            raise UsageError(f"TF_CONFIG makes this process one of several: {INSTEAD_OF_WORKERS}")
+        strategy = make_strategy(strategy)
+    runs = select_runs(plan_runs(parsed), arms, seeds, shard)
+    address = os.fspath(workdir)
+    data_dir = os.fspath(
+        data_dir or os.environ.get("TFDS_DATA_DIR") or f"{address.rstrip('/')}/data"
+    )
+    with open_workdir(address) as (folder, mirror):
+        if is_remote(address) and shard == (0, 1):
+            _LOGGER.info("note: %s", _ONE_MACHINE)
+        study = Study(parsed, folder, claim_timeout_s, mirror)
+        data = open_study(parsed, data_dir, runs)
+        if command:
+            record_command(folder, command[0], command[1:])
+        study.run(data, strategy, runs=runs, wait=wait)
+        result = conclude(study, data_dirs=[pathlib.Path(data_dir)], report=report)
+    if is_remote(address) and result.report:
+        return dataclasses.replace(result, report=f"{address.rstrip('/')}/{result.report.name}")
+    return result
+
+
+def parse_recipe(recipe: Recipe | ConfigDict | Mapping[str, Any] | str) -> Recipe:
+    """A recipe from a card's name or content; one that is parsed already stays as it is.
+
+    Raises:
+      RecipeError: naming the key at fault.
+    """
+    from fine2coarse.recipes.recipe import Recipe
+
+    if isinstance(recipe, Recipe):
+        return recipe
+    return Recipe.from_config(load_config(recipe) if isinstance(recipe, str) else recipe)
+
+
+def read_result(workdir: str | os.PathLike) -> StudyResult:
+    """What a study's finished runs say, from its folder alone.
+
+    Args:
+      workdir: the study's folder, on this machine.
+
+    Raises:
+      UsageError: where it holds no study, or none of its runs is finished.
+    """
+    from fine2coarse import terminal
+    from fine2coarse.analysis import results
+    from fine2coarse.analysis.sentences import summary
+    from fine2coarse.analysis.statistics import compare
+    from fine2coarse.analysis.study_folder import read_study
+    from fine2coarse.report import PAGE
+    from fine2coarse.runs.phase_folder import RunError
+
+    study = read_study(pathlib.Path(workdir))
+    rows = [run.row for run in study.runs]
+    compared, words = [], ""
+    try:
+        compared = compare(study.runs)
+        words = summary(compared, study.recipe)
+    except RunError as error:
+        words = f"no intervals: {error}"
+    page = study.workdir / PAGE
+    return StudyResult(
+        workdir=study.workdir,
+        table=_records(rows, compared),
+        runs=[
+            {**dataclasses.asdict(row), "error": row.error(), "folder": str(run.folder)}
+            for run, row in zip(study.runs, rows, strict=True)
+        ],
+        summary=words,
+        report=page if page.is_file() else None,
+        num_planned=study.num_planned,
+        text=terminal.table(*results.table(rows)),
+    )
+
+
+def conclude(study: Study, *, data_dirs: Sequence[pathlib.Path], report: bool) -> StudyResult:
+    """The result of a study whose runs were just done, the report written where all are finished.
+
+    Args:
+      study: which this process has open.
+      data_dirs: where prepared data may lie, for the report's pictures.
+      report: False to write none.
+    """
+    rows = study.rows()
+    if not rows:
+        return StudyResult(study.workdir, [], [], "", None, len(study.runs), "")
+    if report and len(rows) == len(study.runs):
+        _write_report(study, data_dirs)
+    return read_result(study.workdir)
+
+
+def _records(rows: Sequence[Row], compared: Sequence[ArmComparison]) -> list[dict[str, Any]]:
+    """A record an arm, of plain values."""
+    from fine2coarse.analysis.results import chosen_transfers, summarise
+
+    direct = {summary.arm: summary.mean for summary in summarise(rows, "direct")}
+    transfers = chosen_transfers(rows)
+    against = {comparison.arm: comparison.transferred for comparison in compared}
+    records = []
+    for summary in summarise(rows):
+        found = against.get(summary.arm)
+        change = found.relative_change if found else None
+        records.append(
+            {
+                "arm": summary.arm,
+                "classes": summary.num_classes,
+                "seeds": summary.num_seeds,
+                "error": summary.mean,
+                "deviation": summary.deviation,
+                "direct_error": direct.get(summary.arm),
+                "change": summary.relative_change,
+                "change_low": _known(change.low) if change else None,
+                "change_high": _known(change.high) if change else None,
+                "p_value": _known(found.adjusted_p_value) if found else None,
+                "verdict": (found.verdict or None) if found else None,
+                "transfer": transfers[summary.arm] or None,
+            }
+        )
+    return records
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _set_field(config: ConfigDict, names: Sequence[str], value: Any) -> None:
+    """Sets a field of a card, which need not have it yet."""
+    from fine2coarse.recipes.card import add_field
+
+    add_field(config, names)
+    holder = config
+    for name in names[:-1]:
+        holder = holder[name]
+    if isinstance(value, list):
+        value = tuple(value)
+    try:
+        with holder.unlocked():
+            holder[names[-1]] = value
+    except (TypeError, ValueError) as error:
+        raise RecipeError(f"config.{'.'.join(names)}: {error}") from error
+
+
+def _open_folder(
+    recipe: Recipe, folder: pathlib.Path, timeout_s: float | None, mirror: Any
+) -> Study:
+    from fine2coarse.claims import DEFAULT_TIMEOUT_S
+    from fine2coarse.studies.study import Study
+
+    return Study(recipe, folder, DEFAULT_TIMEOUT_S if timeout_s is None else timeout_s, mirror)
+
+
+def _write_report(study: Study, data_dirs: Sequence[pathlib.Path]) -> None:
+    """Writes the report, unless another process does."""
+    from fine2coarse.claims import DONE, FREE
+    from fine2coarse.report import write_report
+    from fine2coarse.studies.tested_images import image_reader
+
+    claim = study.claims.take(_REPORT)
+    if claim is None:
+        _LOGGER.info("another process writes the report of %s", study.workdir)
+        return
+    state = FREE
+    try:
+        write_report(study.workdir, read_images=image_reader([study.workdir], data_dirs))
+        study.publish()
+        state = DONE
+    finally:
+        claim.end(state)

@@ -1,0 +1,81 @@
+"""A taxonomy's levels, or one of its nodes, in words and numbers for the terminal."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fine2coarse import terminal
+from fine2coarse.taxonomy.summary import LevelSummary
+from fine2coarse.taxonomy.taxonomy import Taxonomy, TaxonomyError
+
+_HEADINGS = {
+    "level": "level",
+    "num_classes": "classes",
+    "num_names": "names",
+    "multi_label_leaves": "leaves with several labels",
+    "max_labels": "most labels",
+    "smallest_class": "smallest",
+    "median_class": "median",
+    "largest_class": "largest class",
+}
+
+
+def levels_table(taxonomy: Taxonomy, summaries: Sequence[LevelSummary]) -> str:
+    """Classes and their sizes, level by level."""
+    cells = [
+        [
+            f"{value:g}" if isinstance(value, float) else f"{value}"
+            for value in dataclasses.astuple(summary)
+        ]
+        for summary in summaries
+    ]
+    head = f"{taxonomy.num_leaves} leaves, {len(taxonomy.node_ids)} nodes; class sizes in leaves"
+    return f"{head}\n{terminal.table(list(_HEADINGS.values()), cells)}"
+
+
+def describe_node(taxonomy: Taxonomy, node_id: str) -> dict[str, Any]:
+    """What a node is and where it lies; JSON-able.
+
+    Raises:
+      TaxonomyError: where the taxonomy has no such node.
+    """
+    if node_id not in taxonomy.index:
+        raise TaxonomyError(
+            f"no node {node_id!r} in this taxonomy; its ids look like {taxonomy.leaf_ids[0]!r}"
+        )
+    node = taxonomy.index[node_id]
+    ids = taxonomy.node_ids
+    return {
+        "node": node_id,
+        "name": taxonomy.names[node],
+        "rank": taxonomy.ranks[node],
+        "is_leaf": node in taxonomy.leaf_nodes,
+        "parents": [ids[parent] for parent in taxonomy.parents[node]],
+        "num_children": len(taxonomy.children[node]),
+        "num_descendants": len(taxonomy.descendants(node)),
+        "paths": [[ids[step] for step in path] for path in taxonomy.paths(node)],
+        "labels": {
+            level: [ids[label] for label in taxonomy.labels_of(node, level)]
+            for level in taxonomy.levels
+        },
+    }
+
+
+def node_text(taxonomy: Taxonomy, node: Mapping[str, Any]) -> str:
+    """What `describe_node` found, for people to read."""
+
+    def named(node_id: str) -> str:
+        name = taxonomy.names[taxonomy.index[node_id]]
+        return node_id if name == node_id else f"{node_id} ({name})"
+
+    kind = "a leaf" if node["is_leaf"] else "no leaf"
+    lines = [f"{named(node['node'])}  {node['rank']}".rstrip()]
+    lines.append(f"{kind}; {node['num_children']} children, {node['num_descendants']} descendants")
+    lines.append("parents: " + (", ".join(map(named, node["parents"])) or "none, a root"))
+    for path in node["paths"]:
+        lines.append("path: " + " → ".join(map(named, path)))
+    for level, labels in node["labels"].items():
+        lines.append(f"level {level}: " + (", ".join(map(named, labels)) or "none"))
+    return "\n".join(lines)

@@ -1,0 +1,42 @@
+"""Opening a taxonomy by name: ImageNet-21k's, iNaturalist's, or a CSV."""
+
+from __future__ import annotations
+
+from fine2coarse.errors import UsageError
+from fine2coarse.taxonomy.csv_reader import read_csv
+from fine2coarse.taxonomy.inat2021 import read_inat2021
+from fine2coarse.taxonomy.taxonomy import Taxonomy
+from fine2coarse.taxonomy.wordnet import read_synset_list, read_wordnet
+
+
+def open_taxonomy(name: str | None, synsets: str = "", categories: str = "") -> Taxonomy:
+    """Opens a taxonomy.
+
+    Args:
+      name: 'imagenet21k', 'inat2021' or the path of a CSV whose columns are levels, finest first.
+      synsets: with 'imagenet21k': file of the leaves' synset ids; all 21,843 where empty.
+      categories: with 'inat2021': one of its annotation files, or a CSV of its categories.
+
+    Raises:
+      UsageError: where a name or file is missing or goes with another taxonomy.
+      TaxonomyError: where a file holds no taxonomy.
+      OSError: where a file cannot be read.
+    """
+    if name is None:
+        raise UsageError("--taxonomy is imagenet21k, inat2021 or FILE.csv; none was given")
+    if synsets and name != "imagenet21k":
+        raise UsageError("--synsets goes with --taxonomy=imagenet21k")
+    if categories and name != "inat2021":
+        raise UsageError("--categories goes with --taxonomy=inat2021")
+    if name == "imagenet21k":
+        return read_wordnet(read_synset_list(synsets) if synsets else None)
+    if name == "inat2021":
+        if not categories:
+            raise UsageError(
+                "--taxonomy=inat2021 needs --categories=FILE: train.json, train_mini.json or "
+                "val.json from the competition's archives, or a CSV of its categories"
+            )
+        return read_inat2021(categories)
+    if not name.endswith(".csv"):
+        raise UsageError(f"--taxonomy is imagenet21k, inat2021 or FILE.csv; got {name!r}")
+    return read_csv(name)
