@@ -25,7 +25,7 @@ import numpy as np
 from _studies import Candidates, Truth, simulate, simulate_differences
 
 from fine2coarse.analysis.intervals import TwoWayMean, holm, moderate
-from fine2coarse.analysis.statistics import Judged, judge, repeats
+from fine2coarse.analysis.statistics import DifferenceTest, compare_to_baseline, repeats
 from fine2coarse.analysis.uses import TRANSFERRED, Use
 from fine2coarse.recipes.names import DIRECT
 
@@ -99,11 +99,11 @@ def measure_choosing(
     halves, false, same = [], 0, 0
     for _ in range(tries):
         differences = simulate_differences(truth, candidates, generator)
-        judged = judge(differences)
+        compared = compare_to_baseline(differences)
         same += len(repeats(differences))
-        false += any(_is_false(use, one, candidates) for use, one in judged.items())
+        false += any(_is_false(use, one, candidates) for use, one in compared.items())
         for name, truly in expected.items():
-            found = [one.difference for use, one in judged.items() if use[1] == name]
+            found = [one.difference for use, one in compared.items() if use[1] == name]
             covers[name].append([abs(d.mean - truly) <= d.half_width(0.05) for d in found])
             means[name] += [d.mean - truly for d in found]
             halves += [d.half_width(0.05) for d in found if name == TRANSFERRED]
@@ -116,7 +116,7 @@ def measure_choosing(
     )
 
 
-def _is_false(use: Use, one: Judged, candidates: Candidates) -> bool:
+def _is_false(use: Use, one: DifferenceTest, candidates: Candidates) -> bool:
     """Whether a verdict says what is not so: a direct use may really be worse than a chosen one."""
     if one.adjusted_p_value >= 0.05:
         return False

@@ -38,7 +38,7 @@ def make_run(arguments: argparse.Namespace, num_classes: int, num_steps: int):
     from fine2coarse.labels import LabelSpace
     from fine2coarse.models import BackboneSpec
     from fine2coarse.recipes.phase_spec import AugmentSpec, OptimizerSpec, PhaseSpec
-    from fine2coarse.runs.execution import PhaseRun
+    from fine2coarse.runs.phase_run import PhaseRun
 
     size, count = arguments.image_size_px, 512
     generator = np.random.default_rng(0)

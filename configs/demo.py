@@ -1,7 +1,7 @@
 """The demo: generated images in which fine labels have something to teach.
 
-  python launch/study.py --config=configs/demo.py --workdir=runs/demo
-  python launch/study.py --config=configs/demo.py:smoke --workdir=runs/smoke
+  fine2coarse study --config=demo --workdir=runs/demo
+  fine2coarse study --config=demo:smoke --workdir=runs/smoke
 
 Takes about 5 minutes on two CPU cores. With three seeds: see README for what it printed.
 """

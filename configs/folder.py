@@ -1,11 +1,11 @@
 """Your own photographs: an image folder (or a tar of one) with a taxonomy.csv.
 
-  python launch/study.py --config=configs/folder.py --workdir=runs/grocery \
+  fine2coarse study --config=folder --workdir=runs/grocery \
     --config.dataset.options.source=../shared/data/grocery.tar
 
 The target is the level `coarse`; every other level, random labels and one label per image are the
 arms. Other level names are passed finest first, with the target's after @:
-`--config=configs/folder.py:species,genus,family@genus`. README holds what the grocery study
+`--config=folder:species,genus,family@genus`. README holds what the grocery study
 printed.
 """
 

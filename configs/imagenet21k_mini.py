@@ -1,9 +1,9 @@
 """The worked study: ImageNet-21k in miniature, every kind of label, several seeds.
 
-  CARD="--config=configs/imagenet21k_mini.py:../shared/data"
-  python launch/pretrain.py $CARD --arm=target --workdir=runs/mini/target --data_dir=data
-  python launch/embed.py $CARD --run=runs/mini/target --l2 --out=runs/mini/e.npy --data_dir=data
-  python launch/study.py $CARD --workdir=runs/mini/study --data_dir=data
+  CARD="--config=imagenet21k_mini:../shared/data"
+  fine2coarse pretrain $CARD --arm=target --workdir=runs/mini/target --data_dir=data
+  fine2coarse embed $CARD --run=runs/mini/target --l2 --out=runs/mini/e.npy --data_dir=data
+  fine2coarse study $CARD --workdir=runs/mini/study --data_dir=data
 
 The first two lines are for the clusters; `:../shared/data,few` needs none: leaves, and random ids
 within the target as their control. `:../shared/data,uneven,few` has another target,

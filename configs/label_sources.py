@@ -1,8 +1,8 @@
 """Every way to label: levels, mixed levels, random ids, clusters, one label per image.
 
-  python launch/pretrain.py --config=configs/label_sources.py --arm=target --workdir=runs/target
-  python launch/embed.py --config=configs/label_sources.py --run=runs/target --l2 --out=runs/e.npy
-  python launch/study.py --config=configs/label_sources.py --workdir=runs/labels
+  fine2coarse pretrain --config=label_sources --arm=target --workdir=runs/target
+  fine2coarse embed --config=label_sources --run=runs/target --l2 --out=runs/e.npy
+  fine2coarse study --config=label_sources --workdir=runs/labels
 
 on 40,000 photographs of 200 synsets (ImageNet-21k in miniature: --config.dataset.options.manual_dir
 is the folder with fall11_whole.tar), at 32 px, with a tiny ResNet. The target is a cut of about 23
@@ -11,10 +11,10 @@ arms but levels, mixed and per image have as many classes as there are synsets. 
 the target model's own embeddings: nothing but the target's labels goes into them. Sized for two
 CPU cores; docs/labels.md holds what it printed.
 
-  python launch/study.py --config=configs/label_sources.py:demo --workdir=runs/sizes
+  fine2coarse study --config=label_sources:demo --workdir=runs/sizes
 
 is the same on the demo's generated images, whose 4 superclasses have 32 fine classes: clusters of
-several sizes, to set beside what `launch/label_space.py --advise` says about them.
+several sizes, to set beside what `fine2coarse label_space --advise` says about them.
 """
 
 from ml_collections import ConfigDict
@@ -41,7 +41,8 @@ def get_config(images: str = "photographs") -> ConfigDict:
     """The study on `photographs`, on the `demo`, or a `smoke` try of seconds on the demo."""
     if images not in ("photographs", "demo", "smoke"):
         raise ValueError(f"expected photographs, demo or smoke after the colon, got {images!r}")
-    config = _photographs() if images == "photographs" else _demo()
+    sizes = (8, 32) if images == "smoke" else (8, 32, 128, 512)
+    config = _photographs() if images == "photographs" else _demo(sizes)
     config.backbone.update({"name": "resnet_tiny", "image_size_px": 32})
     if images == "smoke":
         config.dataset.options.update({"num_train": 192, "num_test_easy": 64, "num_test_hard": 64})
@@ -86,12 +87,12 @@ def _photographs() -> ConfigDict:
     return config
 
 
-def _demo() -> ConfigDict:
+def _demo(sizes: tuple[int, ...]) -> ConfigDict:
     config = recipe_card()
     config.dataset.update({"name": "demo", "options": {}})
     config.target = ConfigDict(_level("superclass"))
-    arms = {f"within{number}": _clusters(number, aligned=True) for number in (8, 32, 128, 512)}
-    arms |= {f"whole{number}": _clusters(number, aligned=False) for number in (8, 32, 128, 512)}
+    arms = {f"within{number}": _clusters(number, aligned=True) for number in sizes}
+    arms |= {f"whole{number}": _clusters(number, aligned=False) for number in sizes}
     config.arms = ConfigDict(arms | {"per_image": {"source": "per_image"}})
     config.seeds = (0, 1)
     augment = {"crop": "none", "flip": False}

@@ -1,6 +1,6 @@
 """A label space: how to make it, and for which images.
 
-  python launch/label_space.py --config=configs/labels.py:SOURCE --dataset=demo --data_dir=data \
+  fine2coarse label_space --config=labels:SOURCE --dataset=demo --data_dir=data \
     --config.target.options.level=superclass --out=FILE.npz
 
 SOURCE is one of level, cut, mixed, random, clusters, per_image, size_matched, corrupted. Takes

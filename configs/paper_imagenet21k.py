@@ -1,8 +1,8 @@
 """ImageNet-21k: ViT-B/16 pretrained on WordNet levels, transferred to ImageNet-1k.
 
-  python launch/study.py --config=configs/paper_imagenet21k.py --workdir=runs/in21k \
+  fine2coarse study --config=paper_imagenet21k --workdir=runs/in21k \
     --data_dir=DIR --config.dataset.options.manual_dir=ARCHIVES
-  python launch/study.py --config=configs/paper_imagenet21k.py:smoke --workdir=runs/in21k_smoke \
+  fine2coarse study --config=paper_imagenet21k:smoke --workdir=runs/in21k_smoke \
     --config.dataset.options.manual_dir=../shared/data/imagenet21k_mini
 
 Hong et al., arXiv 2410.23129: levels 0, 1, 2, 4, 6 and 9 above the leaves, labels above the leaves

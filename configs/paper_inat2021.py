@@ -1,8 +1,8 @@
 """iNat2021 mini: which labels to pretrain on, when the task is its 11 superclasses.
 
-  python launch/study.py --config=configs/paper_inat2021.py --workdir=runs/inat \
+  fine2coarse study --config=paper_inat2021 --workdir=runs/inat \
     --data_dir=DIR --config.dataset.options.manual_dir=ARCHIVES
-  python launch/study.py --config=configs/paper_inat2021.py:smoke --workdir=runs/inat_smoke \
+  fine2coarse study --config=paper_inat2021:smoke --workdir=runs/inat_smoke \
     --config.dataset.options.source=../shared/data/grocery.tar
 
 Hong et al., arXiv 2303.16887: ResNet-34 and ResNet-50 on the 500,000 images of the mini set,

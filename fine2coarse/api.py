@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from fine2coarse.studies.study import Study
 
 _LOGGER = logging.getLogger(__name__)
-_REPORT = "report"
 
 INSTEAD_OF_WORKERS = (
     "a study spreads whole runs, not single ones, over hosts. Start one process a host with the "
@@ -160,12 +159,8 @@ def run_study(
     from fine2coarse.studies.open_study import open_study
     from fine2coarse.studies.run_plan import plan_runs, select_runs
     from fine2coarse.studies.study import Study
-    from fine2coarse.training.strategy import is_multi_worker, make_strategy
 
-    if isinstance(strategy, str):
-        if is_multi_worker(strategy):
-            raise UsageError(f"TF_CONFIG makes this process one of several: {INSTEAD_OF_WORKERS}")
-        strategy = make_strategy(strategy)
+    strategy = _strategy(strategy)
     runs = select_runs(plan_runs(parsed), arms, seeds, shard)
     address = os.fspath(workdir)
     data_dir = os.fspath(
@@ -183,6 +178,17 @@ def run_study(
     if is_remote(address) and result.report:
         return dataclasses.replace(result, report=f"{address.rstrip('/')}/{result.report.name}")
     return result
+
+
+def _strategy(given: str | tf.distribute.Strategy) -> tf.distribute.Strategy:
+    """A strategy by name, or the one that was given."""
+    from fine2coarse.training.strategy import is_multi_worker, make_strategy
+
+    if not isinstance(given, str):
+        return given
+    if is_multi_worker(given):
+        raise UsageError(f"TF_CONFIG makes this process one of several: {INSTEAD_OF_WORKERS}")
+    return make_strategy(given)
 
 
 def parse_recipe(recipe: Recipe | ConfigDict | Mapping[str, Any] | str) -> Recipe:
@@ -305,22 +311,14 @@ def _set_field(config: ConfigDict, names: Sequence[str], value: Any) -> None:
         raise RecipeError(f"config.{'.'.join(names)}: {error}") from error
 
 
-def _open_folder(
-    recipe: Recipe, folder: pathlib.Path, timeout_s: float | None, mirror: Any
-) -> Study:
-    from fine2coarse.claims import DEFAULT_TIMEOUT_S
-    from fine2coarse.studies.study import Study
-
-    return Study(recipe, folder, DEFAULT_TIMEOUT_S if timeout_s is None else timeout_s, mirror)
-
-
 def _write_report(study: Study, data_dirs: Sequence[pathlib.Path]) -> None:
     """Writes the report, unless another process does."""
     from fine2coarse.claims import DONE, FREE
     from fine2coarse.report import write_report
+    from fine2coarse.report.claim import NAME
     from fine2coarse.studies.tested_images import image_reader
 
-    claim = study.claims.take(_REPORT)
+    claim = study.claims.take(NAME)
     if claim is None:
         _LOGGER.info("another process writes the report of %s", study.workdir)
         return

@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from fine2coarse.errors import TryAgainError, UsageError
+from fine2coarse.files import read_json
 
 DEFAULT_TIMEOUT_S = 300.0
 HOLD_TIMEOUT_S = 120.0  # for this long a job waits that is queued again after its host died
@@ -322,7 +323,7 @@ class _Entry:
 def _read(path: pathlib.Path) -> dict[str, Any]:
     """A claim's record; empty where a file system without links has it half written."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     except ValueError:
         return {}
 

@@ -22,7 +22,7 @@ EXIT_BUG, EXIT_USAGE, EXIT_FAILED = 1, 2, 3
 # EX_TEMPFAIL of sysexits.h: "try again later". A wrapper starts the same command again.
 EXIT_TRY_AGAIN = 75
 
-# What a user can mend: a path that is wrong or not theirs.
+# What a user can correct: a path that is wrong or not theirs.
 _OF_PATHS = (
     FileNotFoundError,
     FileExistsError,

@@ -87,11 +87,15 @@ def write_json(path: str | os.PathLike, content: Any) -> None:
 def read_json(path: str | os.PathLike) -> Any:
     """Reads a JSON value.
 
+    Args:
+      path: of the file; a string, or a path as for `replacing`.
+
     Raises:
       OSError: where the file cannot be read.
       ValueError: where it is not UTF-8 or not JSON.
     """
-    return json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    path = path if hasattr(path, "read_text") else pathlib.Path(path)
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def partial_name(name: str) -> str:

@@ -124,5 +124,5 @@ def _three(value: float) -> str:
 
 
 def _zero(text: str) -> str:
-    """No minus before a rounded nought."""
+    """No minus before a rounded zero."""
     return text.lstrip("-+") if not text.strip("-+0.") else text

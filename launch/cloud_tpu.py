@@ -45,7 +45,7 @@ _EXECUTE = flags.DEFINE_boolean("execute", False, "Run the commands.")
 
 
 def main(program: Sequence[str]) -> None:
-    from fine2coarse.cloud.run import check_program, checkout, execute
+    from fine2coarse.cloud.run import check_program, checkout, run_job
     from fine2coarse.cloud.tpu_job import ARCHIVE, CloudJob, describe
 
     root = checkout()
@@ -71,7 +71,7 @@ def main(program: Sequence[str]) -> None:
         print("# nothing was run; run it with --execute")
         return
     try:
-        codes = execute(job, root)
+        codes = run_job(job, root)
     except KeyboardInterrupt:
         print("stopped on request", file=sys.stderr)
         sys.exit(130)

@@ -17,7 +17,7 @@ import time
 from absl import flags
 
 from fine2coarse.claims import hold_file
-from fine2coarse.cli.device_flags import make_strategy, refuse_workers
+from fine2coarse.cli.device_flags import refuse_workers, strategy_of_flags
 from fine2coarse.cli.named_dataset import open_named_dataset
 from fine2coarse.cli.path_flags import define_path
 from fine2coarse.cli.program import run_main
@@ -55,7 +55,7 @@ def main() -> None:
             given = Embeddings.load(name, _IDS.value)
             found = embedding.adopt(given, dataset, splits, out, finish=finish)
         else:
-            strategy = make_strategy()
+            strategy = strategy_of_flags()
             with strategy.scope():
                 encoder = encoders.make_encoder(kind, name, _SIZE.value)
             found = embedding.embed_dataset(

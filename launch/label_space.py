@@ -73,9 +73,9 @@ def _describe(path: pathlib.Path) -> None:
         )
         return
     dataset = open_named_dataset()
-    from fine2coarse.studies.label_files import card_context, describe
+    from fine2coarse.studies.label_files import card_context, describe_space
 
-    print(describe(space, card_context(dataset, card), _against()))
+    print(describe_space(space, card_context(dataset, card), _against()))
 
 
 def _against() -> list:

@@ -7,7 +7,7 @@ import pathlib
 
 from absl import flags
 
-from fine2coarse.cli.device_flags import STRATEGY, make_strategy
+from fine2coarse.cli.device_flags import STRATEGY, strategy_of_flags
 from fine2coarse.cli.folder_flags import WORKDIR, data_folder
 from fine2coarse.cli.program import run_main
 from fine2coarse.cli.recipe_flags import read_recipe
@@ -28,7 +28,7 @@ def main() -> None:
 
     workdir = pathlib.Path(WORKDIR.value)
     with hold_run(workdir, STRATEGY.value) as claim:
-        strategy, data = make_strategy(), open_study(recipe, data_folder())
+        strategy, data = strategy_of_flags(), open_study(recipe, data_folder())
         space = data.target if _ARM.value == "target" else data.spaces[_ARM.value, _SEED.value]
         run = pretraining_run(recipe, space, _SEED.value, data, _ARM.value)
         with ProgressBar(f"pretrain on {space.name}") as bar:

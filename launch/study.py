@@ -18,7 +18,7 @@ from absl import flags
 import fine2coarse
 from fine2coarse.api import INSTEAD_OF_WORKERS, conclude
 from fine2coarse.claims import DEFAULT_TIMEOUT_S
-from fine2coarse.cli.device_flags import make_strategy, refuse_workers
+from fine2coarse.cli.device_flags import refuse_workers, strategy_of_flags
 from fine2coarse.cli.folder_flags import WORKDIR, data_folder, given_data_folders
 from fine2coarse.cli.jobs import (
     check_codes,
@@ -91,7 +91,7 @@ def main() -> None:
             recipe,
             WORKDIR.value,
             data_dir=data_folder(),
-            strategy=make_strategy(),
+            strategy=strategy_of_flags(),
             arms=_ARM.value,
             seeds=seeds,
             shard=shard,
@@ -112,7 +112,7 @@ def _print_plan(recipe: "Recipe", runs: "Sequence[Run]") -> None:
     with open_workdir(WORKDIR.value) as (workdir, mirror):
         if mirror:
             mirror.pull()
-        strategy, folder = make_strategy(), data_folder()
+        strategy, folder = strategy_of_flags(), data_folder()
         for part in describe_study(recipe, runs, workdir, strategy, folder, table):
             print(part, flush=True)
 

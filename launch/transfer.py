@@ -16,7 +16,7 @@ import pathlib
 
 from absl import flags
 
-from fine2coarse.cli.device_flags import STRATEGY, make_strategy
+from fine2coarse.cli.device_flags import STRATEGY, strategy_of_flags
 from fine2coarse.cli.folder_flags import WORKDIR, data_folder
 from fine2coarse.cli.path_flags import define_path
 from fine2coarse.cli.program import run_main
@@ -33,18 +33,18 @@ def main() -> None:
     from fine2coarse.runs.claimed_run import hold_run
     from fine2coarse.runs.pretrained import find_pretrained
     from fine2coarse.studies.open_study import open_study
-    from fine2coarse.studies.run_phases import Executor, do_transfer, find_source
+    from fine2coarse.studies.run_phases import Executor, do_transfer, find_start
 
     pretrained = find_pretrained(_PRETRAINED.value, recipe.backbone.image_size_px)
     workdir = pathlib.Path(WORKDIR.value)
     with hold_run(workdir, STRATEGY.value) as claim:
-        strategy, data = make_strategy(), open_study(recipe, data_folder())
+        strategy, data = strategy_of_flags(), open_study(recipe, data_folder())
         result = do_transfer(
             recipe,
             recipe.transfer,
             _SEED.value,
             data,
-            find_source(recipe, data, pretrained),
+            find_start(recipe, data, pretrained),
             workdir,
             Executor(strategy, f"transfer to {data.target.name}", claim=claim),
             trials=workdir / "trials",

@@ -8,22 +8,21 @@ exit code. A test about starting up (imports, KERAS_BACKEND, a console that lack
 
 from __future__ import annotations
 
-import contextlib
 import json
 import multiprocessing
 import os
 import pathlib
-import runpy
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from multiprocessing import forkserver
+
+from tests.forked_program import become
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
-_QUIET = "TF_CPP_MIN_LOG_LEVEL"
 _SERVER = multiprocessing.get_context("forkserver")
 # Nothing here may start TensorFlow's runtime, whose threads a fork would not have, or define
 # flags. pytest is what a child would import first: its parent's main module.
@@ -31,6 +30,18 @@ _SERVER.set_forkserver_preload(
     ["pytest", "tensorflow", "keras", "tensorflow_datasets", "matplotlib.pyplot"]
     + ["fine2coarse.studies.study", "fine2coarse.runs.execution"]
 )
+
+
+def _start_server() -> None:
+    """Starts it while tests are collected, before the package starts one for its own purposes."""
+    quiet = "TF_CPP_MIN_LOG_LEVEL"  # TensorFlow's C++ part reads it once, on import
+    before = os.environ.get(quiet)
+    os.environ[quiet] = "3"
+    forkserver.ensure_running()
+    os.environ.pop(quiet) if before is None else os.environ.update({quiet: before})
+
+
+_start_server()
 
 
 class Process:
@@ -59,9 +70,8 @@ class Process:
         for path in (self._out, self._errors):
             path.touch()
         settings = (self.args, dict(environment), str(self._out), str(self._errors))
-        self._process = _SERVER.Process(target=_run, args=settings)
-        with _quiet_server():
-            self._process.start()
+        self._process = _SERVER.Process(target=become, args=settings)
+        self._process.start()
         self.pid = self._process.pid
 
     @property
@@ -137,28 +147,3 @@ def start_workers(program: pathlib.Path, settings: list[dict]) -> list[Process]:
         )
         for i, one in enumerate(settings)
     ]
-
-
-@contextlib.contextmanager
-def _quiet_server() -> Iterator[None]:
-    """The first start imports TensorFlow, which then asks what its C++ part may say."""
-    before = os.environ.get(_QUIET)
-    os.environ[_QUIET] = "3"
-    try:
-        yield
-    finally:
-        os.environ.pop(_QUIET) if before is None else os.environ.update({_QUIET: before})
-
-
-def _run(arguments: list[str], environment: dict[str, str], out: str, errors: str) -> None:
-    """In the forked process: becomes `python PROGRAM ARGUMENTS`."""
-    os.environ.clear()
-    os.environ.update(environment)
-    for path, descriptor in ((out, 1), (errors, 2)):
-        opened = os.open(path, os.O_WRONLY | os.O_APPEND)
-        os.dup2(opened, descriptor)
-        os.close(opened)
-    os.chdir(_ROOT)
-    sys.argv = list(arguments)
-    sys.path.insert(0, str(pathlib.Path(arguments[0]).resolve().parent))
-    runpy.run_path(arguments[0], run_name="__main__")

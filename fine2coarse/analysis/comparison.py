@@ -1,6 +1,6 @@
 """What was found of an arm against the baseline: one comparison for each use of its model.
 
-`statistics.compare` makes them, with intervals where runs kept their answers to single images.
+`statistics.compare` makes them, with intervals where runs kept their predictions for single images.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ class Comparison:
     """An arm in one use over its seeds, and against the baseline over the seeds that both have.
 
     Errors and changes are fractions, not percent. The ends of intervals are NaN where runs kept no
-    answers to single images.
+    predictions for single images.
 
     Attributes:
       arm: its name.
       use: 'transferred' or 'direct'; 'transferred' for the baseline.
-      title: arm and use in words.
+      title: names arm and use, for people to read.
       num_classes: of its label space.
       num_seeds: its runs.
       num_pairs: seeds that it shares with the baseline; all of the baseline's for itself.
@@ -34,8 +34,8 @@ class Comparison:
       p_value: of no difference; NaN where it cannot be told.
       adjusted_p_value: after Holm, over all that have a p-value; NaN likewise.
       verdict: 'lower', 'higher', 'unclear' or 'too few seeds'; '' for the baseline, and where runs
-        kept no answers to single images.
-      words: all of it in words, without the title.
+        kept no predictions for single images.
+      words: the comparison as a sentence, without the title.
     """
 
     arm: str
@@ -55,11 +55,11 @@ class Comparison:
 
     @property
     def sentence(self) -> str:
-        """All of it in words."""
+        """The comparison as a sentence."""
         return f"{self.title}: {self.words}"
 
     def worded(self, words: str) -> Comparison:
-        """The same with its words."""
+        """The same with its sentence."""
         return dataclasses.replace(self, words=words)
 
 

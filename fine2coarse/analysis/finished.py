@@ -1,4 +1,4 @@
-"""A finished run: its results in numbers, its row of the study's table, its answers."""
+"""A finished run: its results in numbers, its row of the study's table, its predictions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fine2coarse.analysis.predictions import Predictions
+from fine2coarse.analysis.predictions import RunPredictions
 from fine2coarse.analysis.results import Row
 from fine2coarse.files import read_json
 from fine2coarse.labels.space import LabelSpace
@@ -64,7 +64,7 @@ class FinishedRun:
       pretrained: `result.json` of the pretraining; None for the baseline.
       tested: `result.json` of the phase that was tested last.
       transfer: name of the transfer that `tested` is of; the baseline's last phase has one too.
-      predictions: the answers to single images.
+      predictions: the predictions for single images.
     """
 
     arm: str
@@ -73,7 +73,7 @@ class FinishedRun:
     pretrained: Mapping[str, Any] | None
     tested: Mapping[str, Any]
     transfer: str
-    predictions: Predictions
+    predictions: RunPredictions
 
     @property
     def num_classes(self) -> int:
@@ -169,7 +169,7 @@ class FinishedRun:
 
 
 def read_run(folder: pathlib.Path, arm: str, seed: int) -> FinishedRun:
-    """Reads a finished run's results; its answers are read when they are asked for.
+    """Reads a finished run's results; its predictions are read when they are asked for.
 
     Args:
       folder: of the run.
@@ -190,7 +190,7 @@ def read_run(folder: pathlib.Path, arm: str, seed: int) -> FinishedRun:
         pretrained=pretrained,
         tested=tested,
         transfer=tested.get("transfer") or _early_transfer(arm, last.path / RECIPE),
-        predictions=Predictions(last.path, folder / PRETRAIN if was_direct else None),
+        predictions=RunPredictions(last.path, folder / PRETRAIN if was_direct else None),
     )
 
 

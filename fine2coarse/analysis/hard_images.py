@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from fine2coarse.analysis.finished import FinishedRun
-from fine2coarse.analysis.predictions import Answers
+from fine2coarse.analysis.predictions import StoredPredictions
 from fine2coarse.analysis.uses import (
     TRANSFERRED,
     ComparisonError,
-    answers_in_use,
     check_same_images,
+    predictions_in_use,
 )
 from fine2coarse.recipes.names import BASELINE
 
@@ -21,13 +21,13 @@ SPLITS = {
     MARGIN: "the half with the smaller mean margin",
     MISSED: "those missed by more than half of the runs",
 }
-BySeed = Mapping[int, Answers]
+BySeed = Mapping[int, StoredPredictions]
 
 
-def paired_answers(
+def paired_predictions(
     runs: Sequence[FinishedRun], use: str, baseline: str
 ) -> tuple[dict[str, BySeed], BySeed]:
-    """Answers of each arm that shares 2 seeds or more with the baseline.
+    """Predictions of each arm that shares 2 seeds or more with the baseline.
 
     Args:
       runs: tested on the same images.
@@ -35,17 +35,17 @@ def paired_answers(
       baseline: the arm that the others are compared with.
 
     Returns:
-      Arm → its answers at the seeds that the baseline has too, arms by number of classes; and the
-      baseline's answers at all of its seeds.
+      Arm → its predictions at the seeds that the baseline has too, arms by number of classes; and
+      the baseline's predictions at all of its seeds.
 
     Raises:
       ComparisonError: where no arm shares 2 seeds with the baseline.
     """
     check_same_images(runs)
-    arms = answers_in_use(runs, use, baseline)
+    arms = predictions_in_use(runs, use, baseline)
     base = arms.pop(baseline, {})
     shared = {
-        arm: {seed: answers for seed, answers in of_seed.items() if seed in base}
+        arm: {seed: predictions for seed, predictions in of_seed.items() if seed in base}
         for arm, of_seed in arms.items()
     }
     paired = {arm: of_seed for arm, of_seed in shared.items() if len(of_seed) > 1}
@@ -61,26 +61,26 @@ def paired_answers(
 
 def wrong_table(of_seed: BySeed) -> np.ndarray:
     """Float [S, N], 1 where the model of a seed is wrong."""
-    return np.stack([answers.wrong for answers in of_seed.values()]).astype(np.float64)
+    return np.stack([predictions.wrong for predictions in of_seed.values()]).astype(np.float64)
 
 
-def hard_by_others(split_by: str, judges: BySeed, seeds: Sequence[int]) -> np.ndarray:
-    """Bool [S, N]: the images hard at each seed, by the judges of all other seeds."""
+def hard_by_others(split_by: str, models: BySeed, seeds: Sequence[int]) -> np.ndarray:
+    """Bool [S, N]: the images hard at each seed, by the models of all other seeds."""
     return np.stack(
-        [hard_by(split_by, [one for s, one in judges.items() if s != seed]) for seed in seeds]
+        [hard_by(split_by, [one for s, one in models.items() if s != seed]) for seed in seeds]
     )
 
 
-def hard_by(split_by: str, judges: Sequence[Answers]) -> np.ndarray:
+def hard_by(split_by: str, models: Sequence[StoredPredictions]) -> np.ndarray:
     """Bool [N]: the images that these models find hard.
 
     Args:
       split_by: 'margin' or 'missed', see `SPLITS`.
-      judges: answers of models to the same images.
+      models: their predictions for the same images.
     """
     if split_by == MISSED:
-        return _most(np.stack([answers.wrong for answers in judges]))
-    margins = np.mean([answers.margins for answers in judges], 0)
+        return _most(np.stack([predictions.wrong for predictions in models]))
+    margins = np.mean([predictions.margins for predictions in models], 0)
     hard = np.zeros(len(margins), bool)
     hard[np.argsort(margins, kind="stable")[: len(margins) // 2]] = True
     return hard
@@ -93,7 +93,7 @@ def hard_wins(
     use: str = TRANSFERRED,
     baseline: str = BASELINE,
 ) -> list[str]:
-    """Images that show best what an arm wins: chosen by the answers, so no measure of anything.
+    """Images that show best what an arm wins: chosen by the predictions, so no measure of anything.
 
     An image is listed where it is hard by the held-out margin split in most seeds, and the arm is
     right and the baseline wrong in most of the seeds that both have.
@@ -111,7 +111,7 @@ def hard_wins(
     Raises:
       ComparisonError: where arm and baseline share fewer than 2 seeds.
     """
-    arms, base = paired_answers(runs, use, baseline)
+    arms, base = paired_predictions(runs, use, baseline)
     if arm not in arms:
         raise ComparisonError(
             f"no arm {arm!r} shares 2 seeds with {baseline}; {', '.join(arms)} do"

@@ -1,10 +1,10 @@
 """Do finer labels help on hard images? Gains on images that held-out models find easy or hard.
 
 At each seed the images are split by the baseline's runs of the *other* seeds, and the gain
-(baseline error minus arm error) is taken on both parts with the runs of this seed: no run is judged
-on a split that it made itself. A run that splits the images itself makes its own unlucky images
-"hard", and any other run, even an equal one, does better there: regression to the mean. That naive
-split is reported beside (`same_seed`), to show how large this is.
+(baseline error minus arm error) is taken on both parts with the runs of this seed: no run is
+evaluated on a split that it made itself. A run that splits the images itself makes its own unlucky
+images "hard", and any other run, even an equal one, does better there: regression to the mean.
+That naive split is reported beside (`same_seed`), to show how large this is.
 
 Holding out seeds is not all. Runs of one recipe share their errors: images that are hard for the
 baseline *as a recipe* favour any arm that errs elsewhere, better or not. So the mirror image is
@@ -34,7 +34,7 @@ from fine2coarse.analysis.hard_images import (
     BySeed,
     hard_by,
     hard_by_others,
-    paired_answers,
+    paired_predictions,
     wrong_table,
 )
 from fine2coarse.analysis.intervals import Interval
@@ -81,7 +81,7 @@ class ArmHardness:
 
     @property
     def words(self) -> str:
-        """Held-out gain and mirror in words, without the name."""
+        """Held-out gain and mirror as a sentence, without the name."""
         return _words(self)
 
 
@@ -143,7 +143,7 @@ def hardness(
     Raises:
       ComparisonError: where no arm shares 2 seeds with the baseline.
     """
-    arms, base = paired_answers(runs, use, baseline)
+    arms, base = paired_predictions(runs, use, baseline)
     classes = {run.arm: run.num_classes for run in reversed(runs)}
     found = []
     for split_by in SPLITS:

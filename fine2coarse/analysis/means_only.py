@@ -1,4 +1,4 @@
-"""Arms compared where runs kept no answers to single images: means, and no claim beyond them."""
+"""Arms compared where runs kept no predictions for single images: by their means alone."""
 
 from __future__ import annotations
 

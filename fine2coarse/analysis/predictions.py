@@ -1,4 +1,4 @@
-"""What a run's models answered to the test images, image by image; read when first asked for."""
+"""What a run's models predict for the test images, image by image; read when first asked for."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from fine2coarse.runs.phase_folder import PREDICTIONS, RunError
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Answers:
-    """A model's answers to the test images; the fields are the arrays of `predictions.npz`.
+class StoredPredictions:
+    """A model's predictions for the test images: the arrays of a phase's `predictions.npz`.
 
     Attributes:
       image_ids: str [N], the test images.
@@ -34,15 +34,15 @@ class Answers:
         """Bool [N]: the images that were classified wrongly."""
         return self.predicted != self.targets
 
-    def same_images(self, other: Answers) -> bool:
+    def same_images(self, other: StoredPredictions) -> bool:
         """Whether both are of the same images, in the same order, for one task."""
         return np.array_equal(self.image_ids, other.image_ids) and np.array_equal(
             self.targets, other.targets
         )
 
 
-def read_answers(phase: pathlib.Path) -> Answers:
-    """Reads the answers that a finished phase's folder holds.
+def read_predictions(phase: pathlib.Path) -> StoredPredictions:
+    """Reads the predictions that a finished phase's folder holds.
 
     Raises:
       RunError: where the file is missing or damaged, or lacks an array.
@@ -61,15 +61,15 @@ def read_answers(phase: pathlib.Path) -> Answers:
             f"{path}: damaged ({error}); delete {phase} and start the study again to repeat "
             "that run"
         ) from error
-    expected = [field.name for field in dataclasses.fields(Answers)]
+    expected = [field.name for field in dataclasses.fields(StoredPredictions)]
     missing = [name for name in expected if name not in columns]
     if missing:
         raise RunError(f"{path}: lacks {', '.join(missing)}; expected {', '.join(expected)}")
-    return Answers(**{name: columns[name] for name in expected})
+    return StoredPredictions(**{name: columns[name] for name in expected})
 
 
-class Predictions:
-    """Answers of a run's models, each read from its folder once, when first asked for.
+class RunPredictions:
+    """Predictions of a run's models, each read from its folder once, when first asked for.
 
     Args:
       final: folder of the phase that was tested.
@@ -82,20 +82,20 @@ class Predictions:
 
     @property
     def are_stored(self) -> bool:
-        """Whether the final model's answers are there; runs of early versions kept none."""
+        """Whether the final model's predictions are there; runs of early versions kept none."""
         return (self._final / PREDICTIONS).is_file()
 
     @functools.cached_property
-    def transferred(self) -> Answers:
+    def transferred(self) -> StoredPredictions:
         """Of the model after the transfer; of the baseline, of its one model.
 
         Raises:
           RunError: where they are missing or damaged.
         """
-        return read_answers(self._final)
+        return read_predictions(self._final)
 
     @functools.cached_property
-    def direct(self) -> Answers | None:
+    def direct(self) -> StoredPredictions | None:
         """Of the pretrained model used as it is, probabilities summed into the target's classes.
 
         None for the baseline, and where that was not tested on the same images and classes.
@@ -105,5 +105,5 @@ class Predictions:
         """
         if self._pretrain is None or not (self._pretrain / PREDICTIONS).is_file():
             return None
-        found = read_answers(self._pretrain)
+        found = read_predictions(self._pretrain)
         return found if found.same_images(self.transferred) else None

@@ -1,4 +1,4 @@
-"""Comparisons in words: a sentence for each arm and use, the answer, and transfers that lost."""
+"""Comparisons as sentences: one for each arm and use, the answer, and transfers that lost."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fine2coarse.recipes.names import BASELINE, DIRECT
 
 
 def words(found: Comparison, baseline: str, num_tests: int) -> str:
-    """A comparison in words, without its title; of so many that were tested together."""
+    """A comparison as a sentence without its title; of so many that were tested together."""
     if found.arm == baseline:
         return f"error {_error(found)} %, {formats.counted(found.num_seeds, 'seed')}"
     if found.difference is None:
@@ -80,7 +80,7 @@ def summary(comparisons: Sequence[ArmComparison], recipe: Mapping[str, Any] | No
 
 
 def sentences(comparisons: Sequence[ArmComparison]) -> list[str]:
-    """What was found of each arm in each use, in words; two uses that are one are said once."""
+    """A sentence for each arm in each use; two uses that are one are said once."""
     return [use.sentence for arm in comparisons for use in arm.uses]
 
 
@@ -113,7 +113,7 @@ def headline(comparisons: Sequence[ArmComparison]) -> str:
 
 
 def is_means_only(comparisons: Sequence[ArmComparison]) -> bool:
-    """Whether runs kept no answers to single images, so that there are differences but no tests."""
+    """Whether there are differences but no tests, as runs kept no predictions."""
     uses = [use for c in comparisons for use in c.uses]
     return any(use.difference is not None and not use.verdict for use in uses)
 

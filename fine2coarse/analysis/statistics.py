@@ -27,19 +27,19 @@ from fine2coarse.analysis.comparison import (
 from fine2coarse.analysis.finished import FinishedRun
 from fine2coarse.analysis.intervals import Interval, TwoWayMean, holm, moderate, ratio
 from fine2coarse.analysis.means_only import compare_means
-from fine2coarse.analysis.predictions import Answers
+from fine2coarse.analysis.predictions import StoredPredictions
 from fine2coarse.analysis.sentences import words
 from fine2coarse.analysis.uses import (
     TRANSFERRED,
     USES,
     ComparisonError,
     Use,
-    answers_in_use,
     argmax_error,
     by_arm,
     check_same_images,
     chose_direct,
-    have_answers,
+    have_predictions,
+    predictions_in_use,
     use_title,
 )
 from fine2coarse.recipes.names import BASELINE, DIRECT
@@ -56,8 +56,8 @@ def compare(
 ) -> list[ArmComparison]:
     """Each arm over its seeds and against the baseline, in both uses.
 
-    Runs of early versions kept no answers to single images. Where one of these is among the runs,
-    all are compared by their means alone: ends of intervals and p-values are NaN, verdicts ''.
+    Runs of early versions kept no predictions. Where one of these is among the runs, all are
+    compared by their means alone: ends of intervals and p-values are NaN, verdicts ''.
 
     Args:
       runs: tested on the same images; arms may lack some of the seeds.
@@ -70,10 +70,10 @@ def compare(
 
     Raises:
       ComparisonError: where runs were tested on different images, fewer than 2 are looked at, or
-        some are chosen and not all runs kept their answers.
-      RunError: where a run's answers are damaged.
+        some are chosen and not all runs kept their predictions.
+      RunError: where a run's predictions are damaged.
     """
-    if have_answers(runs):
+    if have_predictions(runs):
         found = _with_intervals(runs, images, baseline, confidence)
     elif images is None:
         found = compare_means(runs, baseline)
@@ -122,7 +122,7 @@ class _Measured:
       wrong: seed → float [N], 1 where the run is wrong.
       errors: over a use's own seeds.
       pairs: tables [S, N] of the use and of the baseline, over the seeds that both have.
-      judged: differences, tested.
+      compared: differences, tested.
       same: direct uses that repeat the transferred one.
     """
 
@@ -130,13 +130,13 @@ class _Measured:
     wrong: Mapping[Use, Mapping[int, np.ndarray]]
     errors: Mapping[Use, TwoWayMean]
     pairs: Mapping[Use, tuple[np.ndarray, np.ndarray]]
-    judged: Mapping[Use, Judged]
+    compared: Mapping[Use, DifferenceTest]
     same: set[Use]
 
     @classmethod
     def of(cls, runs: Sequence[FinishedRun], images: np.ndarray | None, baseline: str) -> _Measured:
-        answers = _answers(runs, baseline)
-        wrong = {use: _wrong(of_seed, images) for use, of_seed in answers.items()}
+        predictions = _predictions(runs, baseline)
+        wrong = {use: _wrong(of_seed, images) for use, of_seed in predictions.items()}
         tables = {use: _stack(rows.values()) for use, rows in wrong.items()}
         pairs = _pairs(wrong, baseline)
         return cls(
@@ -144,13 +144,15 @@ class _Measured:
             wrong=wrong,
             errors=_moderate_uses({use: TwoWayMean.of(table) for use, table in tables.items()}),
             pairs=pairs,
-            judged=judge({use: ours - theirs for use, (ours, theirs) in pairs.items()}),
+            compared=compare_to_baseline(
+                {use: ours - theirs for use, (ours, theirs) in pairs.items()}
+            ),
             same=repeats(tables),
         )
 
 
 def _comparison(use: Use, measured: _Measured, baseline: str, confidence: float) -> Comparison:
-    of_seed, against = measured.runs[use[0]], measured.judged.get(use)
+    of_seed, against = measured.runs[use[0]], measured.compared.get(use)
     difference = against and against.difference
     errors = [row.mean() for row in measured.wrong[use].values()]
     num_tests = against.num_tests if against else 0
@@ -174,7 +176,7 @@ def _comparison(use: Use, measured: _Measured, baseline: str, confidence: float)
 
 
 @dataclasses.dataclass(frozen=True)
-class Judged:
+class DifferenceTest:
     """A use's difference to the baseline, tested among others.
 
     Attributes:
@@ -190,7 +192,7 @@ class Judged:
     num_tests: int
 
 
-def judge(differences: Mapping[Use, np.ndarray]) -> dict[Use, Judged]:
+def compare_to_baseline(differences: Mapping[Use, np.ndarray]) -> dict[Use, DifferenceTest]:
     """Tests every arm in both uses; a direct use that repeats the transferred one counts once.
 
     Args:
@@ -201,7 +203,7 @@ def judge(differences: Mapping[Use, np.ndarray]) -> dict[Use, Judged]:
     p_values = {use: mean.p_value() for use, mean in means.items() if use not in same}
     adjusted = holm(p_values)
     found = {
-        use: Judged(means[use], p_value, adjusted.get(use, math.nan), len(adjusted))
+        use: DifferenceTest(means[use], p_value, adjusted.get(use, math.nan), len(adjusted))
         for use, p_value in p_values.items()
     }
     return found | {(arm, use): found[arm, TRANSFERRED] for arm, use in same}
@@ -224,19 +226,25 @@ def _moderate_uses(means: Mapping[Use, TwoWayMean]) -> dict[Use, TwoWayMean]:
     return found
 
 
-def _answers(runs: Sequence[FinishedRun], baseline: str) -> dict[Use, dict[int, Answers]]:
-    """(arm, use) → seed → answers; the baseline has one use."""
-    found = answers_in_use(runs, TRANSFERRED, baseline)
-    direct = answers_in_use([run for run in runs if run.arm != baseline], DIRECT, baseline)
+def _predictions(
+    runs: Sequence[FinishedRun], baseline: str
+) -> dict[Use, dict[int, StoredPredictions]]:
+    """(arm, use) → seed → predictions; the baseline has one use."""
+    found = predictions_in_use(runs, TRANSFERRED, baseline)
+    direct = predictions_in_use([run for run in runs if run.arm != baseline], DIRECT, baseline)
     return {(arm, TRANSFERRED): of_seed for arm, of_seed in found.items()} | {
         (arm, DIRECT): of_seed for arm, of_seed in direct.items()
     }
 
 
-def _wrong(of_seed: Mapping[int, Answers], images: np.ndarray | None) -> dict[int, np.ndarray]:
+def _wrong(
+    of_seed: Mapping[int, StoredPredictions], images: np.ndarray | None
+) -> dict[int, np.ndarray]:
     """Seed → float [images looked at], 1 where the model is wrong."""
     chosen = slice(None) if images is None else np.asarray(images, bool)
-    wrong = {seed: answers.wrong[chosen].astype(np.float64) for seed, answers in of_seed.items()}
+    wrong = {
+        seed: predictions.wrong[chosen].astype(np.float64) for seed, predictions in of_seed.items()
+    }
     if any(len(row) < 2 for row in wrong.values()):
         raise ComparisonError("fewer than 2 test images to compare on")
     return wrong
@@ -283,7 +291,7 @@ def _change(
     return found and Interval(found.estimate - 1, found.low - 1, found.high - 1)
 
 
-def _verdict(against: Judged | None, confidence: float) -> str:
+def _verdict(against: DifferenceTest | None, confidence: float) -> str:
     if against is None or math.isnan(against.adjusted_p_value):
         return TOO_FEW_SEEDS
     if against.adjusted_p_value >= 1 - confidence:

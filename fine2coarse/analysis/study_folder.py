@@ -44,7 +44,7 @@ def read_study(workdir: pathlib.Path) -> StudyFolder:
     """Reads a study's folder; runs that are not finished are left out.
 
     Args:
-      workdir: what launch/study.py was given as --workdir.
+      workdir: what `fine2coarse study` was given as --workdir.
 
     Raises:
       MergeError: where it holds no study, or none of its runs is finished.
@@ -53,7 +53,7 @@ def read_study(workdir: pathlib.Path) -> StudyFolder:
     if not path.is_file():
         raise MergeError(
             f"{workdir}: no {RECIPE}; expected the folder of a study, which is the --workdir that "
-            "launch/study.py was given"
+            "`fine2coarse study` was given"
         )
     recipe = read_json(path)
     plan = [(seed, arm) for seed in recipe["seeds"] for arm in (BASELINE, *recipe["arms"])]

@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 
 from fine2coarse.analysis.finished import FinishedRun
-from fine2coarse.analysis.predictions import Answers
+from fine2coarse.analysis.predictions import StoredPredictions
 from fine2coarse.errors import UsageError
 from fine2coarse.recipes.names import DIRECT
 
@@ -41,35 +41,35 @@ def by_arm(runs: Iterable[FinishedRun]) -> dict[str, dict[int, FinishedRun]]:
     return found
 
 
-def answers_in_use(
+def predictions_in_use(
     runs: Iterable[FinishedRun], use: str, baseline: str
-) -> dict[str, dict[int, Answers]]:
-    """Arm → seed → its answers: the baseline's of its one model, all others' in one use.
+) -> dict[str, dict[int, StoredPredictions]]:
+    """Arm → seed → its predictions: the baseline's of its one model, all others' in one use.
 
     Args:
       runs: to look at.
-      use: 'transferred' or 'direct'; runs without answers of their direct use are left out of it.
+      use: 'transferred' or 'direct'; runs that kept none of their direct use are left out.
       baseline: the arm that the others are compared with.
 
     Raises:
       ComparisonError: where an arm has two runs of one seed.
-      RunError: where answers are missing or damaged.
+      RunError: where predictions are missing or damaged.
     """
-    found: dict[str, dict[int, Answers]] = {}
+    found: dict[str, dict[int, StoredPredictions]] = {}
     for arm, of_seed in by_arm(runs).items():
         is_direct = use == DIRECT and arm != baseline
-        answers = {
+        predictions = {
             seed: run.predictions.direct if is_direct else run.predictions.transferred
             for seed, run in of_seed.items()
         }
-        known = {seed: one for seed, one in answers.items() if one is not None}
+        known = {seed: one for seed, one in predictions.items() if one is not None}
         if known:
             found[arm] = known
     return found
 
 
-def have_answers(runs: Iterable[FinishedRun]) -> bool:
-    """Whether all runs kept their answers to single images; those of early versions did not."""
+def have_predictions(runs: Iterable[FinishedRun]) -> bool:
+    """Whether all runs kept their predictions; those of early versions did not."""
     return all(run.predictions.are_stored for run in runs)
 
 
@@ -78,7 +78,7 @@ def check_same_images(runs: Sequence[FinishedRun]) -> None:
 
     Raises:
       ComparisonError: naming two runs that differ.
-      RunError: where a run's answers are missing or damaged.
+      RunError: where a run's predictions are missing or damaged.
     """
     for run in runs[1:]:
         ours, theirs = run.predictions.transferred, runs[0].predictions.transferred
@@ -100,7 +100,7 @@ def chose_direct(runs: Iterable[FinishedRun]) -> bool:
 
 
 def use_title(use: Use, runs: Iterable[FinishedRun], has_direct: bool) -> str:
-    """Arm and use in words: the arm alone where it has one use.
+    """Names arm and use, for people to read; the arm alone where it has one use.
 
     Args:
       use: the arm and its use.

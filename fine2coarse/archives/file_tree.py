@@ -72,7 +72,7 @@ class FileTree(Protocol):
     """A folder or an archive; it travels to workers by pickle.
 
     Attributes:
-      kind: in words, 'folder' or the archive's.
+      kind: 'folder' or the archive's, for people to read.
       has_random_access: whether files can be read in any order, by any process.
     """
 

@@ -23,11 +23,11 @@ NUM_LOGICAL_CPUS = flags.DEFINE_integer(
 )
 
 
-def make_strategy() -> tf.distribute.Strategy:
+def strategy_of_flags() -> tf.distribute.Strategy:
     """The process's strategy, as the flags say; made once a process."""
-    from fine2coarse.training.strategy import make_strategy as make
+    from fine2coarse.training.strategy import make_strategy
 
-    return make(STRATEGY.value, NUM_LOGICAL_CPUS.value, TPU.value)
+    return make_strategy(STRATEGY.value, NUM_LOGICAL_CPUS.value, TPU.value)
 
 
 def refuse_workers(instead: str) -> None:

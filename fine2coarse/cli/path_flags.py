@@ -1,6 +1,7 @@
 """Flags that name paths, and mistakes in flags told in one line."""
 
 import os
+import re
 import sys
 from typing import NoReturn
 
@@ -18,6 +19,8 @@ _PATH_VARIABLES = (
     "KAGGLE_CONFIG_DIR",
     "KERAS_HOME",
 )
+# What absl says of a flag that is required.
+_NOT_GIVEN = re.compile(r"flag --\w+=None: Flag (--\w+) must have a value other than None\.")
 flags.disclaim_key_flags()  # a flag defined here belongs to the program that asked for it
 
 
@@ -73,7 +76,7 @@ def parse_flags(argv: list[str]) -> list[str]:
     except (flags.Error, PathError) as error:
         if os.environ.get("FINE2COARSE_TRACEBACK"):
             raise
-        fail(str(error))
+        fail(_NOT_GIVEN.sub(r"\1 must have a value.", str(error)))
 
 
 def fail(message: str) -> NoReturn:

@@ -83,7 +83,7 @@ def _refuse_remote_workdir() -> None:
     workdir = flags.FLAGS["workdir"].value if "workdir" in flags.FLAGS else None
     if "://" in (workdir or ""):
         raise UsageError(
-            f"--workdir={workdir}: this program works in local folders; launch/study.py takes "
+            f"--workdir={workdir}: this program works in local folders; `fine2coarse study` takes "
             "remote ones"
         )
 

@@ -62,7 +62,7 @@ def check_program(root: pathlib.Path, program: Sequence[str], num_nodes: int) ->
     return workdirs[-1]
 
 
-def execute(job: CloudJob, root: pathlib.Path) -> dict[str, int]:
+def run_job(job: CloudJob, root: pathlib.Path) -> dict[str, int]:
     """Runs a job to its end; the machines are deleted whatever happens, also on SIGTERM.
 
     Args:

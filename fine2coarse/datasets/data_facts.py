@@ -30,7 +30,9 @@ class Overlap:
     num_dropped: int
 
 
-def describe(datasets: Sequence[PreparedDataset], overlaps: Sequence[Overlap]) -> dict[str, Any]:
+def describe_data(
+    datasets: Sequence[PreparedDataset], overlaps: Sequence[Overlap]
+) -> dict[str, Any]:
     """JSON-able facts for the study's folder and its report."""
     return {
         "preparations": [_preparation(dataset) for dataset in datasets],

@@ -218,7 +218,7 @@ class FolderSource:
 
     @property
     def kind(self) -> str:
-        """In words."""
+        """For people to read."""
         told = f"{self.tree.kind} of class folders"
         if UNSPLIT not in self.layout.splits:
             return told

@@ -61,7 +61,7 @@ class _ArchiveSource:
     Attributes:
       archive: it.
       leaves: the synsets that are labels; others are skipped.
-      holds: what is in it, in words; of the layout.
+      holds: what is in it, for people to read; of the layout.
     """
 
     archive: Archive
@@ -80,7 +80,7 @@ class _ArchiveSource:
 
     @property
     def kind(self) -> str:
-        """In words."""
+        """For people to read."""
         return f"{self.archive.kind} of {self.holds}"
 
     def identity(self) -> Mapping[str, object]:

@@ -156,7 +156,7 @@ def archive_and_part(file_name: str) -> tuple[str, str]:
 
 
 def _listed(names: Iterable[str]) -> str:
-    """Names in words, not too many."""
+    """Some names, listed for people to read."""
     texts = [printable(name) for name in names]
     more = len(texts) - _NUM_NAMES_TOLD
     return ", ".join(texts[:_NUM_NAMES_TOLD]) + (f" and {more} more" if more > 0 else "")

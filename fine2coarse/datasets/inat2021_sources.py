@@ -16,7 +16,7 @@ from fine2coarse.archives.archives import Archive, Entry, Skip, SourceError, pri
 from fine2coarse.preparation.file_batches import BatchFile, BatchFiller, FileBatch, digest
 from fine2coarse.taxonomy import inat2021
 from fine2coarse.taxonomy.taxonomy import Taxonomy
-from fine2coarse.taxonomy.text_tables import read_json
+from fine2coarse.taxonomy.text_tables import parse_json
 
 NO_ANNOTATION = "image without annotation"
 NO_IMAGE = "annotation without image"
@@ -72,7 +72,7 @@ def read_annotations(path: pathlib.Path) -> Annotations:
       SourceError: where there is no such JSON in it, or it lacks a part.
     """
     data = _json_bytes(path)
-    content = read_json(data, str(path))
+    content = parse_json(data, str(path))
     if not isinstance(content, dict):
         raise SourceError(f"{path}: a JSON {type(content).__name__}; expected an object")
     missing = {"images", "annotations", "categories"} - set(content)
@@ -302,7 +302,7 @@ class Inat2021Source:
 
     @property
     def kind(self) -> str:
-        """In words."""
+        """For people to read."""
         kinds = sorted({split.kind for split in self.splits})
         return f"iNaturalist 2021: {' and '.join(kinds)} for each split"
 

@@ -21,6 +21,7 @@ from tensorflow_datasets.core import constants, dataset_builder
 from fine2coarse.archives.archives import SourceError
 from fine2coarse.datasets import stored_taxonomy
 from fine2coarse.errors import UsageError
+from fine2coarse.files import read_json
 from fine2coarse.formats import disk_size
 from fine2coarse.labels import sources
 from fine2coarse.preparation import preparation_report
@@ -198,7 +199,7 @@ class LeveledBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
         if config.manual_dir is None or not path.exists():
             return
         try:
-            before = json.loads(path.read_text(encoding="utf-8"))
+            before = read_json(path)
         except ValueError as error:
             raise preparation_report.damaged(path, error) from error
         try:

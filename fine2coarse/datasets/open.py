@@ -51,6 +51,7 @@ def open_prepared(
       RecipeError: on an unknown option, or a value of the wrong type.
       NotPreparedError: where it is not prepared and `prepare` is False.
     """
+    check_name(name)
     if not prepare:
         return open_dataset(name, options, data_dir, prepare=False)
     with first_to_prepare(data_dir, name, options):
@@ -75,8 +76,7 @@ def open_dataset(
       RecipeError: on an unknown option, or a value of the wrong type.
       NotPreparedError: where it is not prepared and `prepare` is False.
     """
-    if name not in _OPENERS:
-        raise DatasetError(unknown("dataset", name, dataset_names()))
+    check_name(name)
     _check_utf8(data_dir)
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
@@ -97,6 +97,12 @@ def _check_utf8(data_dir: str) -> None:
             f"data folder {data_dir!r}: its name is not UTF-8, which TFDS needs; choose another "
             "--data_dir"
         ) from error
+
+
+def check_name(name: str) -> None:
+    """Raises DatasetError where `open_dataset` knows no dataset of that name."""
+    if name not in _OPENERS:
+        raise DatasetError(unknown("dataset", name, dataset_names()))
 
 
 def dataset_names() -> tuple[str, ...]:

@@ -18,7 +18,7 @@ CLAIMS = "claims"
 _PREPARED_BY = {"imagenet21k": {"leaves": "all"}, "inat2021": {}}
 
 
-def preparation(name: str, options: Mapping[str, Any]) -> str:
+def claim_name(name: str, options: Mapping[str, Any]) -> str:
     """Name of the claim on preparing a dataset: the same where the prepared data is the same."""
     kept = {key: value for key, value in options.items() if value is not None}
     if "source" in kept:
@@ -57,7 +57,7 @@ def first_to_prepare(
     def tell(holder: str) -> None:
         announce(f"waiting for another process ({holder}), which prepares dataset {name!r}")
 
-    with claims.first(preparation(name, options), announce=tell):
+    with claims.first(claim_name(name, options), announce=tell):
         yield
 
 
@@ -78,5 +78,5 @@ def only_to_prepare(data_dir: str, name: str, options: Mapping[str, Any]) -> Ite
         yield None
         return
     folder = pathlib.Path(data_dir)
-    with hold(folder / CLAIMS, preparation(name, options), f"{name} in {folder}") as claim:
+    with hold(folder / CLAIMS, claim_name(name, options), f"{name} in {folder}") as claim:
         yield claim

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from fine2coarse.errors import UsageError
-from fine2coarse.runs.execution import load_classifier
+from fine2coarse.runs.classifiers import load_classifier
 from fine2coarse.runs.phase_folder import WEIGHTS, PhaseFolder
 
 DEFAULT_IMAGE_SIZE_PX = 224

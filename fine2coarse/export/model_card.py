@@ -225,18 +225,18 @@ def _metrics(facts: CardFacts) -> str:
     lines += [
         f"| {who} | {what} | {n} / {of} | {100 * n / of:.2f} % |" for who, what, n, of in rows
     ]
-    return "\n".join([*lines, "", *_how_judged(facts), seen])
+    return "\n".join([*lines, "", *_how_evaluated(facts), seen])
 
 
-def _how_judged(facts: CardFacts) -> list[str]:
+def _how_evaluated(facts: CardFacts) -> list[str]:
     """Sentences on what the numbers are of, where they are not of this SavedModel's own outputs."""
-    judged_by = facts.result.get("evaluated_space", facts.space_name)
+    evaluated_by = facts.result.get("evaluated_space", facts.space_name)
     averaged = facts.result.get("evaluated_weights", "last") == "ema"
     told = []
-    if judged_by != facts.space_name:
+    if evaluated_by != facts.space_name:
         told.append(
-            f"Judged on the classes of {judged_by}: the probabilities of {facts.space_name}'s "
-            "classes were summed up into them."
+            f"Evaluated on the classes of {evaluated_by}: the probabilities of "
+            f"{facts.space_name}'s classes were summed up into them."
         )
     if averaged != facts.averaged:
         theirs = "the moving average" if averaged else "the weights as training ended"

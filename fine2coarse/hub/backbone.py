@@ -7,7 +7,7 @@ import dataclasses
 import keras
 
 from fine2coarse.hub.layer import HubLayer
-from fine2coarse.hub.resolve import HubError, fingerprint, resolve
+from fine2coarse.hub.resolve import HubError, fingerprint_of_folder, resolve
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +31,7 @@ class SavedModelBackbone:
         Raises:
           HubError: where there is none.
         """
-        return cls(handle, image_size_px, fingerprint(resolve(handle)))
+        return cls(handle, image_size_px, fingerprint_of_folder(resolve(handle)))
 
     @property
     def name(self) -> str:

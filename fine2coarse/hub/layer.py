@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras.src.saving import serialization_lib
 
 from fine2coarse import keras_settings
-from fine2coarse.hub.resolve import HubError, fingerprint, resolve
+from fine2coarse.hub.resolve import HubError, fingerprint_of_folder, resolve
 
 keras_settings.pin()
 
@@ -76,7 +76,7 @@ class HubLayer(keras.layers.Layer):
         self.output_key = output_key
         self.cross_replica_batch = cross_replica_batch
         folder = resolve(self.handle, sha256)
-        self.sha256 = fingerprint(folder)
+        self.sha256 = fingerprint_of_folder(folder)
         loaded = tf.saved_model.load(str(folder))
         self._function = _callable_of(loaded, self.handle)
         self._takes_training = _takes_training(self._function)

@@ -50,15 +50,15 @@ def resolve(handle: str, sha256: str = "", *, fetch: bool = True) -> pathlib.Pat
     for candidate in _candidates(handle, search=bool(sha256) or not elsewhere, fetch=fetch):
         if not (candidate / SAVED_MODEL).is_file():
             continue
-        if not sha256 or fingerprint(candidate) == sha256:
+        if not sha256 or fingerprint_of_folder(candidate) == sha256:
             found = candidate
             break
         rejected.append(candidate)
     if found is None and rejected:
         raise HubError(
             f"{rejected[0]} holds another SavedModel than the one wanted: its fingerprint is "
-            f"{fingerprint(rejected[0])[:12]}, expected {sha256[:12]}; put the folder of the right "
-            f"one into {SEARCH_PATH}"
+            f"{fingerprint_of_folder(rejected[0])[:12]}, expected {sha256[:12]}; put the folder of "
+            f"the right one into {SEARCH_PATH}"
         )
     if found is None and elsewhere and not fetch:
         raise HubError(
@@ -74,7 +74,7 @@ def resolve(handle: str, sha256: str = "", *, fetch: bool = True) -> pathlib.Pat
     return found
 
 
-def fingerprint(folder: pathlib.Path) -> str:
+def fingerprint_of_folder(folder: pathlib.Path) -> str:
     """SHA-256 of `saved_model.pb`, graph and signatures but not weights: 64 hexadecimal digits."""
     return hashlib.sha256((folder / SAVED_MODEL).read_bytes()).hexdigest()
 

@@ -1,4 +1,4 @@
-"""A label space in words and numbers, for the terminal."""
+"""A label space described for the terminal."""
 
 from __future__ import annotations
 

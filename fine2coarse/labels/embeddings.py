@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fine2coarse.labels.space import UNREADABLE, LabelSpaceError
-from fine2coarse.taxonomy.text_tables import normalized, read_json, read_lines
+from fine2coarse.taxonomy.text_tables import normalized, parse_json, read_lines
 
 # Beyond this the squares that k-means and PCA add up leave float32: 1e24, times 4 for a distance,
 # times 1e4 dimensions, times 1e8 images is 4e36, below float32's 3.4e38.
@@ -171,12 +171,12 @@ class Embeddings:
         path = self.path or "FILE.npy"
         return (
             "cluster them with spherical=True, or scale every vector to length one: "
-            f"launch/embed.py with --npy={path} --l2, without --pca"
+            f"fine2coarse embed with --npy={path} --l2, without --pca"
         )
 
     @classmethod
     def load(cls, path: str | os.PathLike, ids_path: str | os.PathLike = "") -> Embeddings:
-        """Opens what `launch/embed.py` wrote, or a user's own .npy with a file of ids.
+        """Opens what `fine2coarse embed` wrote, or a user's own .npy with a file of ids.
 
         Args:
           path: a .npy file; it is memory-mapped.
@@ -242,13 +242,13 @@ def _mapped(path: pathlib.Path) -> np.ndarray:
 
 
 def _read_meta(path: pathlib.Path) -> Mapping[str, Any]:
-    """What `launch/embed.py` recorded with its vectors; empty for a user's own file."""
+    """What `fine2coarse embed` recorded with its vectors; empty for a user's own file."""
     if not path.exists():
         return {}
-    meta = read_json(path.read_bytes(), str(path))
+    meta = parse_json(path.read_bytes(), str(path))
     if not isinstance(meta, dict):
         raise LabelSpaceError(
-            f"{path}: expected what launch/embed.py wrote; remove it or embed again"
+            f"{path}: expected what fine2coarse embed wrote; remove it or embed again"
         )
     return meta
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from fine2coarse.errors import UsageError
-from fine2coarse.files import write_atomic, write_json
+from fine2coarse.files import read_json, write_atomic, write_json
 
 KEYED_BY = ("leaf", "image")
 # What NumPy, zip and JSON raise on a file that is damaged or another one than it is taken for.
@@ -165,7 +165,7 @@ class LabelSpace:
         """
         path = pathlib.Path(path)
         try:
-            meta = json.loads(path.with_name(path.name + ".json").read_text(encoding="utf-8"))
+            meta = read_json(path.with_name(path.name + ".json"))
             with np.load(path, allow_pickle=False) as arrays:
                 space = cls(
                     table=arrays["table"],

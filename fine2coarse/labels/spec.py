@@ -18,6 +18,7 @@ from fine2coarse.labels.embeddings import Embeddings
 from fine2coarse.labels.image_index import ImageIndex
 from fine2coarse.labels.kmeans import KMeansSpec
 from fine2coarse.labels.space import LabelSpace, LabelSpaceError
+from fine2coarse.labels.tree import check_rule
 from fine2coarse.taxonomy.taxonomy import Taxonomy
 
 
@@ -56,12 +57,24 @@ class Context:
         return self.images.leaf_sizes(self.taxonomy.num_leaves).tolist()
 
 
+def _check_counts(record: LabelSource, *names: str) -> None:
+    """Raises LabelSpaceError on a negative number; 0 is not given."""
+    for name in names:
+        if getattr(record, name) < 0:
+            raise LabelSpaceError(f"{name} must not be negative, got {getattr(record, name)}")
+
+
 @dataclasses.dataclass(frozen=True)
 class Level:
     """See `sources.level`."""
 
     level: str
     rule: str = ""
+
+    def __post_init__(self) -> None:
+        """Checks the rule."""
+        if self.rule:
+            check_rule(self.rule)
 
     def build(self, context: Context) -> LabelSpace:
         """Makes the label space."""
@@ -78,6 +91,7 @@ class Cut:
 
     def __post_init__(self) -> None:
         """Checks that the number or the list is given, not both."""
+        _check_counts(self, "num_classes")
         if bool(self.num_classes) == bool(self.nodes):
             raise LabelSpaceError(
                 f"a cut needs num_classes or a list of nodes, and not both; got "
@@ -106,6 +120,12 @@ class Mixed:
     rule: str = "first"
     drop_uncovered: bool = False
 
+    def __post_init__(self) -> None:
+        """Checks the number and the rule."""
+        if self.min_images < 1:
+            raise LabelSpaceError(f"min_images must be at least 1, got {self.min_images}")
+        check_rule(self.rule)
+
     def build(self, context: Context) -> LabelSpace:
         """Makes the label space."""
         return sources.mixed(
@@ -129,10 +149,11 @@ class Random:
 
     def __post_init__(self) -> None:
         """Checks that one of the three ways to say how many is chosen."""
+        _check_counts(self, "num_classes")
         if sum(map(bool, (self.num_classes, self.as_many_as_level, self.like))) != 1:
             raise LabelSpaceError(
-                "random ids need one of num_classes, as_many_as_level and like; got "
-                f"{self.num_classes}, {self.as_many_as_level!r} and {self.like}"
+                "random ids need one of num_classes, as_many_as_level and like, the others 0, '' "
+                f"and None; got {self.num_classes}, {self.as_many_as_level!r} and {self.like}"
             )
 
     def build(self, context: Context) -> LabelSpace:
@@ -164,17 +185,19 @@ class Clusters:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        """Checks that embeddings are named, and the number or the centroids, not both."""
+        """Checks that embeddings are named, the number or the centroids, and how to cluster."""
+        _check_counts(self, "num_clusters")
         if not self.embeddings:
             raise LabelSpaceError(
-                "clusters need embeddings: a .npy written by launch/embed.py (or one of your own, "
-                "with `ids`)"
+                "clusters need embeddings: a .npy written by `fine2coarse embed` (or one of your "
+                "own, with `ids`)"
             )
         if bool(self.num_clusters) == bool(self.centroids):
             raise LabelSpaceError(
                 f"clusters need num_clusters or a file of centroids, and not both; got "
                 f"num_clusters={self.num_clusters} and centroids={self.centroids!r}"
             )
+        self.kmeans  # noqa: B018 - checks itself
 
     @property
     def kmeans(self) -> KMeansSpec:
@@ -231,6 +254,7 @@ class SizeMatched:
 
     def __post_init__(self) -> None:
         """Checks that one control is chosen."""
+        _check_counts(self, "num_images_per_class", "num_images_total")
         if bool(self.num_images_per_class) == bool(self.num_images_total):
             raise LabelSpaceError(
                 f"choose one control: num_images_per_class or num_images_total; got "
@@ -261,6 +285,11 @@ class Corrupted:
     share: float
     aligned: bool = True
     seed: int | None = None
+
+    def __post_init__(self) -> None:
+        """Checks the share."""
+        if not 0 <= self.share <= 1:
+            raise LabelSpaceError(f"share must be from 0 to 1, got {self.share}")
 
     def build(self, context: Context) -> LabelSpace:
         """Makes the label space."""

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from etils import epath
 
-from fine2coarse.files import write_atomic
+from fine2coarse.files import read_json, write_atomic
 from fine2coarse.labels.space import UNREADABLE
 from fine2coarse.preparation.image_checks import content_digest, hash128
 
@@ -101,7 +101,7 @@ def read_contents(
     """
     folder = epath.Path(folder)
     try:
-        told = json.loads((folder / CONTENTS_NAME).read_text(encoding="utf-8"))["splits"]
+        told = read_json(folder / CONTENTS_NAME)["splits"]
         if {name: split["num_examples"] for name, split in told.items()} != dict(num_examples):
             return None
         found = {

@@ -169,7 +169,7 @@ class Preparation:
                 contents.write_contents(self.final, _contents(plan))
                 write_json(self.final / SOURCE_NAME, identity)
                 self.write_state(self.final, indices)
-                preparation_report.write_report(self.final, made, skips, indices, plan)
+                preparation_report.write_preparation_report(self.final, made, skips, indices, plan)
             except OSError as error:
                 if error.errno != errno.ENOSPC:
                     raise

@@ -77,7 +77,7 @@ class Source(Protocol):
     """Where images come from.
 
     Attributes:
-      kind: its layout in words.
+      kind: its layout, for people to read.
       num_bytes: of the archives or folders.
       can_be_shared: whether units can be read on their own (so that a cluster can share them).
     """

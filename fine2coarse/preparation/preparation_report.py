@@ -16,7 +16,7 @@ from etils import epath
 
 from fine2coarse.archives.archives import REPEATED_MEMBER, Skip, SourceError
 from fine2coarse.archives.file_tree import LINK_LOOP
-from fine2coarse.files import write_atomic
+from fine2coarse.files import read_json, write_atomic
 from fine2coarse.preparation.contents import duplicates_across
 from fine2coarse.preparation.file_batches import NOT_IN_LAYOUT
 from fine2coarse.preparation.image_checks import NOT_AN_IMAGE
@@ -140,7 +140,7 @@ def _sorted(counts: Mapping[str, int]) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
-def write_report(
+def write_preparation_report(
     folder: epath.Path,
     report: Report,
     skips: Sequence[Skip],
@@ -167,7 +167,7 @@ def read_report(folder: epath.PathLike) -> Report:
     """
     path = epath.Path(folder) / REPORT_NAME
     try:
-        return Report(**json.loads(path.read_text(encoding="utf-8")))
+        return Report(**read_json(path))
     except (ValueError, TypeError) as error:
         raise damaged(path, error) from error
 

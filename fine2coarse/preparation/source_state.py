@@ -142,7 +142,7 @@ class Changes:
         return bool(self.new or self.gone or self.changed)
 
     def __str__(self) -> str:
-        """In words, with some of the names."""
+        """For people to read, with some of the names."""
         kinds = (("new", self.new), ("gone", self.gone), ("changed", self.changed))
         return "; ".join(
             f"{len(names)} {'file is' if len(names) == 1 else 'files are'} {kind}, such as "

@@ -17,7 +17,7 @@ class StartSpec:
     Attributes:
       kind: 'scratch', 'run' (a finished run's folder, or its export), 'preset' (KerasHub's name
         of one, e.g. `resnet_18_imagenet`, or a folder that its `save_to_preset` wrote) or 'hub'
-        (a TF Hub or Kaggle handle, or a folder, of what launch/export.py wrote).
+        (a TF Hub or Kaggle handle, or a folder, of what `fine2coarse export` wrote).
       source: folder, name or handle, `~` and variables expanded; empty for 'scratch'.
     """
 

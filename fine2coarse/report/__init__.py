@@ -12,9 +12,9 @@ from fine2coarse.analysis.merging import merge
 from fine2coarse.analysis.study_folder import MergeError, read_study
 from fine2coarse.files import write_atomic
 from fine2coarse.report import dashboard
-from fine2coarse.report.contents import gather
-from fine2coarse.report.document import render
+from fine2coarse.report.document import render_report
 from fine2coarse.report.provenance import record_command
+from fine2coarse.report.report_contents import gather_contents
 from fine2coarse.report.stored_thumbnails import ReadImages
 from fine2coarse.runs.phase_folder import make_writable_folder
 
@@ -45,6 +45,6 @@ def write_report(
     merged = merge([read_study(pathlib.Path(workdir)) for workdir in workdirs])
     out = pathlib.Path(workdirs[0] if out is None else out)
     make_writable_folder(out)
-    write_atomic(out / PAGE, render(gather(merged, out, read_images)))
+    write_atomic(out / PAGE, render_report(gather_contents(merged, out, read_images)))
     dashboard.write(merged, out)
     return out / PAGE

@@ -13,7 +13,7 @@ from fine2coarse.analysis.merging import Merged
 from fine2coarse.analysis.uses import TRANSFERRED
 from fine2coarse.recipes.names import BASELINE, DIRECT
 from fine2coarse.report import (
-    cost,
+    cost_section,
     easy_hard,
     gallery,
     learning,
@@ -24,7 +24,7 @@ from fine2coarse.report import (
     superclasses,
     trials_section,
 )
-from fine2coarse.report.contents import TABLES, ReportContents, figure
+from fine2coarse.report.report_contents import TABLES, ReportContents, draw_figure
 
 _HOLLOW = (
     " Filled: after transfer. Hollow, a little to the left: the pretrained model used directly, "
@@ -42,7 +42,7 @@ _GENERATED = (
 )
 
 
-def render(contents: ReportContents) -> str:
+def render_report(contents: ReportContents) -> str:
     """The whole page; writes pictures and tables beside it on the way."""
     merged = contents.merged
     target = merged.runs[0].tested_recipe["label_space"]["name"]
@@ -108,12 +108,12 @@ def _result(contents: ReportContents) -> list[Markup]:
     table.write(contents.out)
     arms = [c for c in contents.comparisons if c.arm != BASELINE]
     told = sentences.sentences(arms)
-    parts = [table.html("Results of every arm"), page.folded("In words", page.bullets(told))]
+    parts = [table.html("Results of every arm"), page.folded("As sentences", page.bullets(told))]
     if points:
         pictures.draw_granularity(contents.out / "granularity.png", points, band)
         parts.insert(
             0,
-            figure(
+            draw_figure(
                 contents,
                 "granularity",
                 lambda path, width: pictures.draw_granularity(path, points, band, width),
@@ -152,7 +152,7 @@ def _easy_hard(contents: ReportContents) -> list[Markup]:
         for arms in (by_margin, by_misses)
         for arm in arms
     ]
-    return [*parts, page.folded("In words", page.bullets(told)), *last]
+    return [*parts, page.folded("As sentences", page.bullets(told)), *last]
 
 
 def _split_by(contents: ReportContents, split_by: str) -> list[ArmHardness]:
@@ -177,7 +177,7 @@ def _hardness_tables(contents: ReportContents, arms: Sequence[ArmHardness]) -> l
 
 
 def _gains_figure(contents: ReportContents, arms: Sequence[ArmHardness]) -> Markup:
-    return figure(
+    return draw_figure(
         contents,
         "gains",
         lambda path, width: easy_hard.draw_gains(path, arms, width),
@@ -230,12 +230,12 @@ def _transfers(contents: ReportContents) -> list[Markup]:
 
 
 def _cost(contents: ReportContents) -> list[Markup]:
-    costs = cost.read_costs(contents.runs_by_classes)
-    table = cost.table(costs)
+    costs = cost_section.read_costs(contents.runs_by_classes)
+    table = cost_section.table(costs)
     table.write(contents.out / TABLES)
-    panels = cost.panels(costs, contents.comparisons, contents.merged.arms)
+    panels = cost_section.panels(costs, contents.comparisons, contents.merged.arms)
     return [
-        figure(
+        draw_figure(
             contents,
             "cost",
             lambda path, width: pictures.draw_cost(path, panels, width),
@@ -253,7 +253,7 @@ def _learning(contents: ReportContents) -> list[Markup]:
     if not curves:
         return []
     return [
-        figure(
+        draw_figure(
             contents,
             "learning",
             lambda path, width: learning.draw_learning(path, curves, width),

@@ -20,7 +20,7 @@ from fine2coarse.report.tables import Table, interval_columns
 METHOD = (
     "At each seed, the baseline's runs of the other seeds say which images are hard; the gain "
     "(baseline's error minus the arm's) is then measured with the runs of this seed, in percentage "
-    "points. No run is judged on a split that it made itself."
+    "points. No run is evaluated on a split that it made itself."
 )
 TWO_USES = (
     "The theory is about a readout from the outputs of the fine classes: its prediction, more "

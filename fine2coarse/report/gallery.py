@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from fine2coarse.analysis.finished import FinishedRun
 from fine2coarse.analysis.hard_images import hard_wins
-from fine2coarse.analysis.uses import USES, ComparisonError, answers_in_use
+from fine2coarse.analysis.uses import USES, ComparisonError, predictions_in_use
 from fine2coarse.recipes.names import BASELINE
 from fine2coarse.report import page, stored_thumbnails
 from fine2coarse.report.stored_thumbnails import ReadImages
@@ -41,7 +41,7 @@ def store_wins(
         return "neither their thumbnails nor the prepared data are here"
     wanted: dict[str, None] = {}
     for use in USES:
-        for arm in answers_in_use(runs, use, BASELINE):
+        for arm in predictions_in_use(runs, use, BASELINE):
             with contextlib.suppress(ComparisonError):  # an arm of too few seeds has no gallery
                 wanted |= dict.fromkeys(hard_wins(runs, arm, use=use)[:MAX_IMAGES])
     try:
@@ -74,7 +74,7 @@ def section(
         text = (
             f"{len(image_ids):,} hard images are missed by the baseline and not by {title} in most "
             f"seeds. They are left out here: {reason or 'they are not in the prepared data'}. Give "
-            "launch/report.py the --data_dir of the prepared data to have them."
+            "`fine2coarse report` the --data_dir of the prepared data to have them."
         )
         return [page.paragraph(text)]
     text = (
@@ -87,15 +87,15 @@ def section(
 
 def _pictures(
     shown: Sequence[tuple[str, pathlib.Path]], best: Comparison, runs: Sequence[FinishedRun]
-) -> list[page.Picture]:
-    """Each image with its true class, and the answers of baseline and arm."""
+) -> list[page.GalleryPicture]:
+    """Each image with its true class, and the predictions of baseline and arm."""
     class_names = runs[0].class_names()
-    answers = answers_in_use(runs, best.use, BASELINE)
+    predictions = predictions_in_use(runs, best.use, BASELINE)
     predicted = {
-        name: np.stack([one.predicted for one in answers[arm].values()])  # [seeds, images]
+        name: np.stack([one.predicted for one in predictions[arm].values()])  # [seeds, images]
         for name, arm in ((BASELINE, BASELINE), (best.title, best.arm))
     }
-    first = next(iter(answers[BASELINE].values()))
+    first = next(iter(predictions[BASELINE].values()))
     row_of = {str(image_id): row for row, image_id in enumerate(first.image_ids)}
     pictures = []
     for image_id, path in shown:
@@ -103,17 +103,17 @@ def _pictures(
         truth = class_names[first.targets[row]]
         told = [_told(name, of[:, row], class_names, truth) for name, of in predicted.items()]
         lines = [(truth, "truth"), *told]
-        pictures.append(page.Picture(path, _alt(truth, lines), lines))
+        pictures.append(page.GalleryPicture(path, _alt(truth, lines), lines))
     return pictures
 
 
 def _told(
     name: str, predicted: np.ndarray, class_names: Sequence[str], truth: str
 ) -> tuple[str, str]:
-    """An arm's most frequent answer to an image, with its number of seeds."""
-    (answer, votes), *_ = Counter(class_names[p] for p in predicted).most_common(1)
+    """An arm's most frequent prediction for an image, with its number of seeds."""
+    (prediction, votes), *_ = Counter(class_names[p] for p in predicted).most_common(1)
     seeds = f" ({votes} of {len(predicted)} seeds)" if votes < len(predicted) else ""
-    return f"{name}: {answer}{seeds}", "right" if answer == truth else "wrong"
+    return f"{name}: {prediction}{seeds}", "right" if prediction == truth else "wrong"
 
 
 def _alt(truth: str, lines: Sequence[tuple[str, str]]) -> str:

@@ -1,4 +1,4 @@
-"""The main result: the curve, the table, and each arm in words."""
+"""The main result: the curve, the table, and a sentence on each arm."""
 
 from __future__ import annotations
 

@@ -30,12 +30,12 @@ class Section:
 
 
 @dataclasses.dataclass(frozen=True)
-class Picture:
+class GalleryPicture:
     """A small picture of a gallery.
 
     Attributes:
       path: PNG or JPEG file.
-      alt: says in words what it shows.
+      alt: a description of what it shows.
       lines: of its caption: plain text, and a class: 'truth', 'right' or 'wrong'.
     """
 
@@ -129,14 +129,14 @@ def figure(
 
     Args:
       path: of the file.
-      alt: says in words what it shows.
+      alt: a description of what it shows.
       caption: under it.
       narrow: the same picture for the width of a telephone.
     """
     return _part("figure", path, alt, caption, narrow)
 
 
-def gallery(pictures: Sequence[Picture]) -> Markup:
+def gallery(pictures: Sequence[GalleryPicture]) -> Markup:
     """Small pictures in a grid, embedded."""
     return _part("gallery", pictures)
 

@@ -47,9 +47,7 @@ def _commands(merged: Merged) -> list[Markup]:
             )
     if len(merged.studies) > 1:
         names = ",".join(f"runs/{study.name}" for study in merged.studies)
-        parts.append(
-            page.preformatted(f"python launch/report.py --workdir={names} --out=runs/merged")
-        )
+        parts.append(page.preformatted(f"fine2coarse report --workdir={names} --out=runs/merged"))
     return parts
 
 

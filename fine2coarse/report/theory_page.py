@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fine2coarse.files import write_atomic
 from fine2coarse.report import page
 from fine2coarse.report.figures import COLOURS, MARKERS, saved_figure
+from fine2coarse.theory.statements import Verdict
 
 
 @dataclass(frozen=True)
@@ -20,30 +21,12 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """One line of the table of verdicts; `is_asked` marks a question, not a prediction."""
-
-    statement: str
-    measured: str
-    bound: str
-    holds: bool
-    is_asked: bool = False
-
-    @property
-    def word(self) -> str:
-        """What the table says of it."""
-        if self.is_asked:
-            return "asked: yes" if self.holds else "asked: no"
-        return "holds" if self.holds else "does not hold"
-
-
-@dataclass(frozen=True)
-class Section:
+class ExperimentSection:
     """One experiment on the page."""
 
     title: str
     question: str
-    pictures: Sequence[tuple[str | os.PathLike, str]]  # PNG file, what it shows in words
+    pictures: Sequence[tuple[str | os.PathLike, str]]  # PNG file, what it shows
     verdicts: Sequence[Verdict]
     source: str  # where the numbers lie
 
@@ -109,7 +92,7 @@ def write_page(
     title: str,
     answer: str,
     facts: Mapping[str, object],
-    sections: Sequence[Section],
+    sections: Sequence[ExperimentSection],
 ) -> None:
     """Writes the page: the answer, the settings, then every section."""
     text = page.render(

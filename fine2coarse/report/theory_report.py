@@ -54,18 +54,16 @@ def report_theory(
 
 def _section(
     workdir: pathlib.Path, experiment: Experiment, num_seeds: int, num_workers: int
-) -> pages.Section:
+) -> pages.ExperimentSection:
     """Rows, verdicts and pictures of one experiment, as a section of the page."""
     if experiment.name == KERAS_PATCHES:  # TensorFlow spreads over the cores by itself
         num_seeds, num_workers = min(num_seeds, _MAX_KERAS_SEEDS), 1
     rows = trial_rows.compute_or_read(experiment, num_seeds, workdir / "results", num_workers)
-    verdicts = [
-        pages.Verdict(**dataclasses.asdict(claim)) for claim in verdicts_on(experiment.name, rows)
-    ]
+    verdicts = verdicts_on(experiment.name, rows)
     pictures = [(_draw(workdir, picture, rows), picture.words) for picture in experiment.pictures]
     source = f"results/{experiment.name}.csv"
     title = experiment.name.replace("_", " ").capitalize()
-    return pages.Section(title, experiment.question, pictures, verdicts, source)
+    return pages.ExperimentSection(title, experiment.question, pictures, verdicts, source)
 
 
 def _draw(workdir: pathlib.Path, picture: Picture, rows: list[Row]) -> pathlib.Path:
@@ -88,7 +86,7 @@ def _draw(workdir: pathlib.Path, picture: Picture, rows: list[Row]) -> pathlib.P
     return path
 
 
-def _answer(sections: Sequence[pages.Section]) -> str:
+def _answer(sections: Sequence[pages.ExperimentSection]) -> str:
     """One sentence, counted from the verdicts."""
     verdicts = [verdict for section in sections for verdict in section.verdicts]
     predictions = [verdict for verdict in verdicts if not verdict.is_asked]

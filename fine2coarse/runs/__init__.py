@@ -1,7 +1,7 @@
-"""One run: an arm with a seed, phase by phase, each in a folder of its own.
+"""One phase run: a phase, or a trial of one, trained and evaluated in a folder of its own.
 
-In: what to train on which images, from which weights. Out: a run folder: recipe, status, metrics,
-checkpoints, weights, predictions, `result.json` last. Start with `execution.py`.
+In: a `PhaseRun`: what to train on which images, from which weights. Out: its folder: recipe,
+status, metrics, checkpoints, weights, predictions, `result.json` last. Start with `execution.py`.
 """
 
 from fine2coarse import keras_settings

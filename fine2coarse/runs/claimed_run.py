@@ -1,4 +1,4 @@
-"""A run under a claim: nothing is written once another process has taken the run over."""
+"""Writing under a claim: nothing is written once another process has taken the run over."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def hold_run(folder: pathlib.Path, strategy: str) -> Iterator[Claim]:
 
 
 class ClaimedFolder(PhaseFolder):
-    """A run's folder whose rows and result are written under a claim only.
+    """A phase run's folder whose rows and result are written under a claim only.
 
     Args:
       path: of the folder.
-      claim: on the run's run.
-      publish: told the folder whenever there is a state from which a run could go on.
+      claim: on the run that the phase belongs to.
+      publish: told the folder whenever there is a state from which it could go on.
     """
 
     def __init__(
@@ -60,23 +60,23 @@ class ClaimedFolder(PhaseFolder):
         super().append_metrics(row)
 
     def write_status(self, state: str, step: int, total_steps: int, elapsed_seconds: float) -> None:
-        """Says how far the run is; the checkpoint of that step is there."""
+        """Says how far training is; the checkpoint of that step is there."""
         super().write_status(state, step, total_steps, elapsed_seconds)
         self._publish(self.path)
 
     def write_result(self, result: Mapping[str, Any]) -> None:
-        """Marks the run as finished."""
+        """Marks the phase run as finished."""
         self._claim.check()
         super().write_result(result)
         self._publish(self.path)
 
 
 class ClaimedObserver:
-    """An observer that stops a run before it writes a checkpoint without a claim.
+    """An observer that stops training before a checkpoint is written without a claim.
 
     Args:
       observer: told of everything besides.
-      claim: on the run's run.
+      claim: on the run that the phase belongs to.
     """
 
     def __init__(self, observer: Observer, claim: Claim) -> None:

@@ -1,4 +1,4 @@
-"""Classifiers as a run folder describes them."""
+"""Classifiers as the folders of phase runs describe them."""
 
 from __future__ import annotations
 
@@ -64,10 +64,10 @@ def build_classifier(
 def load_classifier(
     path: pathlib.Path, *, weights: str = "auto", any_image_size: bool = False
 ) -> Classifier:
-    """The classifier of a finished run, trained weights and all.
+    """The classifier of a finished phase run, trained weights and all.
 
     Args:
-      path: folder of the run.
+      path: its folder.
       weights: 'last', 'ema' (the moving average), 'auto' (the average where the run kept one) or
         'branch' (those that other runs branch off from).
       any_image_size: leave height and width open, where the backbone allows.

@@ -1,4 +1,4 @@
-"""How good a run's model is: on the test images at the end, on held-out ones on the way."""
+"""Evaluating a phase run's model: on the test images at the end, on held-out ones on the way."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ EVAL_BATCH_SIZE = 256
 
 
 class Evaluator:
-    """A run's model applied to images; compiled once for all validations, splits and crops.
+    """A phase run's model applied to images; compiled once for all validations, splits and crops.
 
     Args:
       run: what is evaluated, and on which images.
@@ -97,7 +97,7 @@ class Evaluator:
         }
 
     def predict(self, images: Examples) -> Predictions:
-        """The answers on a split's images, in the classes that the run is evaluated on."""
+        """The predictions for a split's images, in the classes that the run is evaluated on."""
         run = self._run
         targets = images.targets(run.target or run.space)
         if run.test_crops:

@@ -1,11 +1,11 @@
-"""One run: train a classifier on a label space, from fresh or pretrained weights, and evaluate."""
+"""One phase run: a classifier trained on a label space, from fresh or other weights, and tested."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -14,15 +14,15 @@ import tensorflow as tf
 
 from fine2coarse.errors import Preempted
 from fine2coarse.files import replacing
-from fine2coarse.input.batches import train_batches
+from fine2coarse.input.batches import Shard, train_batches
 from fine2coarse.input.image_shares import select_share
 from fine2coarse.models import Classifier, LinearHead
 from fine2coarse.recipes.names import LINEAR_PROBE
 from fine2coarse.recipes.phase_spec import PhaseSpec
 from fine2coarse.recipes.transfer_spec import NONE
-from fine2coarse.runs.classifiers import build_classifier, load_classifier
+from fine2coarse.runs.classifiers import build_classifier
 from fine2coarse.runs.evaluation import Evaluator, FeatureEncoder
-from fine2coarse.runs.metrics_log import Logbook
+from fine2coarse.runs.metrics_log import MetricsLog
 from fine2coarse.runs.phase_folder import (
     BRANCH_WEIGHTS,
     CLASS_MAP,
@@ -40,11 +40,9 @@ from fine2coarse.training.cost import PeakMemory, device_name, train_flops_per_i
 from fine2coarse.training.evaluate import averaged
 from fine2coarse.training.loop import NonFiniteLossError, Progress, Trainer
 from fine2coarse.training.losses import HEAD_BIAS
-from fine2coarse.training.metrics import count_errors
 from fine2coarse.training.preemption import on_termination
 from fine2coarse.training.strategy import choose_jit_compile, is_chief, wait_for_all
 
-__all__ = ["PhaseRun", "count_errors", "execute", "load_classifier"]
 _log = logging.getLogger(__name__)
 
 
@@ -57,7 +55,7 @@ def execute(
     earlier: Mapping[str, Any] | None = None,
     notes: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Does a run, or goes on with one, or reads back what a finished one found.
+    """Does a phase run, or goes on with one, or reads back what a finished one found.
 
     Args:
       run: what to do.
@@ -71,13 +69,13 @@ def execute(
       The result, as in `result.json`.
 
     Raises:
-      RunError: where the folder holds another run, or `start_from` is not finished.
+      RunError: where the folder holds another phase run, or `start_from` is not finished.
       Preempted: where SIGTERM came; the state is saved.
       NonFiniteLossError: naming step, learning rate and the last good checkpoint.
     """
     writes = is_chief(strategy)
     if writes:
-        _claim(run, folder)
+        _bind(run, folder)
     if folder.is_finished:
         return folder.result()
     keras.config.set_dtype_policy(run.precision)
@@ -110,7 +108,7 @@ class _Session:
     """Where this process's part of a training goes.
 
     Attributes:
-      folder: of the run.
+      folder: of the phase run.
       observer: told how training goes.
       writes: whether this process is the one that writes files.
     """
@@ -143,9 +141,9 @@ def total_cost(stages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _claim(run: PhaseRun, folder: PhaseFolder) -> None:
-    """Writes what the run is into its folder, or checks that it is the one there."""
-    folder.claim(run.recipe())
+def _bind(run: PhaseRun, folder: PhaseFolder) -> None:
+    """Writes what the phase run is into its folder, or checks that it is the one there."""
+    folder.bind(run.recipe())
     if not folder.path.joinpath(LABEL_SPACE + ".json").is_file():  # written after the .npz
         run.space.save(folder.path / LABEL_SPACE)
     if run.summation is not None and not (folder.path / CLASS_MAP).is_file():
@@ -234,29 +232,29 @@ def _train(
     earlier_seconds = folder.elapsed_seconds() if first_step else 0.0
     if writes:
         folder.rewind_metrics(first_step)
-    logbook = Logbook(folder, phase.batch_size, earlier_seconds, first_step, writes)
+    metrics_log = MetricsLog(folder, phase.batch_size, earlier_seconds, first_step, writes)
     last_loss = float(folder.metrics()[-1]["loss"]) if first_step and writes else 0.0
     session.observer.start(first_step, phase.total_steps)
     make_batches = _training_batches(run, labels, first_step)
     with on_termination(trainer.request_stop), _naming_the_last_good(checkpoints):
         for progress in trainer.train(make_batches):
-            rate, _ = logbook.advance(progress)
+            rate, _ = metrics_log.advance(progress)
             session.observer.advance(progress, rate)
             accuracy = None
             if progress.validation_due:
                 accuracy = evaluator.validation_accuracy(validation)
                 checkpoints.save_if_best(accuracy)
             if progress.log_due:
-                logbook.write(progress, rate, accuracy)
+                metrics_log.write(progress, rate, accuracy)
                 last_loss = progress.loss
             if progress.step == run.branch_step and writes:
                 _save_branch(folder, trainer)
-            _save(checkpoints, session, progress, phase, logbook.elapsed_seconds())
+            _save(checkpoints, session, progress, phase, metrics_log.elapsed_seconds())
         # A request that came while the last steps were being saved must not be lost: a study
         # would go on with its next run.
         if trainer.stop_requested:
             raise _preempted(trainer.step, phase)
-    elapsed_seconds = logbook.elapsed_seconds()
+    elapsed_seconds = metrics_log.elapsed_seconds()
     if phase.final_weights == "best":
         _restore_best(checkpoints, trainer, writes)
     return last_loss, elapsed_seconds
@@ -330,7 +328,9 @@ def _split(run: PhaseRun) -> tuple[np.ndarray, np.ndarray]:
     return np.where(validation[:, None], np.int32(-1), labels), validation
 
 
-def _training_batches(run: PhaseRun, labels: np.ndarray, first_step: int) -> Any:
+def _training_batches(
+    run: PhaseRun, labels: np.ndarray, first_step: int
+) -> Callable[[Shard], tf.data.Dataset]:
     phase = run.phase
     parts = phase.accumulate_steps
     return lambda shard: train_batches(

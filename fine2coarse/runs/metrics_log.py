@@ -1,4 +1,4 @@
-"""What a run writes while it trains: a row of `metrics.csv`, and TensorBoard events."""
+"""What is written while a phase trains: rows of `metrics.csv`, and TensorBoard events."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _log = logging.getLogger(__name__)
 _HINT_AFTER_SECONDS = 20.0
 
 
-class Logbook:
+class MetricsLog:
     """Times what happens between two calls and writes it down.
 
     Args:
-      folder: of the run.
+      folder: of the phase run.
       batch_size: images a step.
       earlier_seconds: spent by earlier calls on what the checkpoint holds.
       first_step: where this call begins.
@@ -41,7 +41,7 @@ class Logbook:
         self._last_time, self._last_step = self._started, first_step
         self._wait_seconds = self._wait_span = 0.0
         # Before the first row the input starts up, which says nothing of its speed.
-        self._judged_wait, self._judged_span = 0.0, None
+        self._hint_wait, self._hint_span = 0.0, None
         self._hinted = False
         self._board = None
         if writes:
@@ -89,13 +89,13 @@ class Logbook:
 
     def _hint(self, waited: float, span: float) -> None:
         """Says once that the input is too slow, when it has been so for a while."""
-        if self._judged_span is None:
-            self._judged_span = 0.0
+        if self._hint_span is None:
+            self._hint_span = 0.0
             return
-        self._judged_wait += waited
-        self._judged_span += span
-        share = self._judged_wait / max(self._judged_span, 1e-9)
-        if self._hinted or share <= SLOW_INPUT_SHARE or self._judged_span < _HINT_AFTER_SECONDS:
+        self._hint_wait += waited
+        self._hint_span += span
+        share = self._hint_wait / max(self._hint_span, 1e-9)
+        if self._hinted or share <= SLOW_INPUT_SHARE or self._hint_span < _HINT_AFTER_SECONDS:
             return
         self._hinted = True
         _log.warning(

@@ -1,4 +1,4 @@
-"""A run is a folder: recipe, status, metrics, checkpoints, and `result.json` written last."""
+"""A phase run's folder: recipe, status, metrics, checkpoints, and `result.json` written last."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 RECIPE, STATUS, METRICS, RESULT = "recipe.json", "status.json", "metrics.csv", "result.json"
 WEIGHTS = "model.weights.h5"
 EMA_WEIGHTS = "ema.weights.h5"  # same layout; there where the run kept an average of its weights
-BRANCH_WEIGHTS = "branch.weights.h5"  # same layout; of a step from which other runs go on
+BRANCH_WEIGHTS = "branch.weights.h5"  # same layout; of a step from which trials go on
 LABEL_SPACE = "label_space.npz"
 CHECKPOINTS = "checkpoints"
 PREDICTIONS = "predictions.npz"
@@ -50,25 +50,25 @@ METRIC_COLUMNS = (
 
 
 class PhaseFolder:
-    """One run's files. Every file is written whole or not at all."""
+    """One phase run's files. Every file is written whole or not at all."""
 
     def __init__(self, path: str | os.PathLike) -> None:
         self.path = pathlib.Path(path)
 
     @property
     def is_finished(self) -> bool:
-        """Whether the run has its result."""
+        """Whether its result is there."""
         return (self.path / RESULT).is_file()
 
-    def claim(self, recipe: Mapping[str, Any]) -> None:
+    def bind(self, recipe: Mapping[str, Any]) -> None:
         """Makes the folder and writes the recipe, or checks that the one there is the same.
 
-        The environment (see `environment.describe`) is written beside the recipe. A run may go on
+        The environment (see `environment.describe`) is written beside the recipe. It may go on
         in another one, with other threads say: its numbers then differ in their last digits from
-        those of a run made in one go, so a line says what is different, and it is noted.
+        those of one made in one go, so a line says what is different, and it is noted.
 
         Raises:
-          RunError: where the folder holds a run with another recipe.
+          RunError: where the folder holds another recipe.
         """
         here = environment.describe()
         self._keep_recipe({**recipe, ENVIRONMENT: here})
@@ -84,7 +84,7 @@ class PhaseFolder:
             write_json(path, {SCHEMA: SCHEMA_VERSION, **content})
 
     def _note_environment(self, here: Mapping[str, Any]) -> None:
-        """Adds the environment that a run goes on in to its recipe, where it is another."""
+        """Adds the environment that training goes on in to the recipe, where it is another."""
         content = self._read(RECIPE)
         later = content.get(LATER_ENVIRONMENTS, [])
         known = [content[ENVIRONMENT]] if ENVIRONMENT in content else []
@@ -107,10 +107,10 @@ class PhaseFolder:
         write_json(self.path / RECIPE, {**content, LATER_ENVIRONMENTS: [*later, here]})
 
     def recipe(self) -> dict[str, Any]:
-        """What the run is, without the environment that it was made in.
+        """What the phase run is, without the environment that it was made in.
 
         Raises:
-          RunError: where the folder holds no run.
+          RunError: where the folder holds no phase run.
         """
         return what_it_is(self._read(RECIPE))
 
@@ -118,7 +118,7 @@ class PhaseFolder:
         """What came out.
 
         Raises:
-          RunError: where the run is not finished.
+          RunError: where it is not finished.
         """
         return self._read(RESULT)
 
@@ -142,14 +142,14 @@ class PhaseFolder:
         write_json(self.path / STATUS, {**status, "elapsed_seconds": round(elapsed_seconds, 3)})
 
     def write_result(self, result: Mapping[str, Any]) -> None:
-        """Marks the run as finished."""
+        """Marks the phase run as finished."""
         write_json(self.path / RESULT, result)
 
     def adopt(self, other: PhaseFolder, notes: Mapping[str, Any]) -> dict[str, Any]:
-        """Makes this folder that of a finished run which lies elsewhere; checkpoints stay there.
+        """Makes this folder that of a finished trial; its checkpoints stay where they are.
 
         Args:
-          other: folder of the run.
+          other: folder of the trial.
           notes: what this folder's `result.json` shall hold besides.
 
         Returns:

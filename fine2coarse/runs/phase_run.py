@@ -1,4 +1,4 @@
-"""What one run is: labels, images, model, phase and where its weights come from."""
+"""What one phase run is: labels, images, model, phase, and where its weights come from."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from fine2coarse.runs.starting_weights import describe_start
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PhaseRun:
-    """What one run does.
+    """One phase, or one trial of it: what is trained, on which images, from which weights.
 
     Attributes:
       purpose: 'pretrain', 'transfer' or 'baseline'; picks the stream of random numbers.
@@ -32,8 +32,8 @@ class PhaseRun:
       precision: 'float32' or 'mixed_bfloat16'.
       train: images to train on.
       evaluate: images to evaluate on; None for pretraining, whose labels they may not have.
-      start_from: folder of the finished or exported run whose backbone to start from; None
-        for scratch, or a SavedModel's own weights.
+      start_from: folder of the finished phase run, or of the export, whose backbone to start from;
+        None for scratch, or a SavedModel's own weights.
       head: where the head's first weights come from: 'new', or from the head of `start_from`:
         'kept' as it is, 'summed' by `summation`, or 'averaged' by `class_map`.
       mode: 'finetune' trains all weights; 'linear_probe' the head alone, on features that the
@@ -45,7 +45,7 @@ class PhaseRun:
       from_branch: start from the weights of `start_from` at its `branch_step`.
       dataset_fingerprint: of the prepared images.
       start: what else the backbone may start from, where `start_from` is None.
-      target: the coarse task, where `space` is another one: `evaluate` is then judged by the
+      target: the coarse task, where `space` is another one: `evaluate` is then evaluated by the
         probabilities of `space`, summed into the target's classes by `class_map`.
       held_out: training images that nothing is trained on, evaluated like the test images, to
         choose transfers on; None where none are.
@@ -53,7 +53,7 @@ class PhaseRun:
         (test-time augmentation); 0 for the central crop.
       dataset_name: of the prepared images.
       held_out_share: of the training images, which `train` is without.
-      branch_step: step whose weights are kept besides (`BRANCH_WEIGHTS`), from which other runs
+      branch_step: step whose weights are kept besides (`BRANCH_WEIGHTS`), from which trials
         may go on; 0 for none.
     """
 
@@ -97,14 +97,14 @@ class PhaseRun:
         return StartSpec("run", str(self.start_from))
 
     def recipe(self) -> dict[str, Any]:
-        """What the run is, as plain values: all that determines its numbers, but for rounding.
+        """What it is, as plain values: all that determines its numbers, but for rounding.
 
-        `recipe.json` holds it, and beside it the environment: see `PhaseFolder.claim`.
+        `recipe.json` holds it, and beside it the environment: see `PhaseFolder.bind`.
         """
         return self.own_recipe() | {"start_from": describe_start(self.origin)}
 
     def own_recipe(self) -> dict[str, Any]:
-        """The same without what the run starts from."""
+        """The same without what it starts from."""
         recipe = {
             "purpose": self.purpose,
             "dataset_name": self.dataset_name,
@@ -123,7 +123,7 @@ class PhaseRun:
             "target": None if self.target is None else self.target.fingerprint,
             "test_crops": self.test_crops,
         }
-        # Left out where they are not used, as in the folders of runs that knew nothing of them.
+        # Left out where they are not used, as in folders of earlier versions.
         optional = {
             "held_out_share": self.held_out_share,
             "branch_step": self.branch_step,

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from fine2coarse.files import read_json
 from fine2coarse.hub.backbone import SavedModelBackbone
-from fine2coarse.hub.resolve import SAVED_MODEL, HubError, fingerprint, resolve
+from fine2coarse.hub.resolve import SAVED_MODEL, HubError, fingerprint_of_folder, resolve
 from fine2coarse.models import BackboneSpec
 from fine2coarse.paths import expand
 from fine2coarse.runs.classifiers import backbone_spec
@@ -23,7 +23,7 @@ class Pretrained:
     """Where a transfer starts.
 
     Attributes:
-      start_from: a finished run or an exported one, whose backbone's weights are taken into a
+      start_from: a finished phase run or an export, whose backbone's weights are taken into a
         backbone that our code builds; None where the SavedModel itself is the backbone.
       backbone: the SavedModel that is the backbone; None where the recipe says which it is.
     """
@@ -58,12 +58,14 @@ def find_pretrained(handle: str, image_size_px: int) -> Pretrained:
     return Pretrained(None, SavedModelBackbone.find(local, image_size_px))
 
 
-def start_recipe(start_from: pathlib.Path | None) -> Any:
+def start_recipe(start_from: pathlib.Path | None) -> str | dict[str, Any]:
     """What `recipe.json` says about a start: all that determines its weights."""
     if start_from is None:
         return "scratch"
     if is_export(start_from):
-        return {"export": read_json(start_from / RECIPE) | {"sha256": fingerprint(start_from)}}
+        return {
+            "export": read_json(start_from / RECIPE) | {"sha256": fingerprint_of_folder(start_from)}
+        }
     return {"recipe": PhaseFolder(start_from).recipe()}
 
 

@@ -9,7 +9,7 @@ from fine2coarse.training.loop import Progress
 
 
 class Observer(Protocol):
-    """Who is told how a run goes."""
+    """Who is told how training goes."""
 
     def start(self, first_step: int, total_steps: int) -> None:
         """Training begins, or goes on, after `first_step` steps."""

@@ -21,7 +21,7 @@ from fine2coarse.runs.phase_folder import RunError
 from fine2coarse.runs.pretrained import exported_weights, is_export, start_recipe
 
 
-def describe_start(start: StartSpec) -> Any:
+def describe_start(start: StartSpec) -> str | dict[str, Any]:
     """A phase's start in its `recipe.json`: of a run all that determines its weights."""
     if start.kind == "scratch":
         return "scratch"
@@ -120,9 +120,9 @@ def _exported_by_us(handle: str) -> pathlib.Path:
         raise RunError(f"start.source={handle!r}: {error}") from error
     if not is_export(folder):
         raise RunError(
-            f"start.source={handle!r}: expected an export of launch/export.py, whose weights are "
-            "named as in our backbones; a SavedModel of others cannot give its weights to "
-            "another backbone, but can be one itself: launch/transfer.py --pretrained="
+            f"start.source={handle!r}: expected an export of `fine2coarse export`, whose weights "
+            "are named as in our backbones; a SavedModel of others cannot give its weights to "
+            "another backbone, but can be one itself: fine2coarse transfer --pretrained="
             f"{handle}"
         )
     return folder

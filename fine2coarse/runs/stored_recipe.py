@@ -24,7 +24,7 @@ _RECORDS = {"phase": PhaseSpec, "backbone": BackboneSpec}
 
 
 class RunError(UsageError, RuntimeError):
-    """A run folder that cannot be used: another recipe's, unwritable, or unfinished."""
+    """A folder of a run that cannot be used: another recipe's, unwritable, or unfinished."""
 
 
 def what_it_is(content: Mapping[str, Any]) -> dict[str, Any]:

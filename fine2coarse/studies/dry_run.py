@@ -6,22 +6,24 @@ import contextlib
 import dataclasses
 import pathlib
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
+import tensorflow_datasets as tfds
 
 from fine2coarse.cards import folder_of
 from fine2coarse.datasets.open import NotPreparedError, open_dataset
 from fine2coarse.datasets.prepared import PreparedDataset
+from fine2coarse.recipes.names import BASELINE
 from fine2coarse.recipes.recipe import DatasetSpec, Recipe
 from fine2coarse.runs.classifiers import build_classifier
+from fine2coarse.runs.transfers import PROBE
 from fine2coarse.studies import run_phases
 from fine2coarse.studies.measure import measure_rate
 from fine2coarse.studies.plan import (
     PRETRAINING,
-    PROBES,
     PlannedPhase,
     PlannedRun,
     Rate,
@@ -109,7 +111,7 @@ def _open(
         return open_dataset(name, options, folder)
 
 
-def _classes_from_data(data: StudyData):
+def _classes_from_data(data: StudyData) -> Callable[[Run], int]:
     def num_classes(run: Run) -> int:
         space = data.spaces.get((run.arm, run.seed), data.target)
         return space.num_classes
@@ -117,7 +119,7 @@ def _classes_from_data(data: StudyData):
     return num_classes
 
 
-def _can_sum(data: StudyData):
+def _can_sum(data: StudyData) -> Callable[[Run], bool]:
     def can_sum(run: Run) -> bool:
         return data.can_sum(data.class_map(data.spaces[run.arm, run.seed]))
 
@@ -129,7 +131,7 @@ def _may_sum(run: Run) -> bool:
     return True
 
 
-def _classes_from_recipe(recipe: Recipe, data_dir: str):
+def _classes_from_recipe(recipe: Recipe, data_dir: str) -> Callable[[Run], int | None]:
     sizes = _level_sizes(recipe.dataset, data_dir)
     task = recipe.transfer_dataset or recipe.dataset
     num_targets = known_num_classes(recipe.target, _level_sizes(task, data_dir))
@@ -158,8 +160,6 @@ def _level_sizes(dataset: DatasetSpec, data_dir: str) -> Mapping[str, int]:
 
 def _tfds_classes(name: str, data_dir: str) -> list[str]:
     """Names of the classes of a TFDS dataset's `label`; empty where it has none."""
-    import tensorflow_datasets as tfds
-
     features = tfds.builder(name, data_dir=data_dir).info.features
     return list(features["label"].names) if "label" in features else []
 
@@ -174,9 +174,11 @@ def _model_size(recipe: Recipe) -> tuple[int, int, int | None]:
     return found
 
 
-def _measure(recipe: Recipe, data: StudyData, strategy: tf.distribute.Strategy):
+def _measure(
+    recipe: Recipe, data: StudyData, strategy: tf.distribute.Strategy
+) -> Callable[[Run, PlannedPhase], Rate]:
     def measure(run: Run, planned: PlannedPhase) -> Rate:
-        if run.arm == "baseline":
+        if run.arm == BASELINE:
             run = run_phases.baseline_run(recipe, run.seed, data)
         else:
             space = data.spaces[run.arm, run.seed]
@@ -203,7 +205,7 @@ def _notes(plan: Sequence[PlannedRun], is_measured: bool) -> Iterator[str]:
             "time: from a few steps of each kind of phase on this machine as it is now, one run "
             "after another; building, compiling and evaluating included"
         )
-    if any(phase.folder.endswith(PROBES) for planned in plan for phase in planned.phases):
+    if any(phase.folder.endswith(f"/{PROBE}") for planned in plan for phase in planned.phases):
         yield "time of a linear probe: that of fine-tuning, which takes longer"
     yield "disk: weights and kept checkpoints; prepared images, logs and predictions come besides"
 

@@ -70,11 +70,11 @@ def _make_file(
         space = source.build(context)
     space.save(out)
     yield f"wrote {out} and {out.name}.json in {time.monotonic() - started:.1f} s"
-    yield describe(space, context, against)
+    yield describe_space(space, context, against)
 
 
-def describe(space: LabelSpace, context: Context, against: Sequence[LabelSpace] = ()) -> str:
-    """A label space in words and numbers.
+def describe_space(space: LabelSpace, context: Context, against: Sequence[LabelSpace] = ()) -> str:
+    """Describes a label space for people to read.
 
     Args:
       space: made for this context, or for the same dataset.

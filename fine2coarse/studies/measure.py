@@ -34,7 +34,7 @@ class _Clock(Silent):
 
 
 def measure_rate(run: PhaseRun, strategy: tf.distribute.Strategy) -> Rate:
-    """Times a run that is like another, but short and from scratch.
+    """Times a phase run that is like another, but short and from scratch.
 
     Evaluation is not done but estimated as forward passes, a third of a training step's time each.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fine2coarse.datasets.open import open_prepared
+from fine2coarse.datasets.open import check_name, open_prepared
 from fine2coarse.recipes.recipe import Recipe
 from fine2coarse.studies.run_plan import Run
 from fine2coarse.studies.study_data import StudyData, load_study_data
@@ -26,6 +26,8 @@ def open_study(
       UsageError: on data or label spaces that cannot be, see `load_study_data`.
     """
     specs = (recipe.dataset, recipe.evaluation, recipe.transfer_dataset)
+    for spec in filter(None, specs):
+        check_name(spec.name)  # of all, before hours may go into preparing the first
     datasets = [
         spec and open_prepared(spec.name, spec.options, data_dir, prepare=prepare) for spec in specs
     ]

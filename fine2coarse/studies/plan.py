@@ -27,7 +27,6 @@ BYTES_PER_VALUE = 4
 _SLOTS = {"sgd": 1, "adamw": 2, "lion": 1}
 FINISHED, PARTLY, TO_DO = "finished", "partly", "to do"
 PRETRAINING, TRANSFERRING, PROBING = "pretraining", "transferring", "probing"
-PROBES = (f"/{PROBE}",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,10 +185,10 @@ def _stages(
 
 
 def _with_progress(
-    planned: PlannedPhase, unit_folder: pathlib.Path, is_finished: bool
+    planned: PlannedPhase, run_folder: pathlib.Path, is_finished: bool
 ) -> PlannedPhase:
     """The phase as far as it is done; of a finished run it is, though its folder may be gone."""
-    folder = unit_folder / planned.folder
+    folder = run_folder / planned.folder
     if is_finished or (folder / RESULT).is_file():
         return dataclasses.replace(planned, is_finished=True, done_steps=planned.phase.total_steps)
     if (folder / STATUS).is_file():

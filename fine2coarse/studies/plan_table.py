@@ -44,8 +44,8 @@ def describe_plan(
         [
             f"all {len(plan)}",
             "",
-            f"{sum(p.phase.total_steps for u in plan for p in u.phases):,}",
-            f"{sum(p.num_images for u in plan for p in u.phases):,}",
+            f"{sum(p.phase.total_steps for run in plan for p in run.phases):,}",
+            f"{sum(p.num_images for run in plan for p in run.phases):,}",
             formats.time_left(_total(seconds)),
             formats.disk_size(_total(disk)),
             "",

@@ -1,4 +1,4 @@
-"""The runs of a study's run: pretraining, the transfers tried, and the one that counts."""
+"""The phases of a run: pretraining, the trials of its transfer, and the one that counts."""
 
 from __future__ import annotations
 
@@ -50,8 +50,9 @@ class TransferStart:
     """What transfers start from.
 
     Attributes:
-      start_from: folder of a finished run or an export; None where the backbone brings its weights.
-      class_map: from the classes of the run's head to the target's; None where there is none.
+      start_from: folder of a finished phase run or an export; None where the backbone brings its
+        own weights.
+      class_map: from the classes of its head to the target's; None where there is none.
       fine_loss: that the head was pretrained with.
       backbone: a SavedModel in place of the recipe's backbone.
       can_sum: whether summed classes distinguish all targets.
@@ -65,7 +66,7 @@ class TransferStart:
 
     @classmethod
     def of_run(cls, path: pathlib.Path, data: StudyData, space: LabelSpace) -> TransferStart:
-        """A finished run whose head was trained on `space`."""
+        """A finished phase run whose head was trained on `space`."""
         folder = PhaseFolder(path)
         class_map, summation = data.class_map(space), read_summation(folder)
         if summation is None:
@@ -76,11 +77,11 @@ class TransferStart:
         return cls(path, further, summation.fine_loss, can_sum=data.can_sum(further))
 
 
-def find_source(recipe: Recipe, data: StudyData, pretrained: Pretrained) -> TransferStart:
-    """What a transfer by hand starts from: a run's head can be summed, of others nothing is known.
+def find_start(recipe: Recipe, data: StudyData, pretrained: Pretrained) -> TransferStart:
+    """What a transfer by hand starts from; a head can be summed only where its classes are known.
 
     Raises:
-      LabelSpaceError: where the run's label space was made for other images.
+      LabelSpaceError: where a run's label space was made for other images.
     """
     path = pretrained.start_from
     if path is None or is_export(path) or not (path / LABEL_SPACE).is_file():
@@ -106,14 +107,14 @@ def find_source(recipe: Recipe, data: StudyData, pretrained: Pretrained) -> Tran
 
 
 class Executor:
-    """Does runs in their folders, under a claim where there is one.
+    """Does phase runs in their folders, under a claim where there is one.
 
     Args:
       strategy: the process's strategy.
       title: of the run, for people to read.
       announce: told one line for what a person may want to know.
       claim: on the run; None where no other process may work on it, or it is only read.
-      publish: told a folder whenever there is a state from which a run could go on.
+      publish: told a folder whenever there is a state from which its phase could go on.
     """
 
     def __init__(
@@ -135,7 +136,7 @@ class Executor:
         earlier: Mapping[str, Any] | None = None,
         notes: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """Does a run, or reads back what a finished one found: see `execute`.
+        """Does a phase run, or reads back what a finished one found: see `execute`.
 
         Raises:
           RunFailed: where the loss is not finite.
@@ -152,14 +153,14 @@ class Executor:
     def adopt(
         self, chosen: PhaseFolder, final: pathlib.Path, notes: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Makes a finished trial the run that counts; one process writes, all get the result."""
+        """Makes a finished trial the one that counts; one process writes, all get the result."""
         if is_chief(self._strategy):
             self.folder(final).adopt(chosen, notes)
         wait_for_all(self._strategy)
         return PhaseFolder(final).result()
 
     def folder(self, path: pathlib.Path) -> PhaseFolder:
-        """A run's folder, to be written under the claim."""
+        """A phase run's folder, to be written under the claim."""
         if self._claim is None:
             return PhaseFolder(path)
         return ClaimedFolder(path, self._claim, self._publish)
@@ -172,7 +173,7 @@ def _short(path: pathlib.Path) -> str:
 def do_run(
     recipe: Recipe, run: Run, data: StudyData, folder: pathlib.Path, executor: Executor
 ) -> None:
-    """Does all runs of a run below its folder.
+    """Does all phases of a run below its folder.
 
     Raises:
       RunFailed: where one of them cannot be done.
@@ -201,7 +202,7 @@ def do_baseline(
     source = TransferStart(trials / STRAIGHT)
     candidates = baseline_candidates(recipe.transfer, recipe.pretrain, recipe.transfer_choices)
     if PhaseFolder(final).is_finished:
-        possible = _last_runs(recipe, seed, data, source, candidates)
+        possible = _last_phase_runs(recipe, seed, data, source, candidates)
         possible[STRAIGHT] = (straight, 0)
         _check_finished(final, possible, {"recipe": straight.recipe()})
         return
@@ -230,8 +231,8 @@ def do_transfer(
       data: of the study.
       source: what to start from.
       final: folder of the transfer that counts.
-      executor: does the runs.
-      pretrained: result of the run that `source` names, which was judged on the same images.
+      executor: does the phase runs.
+      pretrained: result of the pretraining that `source` names, evaluated on the same images.
       trials: folder of those tried; beside `final` where it is left out.
 
     Returns:
@@ -244,16 +245,16 @@ def do_transfer(
     trials = trials or final.parent / TRIALS
     candidates = arm_candidates(phase, recipe.transfer_choices, source.can_sum)
     if PhaseFolder(final).is_finished:
-        possible = _last_runs(recipe, seed, data, source, candidates)
+        possible = _last_phase_runs(recipe, seed, data, source, candidates)
         return _check_finished(final, possible, start_recipe(source.start_from))
     results: dict[str, Mapping[str, Any]] = {}
-    # The pretraining was judged on the same images already, but for averages over crops.
-    is_judged = pretrained and "held_out" in pretrained and not recipe.test_crops
+    # The pretraining was evaluated on the same images already, but for averages over crops.
+    is_evaluated = pretrained and "held_out" in pretrained and not recipe.test_crops
     direct = next((t for t in candidates if (t.head, t.mode) == KNOWN[DIRECT]), None)
-    if direct and is_judged:
+    if direct and is_evaluated:
         results[direct.name] = {**pretrained, "elapsed_seconds": 0.0, "images_seen": 0, "cost": {}}
     failed = _try(recipe, seed, data, source, candidates, trials, executor, results)
-    if direct is None or not is_judged or _best_of(results) != direct.name:
+    if direct is None or not is_evaluated or _best_of(results) != direct.name:
         return _take_best(results, failed, trials, final, executor)
     executor.announce(_choice_line(results))
     notes = _told(results, failed)
@@ -317,14 +318,14 @@ def _do_stages(
     return executor.do(run, path, earlier=earlier, notes=notes)
 
 
-def _last_runs(
+def _last_phase_runs(
     recipe: Recipe,
     seed: int,
     data: StudyData,
     source: TransferStart,
     candidates: Sequence[Transfer],
 ) -> dict[str, tuple[PhaseRun, int]]:
-    """The run that ends each transfer, and how many probes come before, by the transfer's name."""
+    """The phase run that ends each transfer, and how many probes come before it, by name."""
     found = {}
     for transfer in candidates:
         *probes, last = transfer.stages()
@@ -338,13 +339,15 @@ def _as_stage(run: PhaseRun, stage: Transfer) -> PhaseRun:
 
 
 def _check_finished(
-    final: pathlib.Path, possible: Mapping[str, tuple[PhaseRun, int]], start: Any
+    final: pathlib.Path,
+    possible: Mapping[str, tuple[PhaseRun, int]],
+    start: str | Mapping[str, Any],
 ) -> dict[str, Any]:
     """The result of a finished transfer, whose trials need not be there any more.
 
     Args:
       final: its folder.
-      possible: transfer → its last run, and how many probes come before it.
+      possible: transfer → its last phase run, and how many probes come before it.
       start: recipe of what transfers start from.
 
     Raises:
@@ -408,8 +411,8 @@ def _choice_line(results: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def baseline_run(recipe: Recipe, seed: int, data: StudyData) -> PhaseRun:
-    """The run that trains on the target alone, for as many images as the other arms see."""
-    run = _run(recipe, BASELINE, data.target, seed, data, recipe.baseline_phase)
+    """The phase run that trains on the target alone, for as many images as the other arms see."""
+    run = _phase_run(recipe, BASELINE, data.target, seed, data, recipe.baseline_phase)
     branch_step = recipe.pretrain.total_steps if recipe.tries_candidates else 0
     return dataclasses.replace(run, branch_step=branch_step)
 
@@ -417,9 +420,9 @@ def baseline_run(recipe: Recipe, seed: int, data: StudyData) -> PhaseRun:
 def pretraining_run(
     recipe: Recipe, space: LabelSpace, seed: int, data: StudyData, arm: str = ""
 ) -> PhaseRun:
-    """The run that pretrains on a label space; judged by its direct use, if there is one."""
+    """The phase run that pretrains on a label space, evaluated by its direct use if it has one."""
     phase, _ = recipe.phases_of(arm)
-    run = _run(recipe, PRETRAIN, space, seed, data, phase)
+    run = _phase_run(recipe, PRETRAIN, space, seed, data, phase)
     if space is not data.target:
         run = dataclasses.replace(run, train=data.train)
     class_map = data.class_map(space)
@@ -431,8 +434,8 @@ def pretraining_run(
 def transfer_run(
     recipe: Recipe, seed: int, data: StudyData, source: TransferStart, transfer: Transfer
 ) -> PhaseRun:
-    """The run that transfers a pretrained model to the target (the only stage, or the last)."""
-    run = _run(recipe, TRANSFER, data.target, seed, data, transfer.phase)
+    """The phase run that transfers a pretrained model (its only stage, or the last)."""
+    run = _phase_run(recipe, TRANSFER, data.target, seed, data, transfer.phase)
     summation = None
     if transfer.head == SUMMED:
         summation = Summation(source.class_map, source.fine_loss, transfer.phase.loss)
@@ -448,7 +451,7 @@ def transfer_run(
     )
 
 
-def _run(
+def _phase_run(
     recipe: Recipe, purpose: str, space: LabelSpace, seed: int, data: StudyData, phase: PhaseSpec
 ) -> PhaseRun:
     return PhaseRun(

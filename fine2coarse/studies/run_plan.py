@@ -61,7 +61,7 @@ def select_runs(
     for seed in seeds:
         if all(run.seed != seed for run in runs):
             raise RecipeError(
-                f"seed {seed} is not among the recipe's: {sorted({u.seed for u in runs})}"
+                f"seed {seed} is not among the recipe's: {sorted({run.seed for run in runs})}"
             )
     wanted = [
         run for run in runs if (not arms or run.arm in arms) and (not seeds or run.seed in seeds)

@@ -17,8 +17,10 @@ from fine2coarse.claims import DEFAULT_TIMEOUT_S, Claim, Claims
 from fine2coarse.datasets.data_facts import DATA, notes
 from fine2coarse.errors import FailedError, RecipeError, UsageError
 from fine2coarse.files import read_json, write_json
+from fine2coarse.recipes.names import PRETRAIN
 from fine2coarse.recipes.recipe import Recipe
 from fine2coarse.runs.phase_folder import (
+    RECIPE,
     RUNS,
     PhaseFolder,
     RunError,
@@ -27,7 +29,7 @@ from fine2coarse.runs.phase_folder import (
 )
 from fine2coarse.runs.stored_recipe import check_same
 from fine2coarse.studies.mirror import Mirror
-from fine2coarse.studies.run_phases import Executor, do_run
+from fine2coarse.studies.run_phases import Executor, do_run, pretraining_run
 from fine2coarse.studies.run_plan import Run, plan_runs
 from fine2coarse.studies.study_data import StudyData
 from fine2coarse.studies.worker import work_through
@@ -149,6 +151,7 @@ class Study:
                 gc.collect()
 
         self._check_images(data.dataset_fingerprint)
+        self._check_arms(data)
         _begin(self.recipe, self.workdir)
         write_json(self.workdir / RESOLVED, self.recipe.stored())
         write_json(self.workdir / DATA, data.facts)
@@ -183,6 +186,14 @@ class Study:
                 "added, removed, replaced or relabelled since, or prepared by another version. "
                 "Give this study a --workdir of its own"
             )
+
+    def _check_arms(self, data: StudyData) -> None:
+        """Raises RunError where an arm was pretrained otherwise, so that no file changes then."""
+        for (arm, seed), space in data.spaces.items():
+            path = self._folder(Run(arm, seed)) / PRETRAIN / RECIPE
+            if path.is_file():
+                wanted = pretraining_run(self.recipe, space, seed, data, arm).recipe()
+                check_same(read_json(path), wanted, f"run folder {path.parent}")
 
     def is_finished(self, run: Run) -> bool:
         """Whether a run has its last result."""
@@ -222,7 +233,7 @@ class Study:
 
 
 def _how(row: results.Row) -> str:
-    """How a run got to its error: the direct use's beside it, and which transfer it was."""
+    """The error of the direct use, and which transfer was chosen."""
     told = []
     if row.direct_wrong is not None:
         told.append(f"direct {100 * row.direct_wrong / row.num_images:.2f} %")

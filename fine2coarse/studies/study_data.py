@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from fine2coarse.datasets.data_facts import Overlap, describe
+from fine2coarse.datasets.data_facts import Overlap, describe_data
 from fine2coarse.datasets.prepared import PreparedDataset
 from fine2coarse.errors import RecipeError, UsageError
 from fine2coarse.input.examples import (
@@ -20,6 +21,7 @@ from fine2coarse.input.examples import (
 from fine2coarse.input.image_shares import select_share
 from fine2coarse.labels.class_map import ClassMap, targets_of_leaves
 from fine2coarse.labels.space import LabelSpace
+from fine2coarse.labels.spec import Context
 from fine2coarse.preparation.contents import found_in
 from fine2coarse.recipes.names import BASELINE
 from fine2coarse.recipes.recipe import DatasetSpec, Recipe
@@ -103,58 +105,96 @@ def load_study_data(
     task, task_spec = dataset, recipe.dataset
     if recipe.transfer_dataset is not None:
         task, task_spec = transfer_dataset, recipe.transfer_dataset
-    tested, test_split = task, task_spec.eval_split
-    if recipe.evaluation is not None:
-        tested, test_split = evaluation, recipe.evaluation.split
-    evaluate = open_examples(tested, test_split, task_spec.storage)
-    if recipe.evaluation is not None:
-        evaluate = evaluate.with_leaves(evaluation.taxonomy.leaf_ids, task.taxonomy.label_of_leaf)
-    test_digests = tested.digests(test_split)
+    evaluate, test_digests = _test_examples(recipe, task, task_spec, evaluation)
     train, overlap = _training_examples(dataset, recipe.dataset, test_digests)
     task_train, overlaps = train, [overlap]
     if recipe.transfer_dataset is not None:
         task_train, overlap = _training_examples(task, task_spec, test_digests)
         overlaps.append(overlap)
-    task_train, kept_back = _without_held_out(task_train, recipe.held_out_share)
+    task_train, held_out = _without_held_out(task_train, recipe.held_out_share)
     if recipe.transfer_dataset is None:
         train = task_train
-    elif kept_back is not None:
+    elif held_out is not None:
         # The same images may lie in both, as those of ImageNet-1k do in ImageNet-21k.
-        train = train.subset(~np.isin(train.image_ids, kept_back.image_ids))
-    base = label_context(task.taxonomy, task_train, evaluate, task.fingerprint)
-    of_target = label_context(task.taxonomy, task_train, evaluate, task.fingerprint, kept_back)
-    target = recipe.target.build(of_target)
-    task_train.targets(target)
-    evaluate.targets(target)
-    if kept_back is not None:
-        kept_back.targets(target)
-    within = target
-    if recipe.transfer_dataset is not None or recipe.evaluation is not None:
+        train = train.subset(~np.isin(train.image_ids, held_out.image_ids))
+    target = _target(recipe, task, task_train, evaluate, held_out)
+    if recipe.transfer_dataset is None and recipe.evaluation is None:
+        context = label_context(task.taxonomy, task_train, evaluate, task.fingerprint)
+    else:
         # Arms are not tested on their own labels; nor need there be embeddings of those images.
-        base = label_context(dataset.taxonomy, train, None, dataset.fingerprint)
-        within = None if recipe.transfer_dataset is not None else target
-    spaces = {}
-    for run in plan_runs(recipe) if runs is None else runs:
-        if run.arm != BASELINE:
-            context = dataclasses.replace(base, target=within, seed=run.seed)
-            spaces[run.arm, run.seed] = recipe.arms[run.arm].label.build(context)
+        context = label_context(dataset.taxonomy, train, None, dataset.fingerprint)
+    within = target if recipe.transfer_dataset is None else None
+    context = dataclasses.replace(context, target=within)
     others = [other for other in (transfer_dataset, evaluation) if other is not None]
-    fingerprint = "+".join(used.fingerprint for used in (dataset, *others))
-    name = "+".join(used.name for used in (dataset, *others))
     data = StudyData(
-        name=name,
-        dataset_fingerprint=fingerprint,
+        name="+".join(used.name for used in (dataset, *others)),
+        dataset_fingerprint="+".join(used.fingerprint for used in (dataset, *others)),
         train=train,
         transfer_train=task_train,
-        held_out=kept_back,
+        held_out=held_out,
         evaluate=evaluate,
         target=target,
-        spaces=spaces,
-        facts=describe([dataset, *others], overlaps),
+        spaces=_spaces(recipe, context, plan_runs(recipe) if runs is None else runs),
+        facts=describe_data([dataset, *others], overlaps),
         train_targets=_train_targets(dataset, train, task_train, target),
     )
     _check_transfers(recipe, data)
     return data
+
+
+def _test_examples(
+    recipe: Recipe,
+    task: PreparedDataset,
+    task_spec: DatasetSpec,
+    evaluation: PreparedDataset | None,
+) -> tuple[Examples, np.ndarray]:
+    """The images to test on, labelled with the task's leaves, and their digests."""
+    if recipe.evaluation is None:
+        split = task_spec.eval_split
+        return open_examples(task, split, task_spec.storage), task.digests(split)
+    split = recipe.evaluation.split
+    found = open_examples(evaluation, split, task_spec.storage)
+    found = found.with_leaves(evaluation.taxonomy.leaf_ids, task.taxonomy.label_of_leaf)
+    return found, evaluation.digests(split)
+
+
+def _target(
+    recipe: Recipe,
+    task: PreparedDataset,
+    train: Examples,
+    evaluate: Examples,
+    held_out: Examples | None,
+) -> LabelSpace:
+    """The label space of the coarse task, which must give every image one class."""
+    context = label_context(task.taxonomy, train, evaluate, task.fingerprint, held_out)
+    with _named("target"):
+        target = recipe.target.build(context)
+    for images in (train, evaluate, held_out):
+        if images is not None:
+            images.targets(target)  # raises where an image has no class, or several
+    return target
+
+
+def _spaces(
+    recipe: Recipe, context: Context, runs: Sequence[Run]
+) -> dict[tuple[str, int], LabelSpace]:
+    """(arm, seed) → label space to pretrain on."""
+    spaces = {}
+    for run in runs:
+        if run.arm != BASELINE:
+            with _named(f"arm {run.arm!r}"):
+                of_run = dataclasses.replace(context, seed=run.seed)
+                spaces[run.arm, run.seed] = recipe.arms[run.arm].label.build(of_run)
+    return spaces
+
+
+@contextlib.contextmanager
+def _named(what: str) -> Iterator[None]:
+    """Says in front of a mistake what of the recipe it is in."""
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(f"{what}: {error}") from error
 
 
 def _check_transfers(recipe: Recipe, data: StudyData) -> None:
@@ -222,7 +262,7 @@ def _training_examples(
         names = [dataset.taxonomy.leaf_ids[label] for label in sorted(emptied)]
         raise UsageError(
             f"{overlap.images}: drop_duplicates leaves {len(names)} classes without a training "
-            f"image, such as {names[:3]}, for all of theirs are among the test images; mend the "
+            f"image, such as {names[:3]}, for all of theirs are among the test images; change the "
             "splits, or leave out drop_duplicates"
         )
     return train if members.all() else train.subset(members), overlap

@@ -70,7 +70,7 @@ class Throughput:
 
 
 def read_throughputs(path: pathlib.Path) -> list[Throughput]:
-    """Reads a table in CSV (see `taxonomy.tables`); rows that begin with # are comments.
+    """Reads a table in CSV (see `taxonomy.text_tables`); rows that begin with # are comments.
 
     Raises:
       ThroughputError: naming the row at fault, comments counted.

@@ -1,4 +1,4 @@
-"""A taxonomy's levels, or one of its nodes, in words and numbers for the terminal."""
+"""A taxonomy's levels, or one of its nodes, described for the terminal."""
 
 from __future__ import annotations
 

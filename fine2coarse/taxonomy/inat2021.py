@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 
 from fine2coarse.taxonomy.taxonomy import Taxonomy, TaxonomyError
-from fine2coarse.taxonomy.text_tables import character_problem, normalized, read_json, read_records
+from fine2coarse.taxonomy.text_tables import character_problem, normalized, parse_json, read_records
 
 SEPARATOR = "/"
 LINNAEAN_RANKS = ("kingdom", "phylum", "class", "order", "family", "genus")
@@ -39,7 +39,7 @@ def read_inat2021(path: str | pathlib.Path) -> Taxonomy:
     if path.suffix.lower() == ".csv":
         categories = [record for _, record in read_records(data, where, ("id", *FIELDS))]
     else:
-        content = read_json(data, where)
+        content = parse_json(data, where)
         categories = content.get("categories", []) if isinstance(content, dict) else content
     return from_categories(categories, where)
 

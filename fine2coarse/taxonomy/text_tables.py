@@ -135,7 +135,7 @@ def read_lines(data: bytes, where: str) -> list[str]:
     return lines[:-1] if not lines[-1] else lines
 
 
-def read_json(data: bytes, where: str) -> Any:
+def parse_json(data: bytes, where: str) -> Any:
     """Reads JSON, encoded as `read_rows` says.
 
     Raises:

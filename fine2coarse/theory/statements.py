@@ -24,6 +24,13 @@ class Verdict:
     holds: bool
     is_asked: bool = False  # a hypothesis, rather than what the theory says
 
+    @property
+    def word(self) -> str:
+        """What a table says of it."""
+        if self.is_asked:
+            return "asked: yes" if self.holds else "asked: no"
+        return "holds" if self.holds else "does not hold"
+
 
 def at_most(statement, rows, column, bound, *, is_asked=False) -> Verdict:
     """Every value of `column` is at most `bound`."""

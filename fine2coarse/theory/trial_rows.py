@@ -77,7 +77,7 @@ def compute_or_read(
     started = time.perf_counter()
     rows = run_experiment(experiment, num_seeds, num_workers)
     elapsed_seconds = time.perf_counter() - started
-    write_csv(table, rows)
+    write_trial_rows(table, rows)
     # Written last: where it is, the table is whole.
     facts = settings | {"num_rows": len(rows), "elapsed_seconds": round(elapsed_seconds, 2)}
     write_json(record, facts)
@@ -85,7 +85,7 @@ def compute_or_read(
     return rows
 
 
-def write_csv(path: pathlib.Path, rows: list[Row]) -> None:
+def write_trial_rows(path: pathlib.Path, rows: list[Row]) -> None:
     """Writes rows, whole or not at all; columns that a row lacks are empty."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
     lines = [columns, *([row.get(name, "") for name in columns] for row in rows)]
@@ -94,8 +94,8 @@ def write_csv(path: pathlib.Path, rows: list[Row]) -> None:
     write_atomic(path, text.getvalue())
 
 
-def read_csv(path: pathlib.Path) -> list[Row]:
-    """Rows as `write_csv` was given them."""
+def read_trial_rows(path: pathlib.Path) -> list[Row]:
+    """Rows as `write_trial_rows` was given them."""
     with path.open(newline="", encoding="utf-8") as file:
         return [
             {name: _parse(name, text) for name, text in row.items() if text != ""}
@@ -148,7 +148,7 @@ def _read_back(experiment, table, record, settings):
             f"{record} was made with {received}, this run asks for {expected}: take another "
             f"--workdir, or delete {record.name} to compute {experiment.name} again"
         )
-    rows = read_csv(table)
+    rows = read_trial_rows(table)
     if len(rows) != facts["num_rows"]:
         raise UsageError(
             f"{table} has {len(rows)} rows, {record.name} says {facts['num_rows']}: delete "

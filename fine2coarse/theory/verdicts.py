@@ -33,12 +33,12 @@ _WORSE_BY = 0.01  # a difference that counts as one
 
 
 def verdicts_on(name: str, rows: list[Row]) -> list[Verdict]:
-    """The verdicts of the experiment `name`, judged on its rows.
+    """The verdicts of the experiment `name`, from its rows.
 
     Raises:
       KeyError: no experiment of that name.
     """
-    return _JUDGES[name](rows)
+    return _VERDICTS_OF[name](rows)
 
 
 def _easy(where, rows, is_asked=False):
@@ -276,7 +276,7 @@ def _keras_patches(rows):
     return made
 
 
-_JUDGES: dict[str, Callable[[list[Row]], list[Verdict]]] = {
+_VERDICTS_OF: dict[str, Callable[[list[Row]], list[Verdict]]] = {
     "default": _default,
     "equal_loss": _equal_loss,
     "mechanism": _mechanism,

@@ -40,7 +40,7 @@ class Predictions:
 
 
 class Predictor:
-    """A model's answers on evaluation batches, compiled once for all splits; scores are logits.
+    """A model's predictions on evaluation batches, compiled once for all splits; scores are logits.
 
     Args:
       strategy: the process's strategy.
@@ -58,7 +58,7 @@ class Predictor:
             logits = model(batch["image"], training=False)
             largest = tf.argmax(logits, -1, tf.int32)
             scores = logits if sums is None else sums(logits)
-            return (*compare(scores, tf.maximum(batch["label"][:, 0], 0)), largest)
+            return (*class_margin_rank(scores, tf.maximum(batch["label"][:, 0], 0)), largest)
 
         self._strategy, self._step = strategy, batch_function(strategy, row)
 
@@ -120,11 +120,11 @@ class ViewsPredictor:
         targets = np.asarray(targets, np.int32)
         views = (run_over(self._strategy, self._step, make, len(targets))[0] for make in passes)
         mean = sum(views) / len(passes)
-        predicted, margins, ranks = compare(tf.constant(mean), tf.constant(targets))
+        predicted, margins, ranks = class_margin_rank(tf.constant(mean), tf.constant(targets))
         return Predictions(targets, predicted.numpy(), margins.numpy(), ranks.numpy())
 
 
-def compare(scores: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, ...]:
+def class_margin_rank(scores: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, ...]:
     """Largest class int32 [B], margin float32 [B] and rank int32 [B] of the right one."""
     is_label = tf.one_hot(label, scores.shape[-1], dtype=tf.bool, on_value=True, off_value=False)
     others = tf.where(is_label, -np.inf, scores)

@@ -52,7 +52,7 @@ def write_study(
       errors: after transfer, by arm.
       seeds: of the runs.
       num_images: test images.
-      predictions: whether answers to single images are kept.
+      predictions: whether predictions for single images are kept.
       cost: whether FLOPs and memory are.
       direct: errors of the pretrained models used as they are; None where those were not tested.
       candidates: whether several transfers were tried. The summed head is chosen, but the direct
@@ -83,14 +83,14 @@ def write_study(
             error, used = errors.get(arm, 0.3), None
             if arm != "baseline":
                 used = _write_pretraining(folder / "pretrain", arm, seed, cost, direct, num_images)
-            answers = _answers(generator, error, num_images)
+            found = _predictions(generator, error, num_images)
             more = {}
             if candidates:
-                answers = used if used and direct.get(arm, 0.3) < error else answers
-                more = _tried(arm, answers, used, cost)
-            _write_phase(final, arm, seed, NUM_CLASSES, cost, answers, more)
+                found = used if used and direct.get(arm, 0.3) < error else found
+                more = _tried(arm, found, used, cost)
+            _write_phase(final, arm, seed, NUM_CLASSES, cost, found, more)
             if predictions:
-                np.savez_compressed(final / "predictions.npz", **answers)
+                np.savez_compressed(final / "predictions.npz", **found)
     return workdir
 
 
@@ -102,26 +102,26 @@ def _write_pretraining(
     direct: dict[str, float] | None,
     num_images: int,
 ) -> dict | None:
-    """Returns the answers of its direct use."""
+    """Returns the predictions of its direct use."""
     if direct is None:
         _write_phase(folder, arm, seed, _SIZES.get(arm, 16), cost)
         return None
     generator = np.random.default_rng([seed, 1, zlib.crc32(arm.encode())])
-    answers = _answers(generator, direct.get(arm, 0.3), num_images)
-    wrong = int((answers["predicted"] != answers["targets"]).sum())
+    predictions = _predictions(generator, direct.get(arm, 0.3), num_images)
+    wrong = int((predictions["predicted"] != predictions["targets"]).sum())
     more = {"direct_argmax": {"num_wrong": wrong + 2, "num_images": num_images},
             "held_out": {"num_wrong": wrong // 2, "num_images": num_images // 2}}  # fmt: skip
-    _write_phase(folder, arm, seed, _SIZES.get(arm, 16), cost, answers, more)
-    np.savez_compressed(folder / "predictions.npz", **answers)
-    return answers
+    _write_phase(folder, arm, seed, _SIZES.get(arm, 16), cost, predictions, more)
+    np.savez_compressed(folder / "predictions.npz", **predictions)
+    return predictions
 
 
-def _tried(arm: str, answers: dict, used: dict | None, cost: bool) -> dict:
+def _tried(arm: str, predictions: dict, used: dict | None, cost: bool) -> dict:
     """What the result of a last phase says of the transfers that were tried."""
     names = BASELINE_CANDIDATES if arm == "baseline" else CANDIDATES
-    chosen = names[0] if arm == "baseline" or answers is used else "summed"
-    num_images = len(answers["targets"])
-    wrong = int((answers["predicted"] != answers["targets"]).sum())
+    chosen = names[0] if arm == "baseline" or predictions is used else "summed"
+    num_images = len(predictions["targets"])
+    wrong = int((predictions["predicted"] != predictions["targets"]).sum())
     found = {}
     for number, name in enumerate(names):
         extra = 0 if name == chosen else 8 + number
@@ -144,7 +144,7 @@ def _cost(arm: str) -> dict:
             "num_parameters": 1000, "replicas": 1, "device": "CPU"}  # fmt: skip
 
 
-def _answers(generator: np.random.Generator, error: float, num_images: int) -> dict:
+def _predictions(generator: np.random.Generator, error: float, num_images: int) -> dict:
     """The same images are the difficult ones in every run."""
     targets = np.arange(num_images, dtype=np.int32) % NUM_CLASSES
     difficulty = np.random.default_rng(7).uniform(size=num_images)
@@ -162,7 +162,7 @@ def _write_phase(
     seed: int,
     num_classes: int,
     cost: bool,
-    answers: dict | None = None,
+    predictions: dict | None = None,
     more: dict | None = None,
 ) -> None:
     folder.mkdir(parents=True)
@@ -170,7 +170,7 @@ def _write_phase(
     space = LabelSpace(names, names, np.arange(num_classes)[:, None], name=f"{arm} labels")
     space.save(folder / "label_space.npz")
     described = {"name": space.name, "num_classes": num_classes, "fingerprint": space.fingerprint}
-    if answers is not None:
+    if predictions is not None:
         described |= {"name": "superclass", "fingerprint": "f" * 64}
     _write_json(
         folder / "recipe.json",
@@ -181,8 +181,8 @@ def _write_phase(
               "images_seen": 640, "label_space": described["name"]}  # fmt: skip
     if cost:
         result["cost"] = _cost(arm)
-    if answers is not None:
-        wrong = answers["predicted"] != answers["targets"]
+    if predictions is not None:
+        wrong = predictions["predicted"] != predictions["targets"]
         result["evaluation"] = {"num_wrong": int(wrong.sum()), "num_images": len(wrong)}
         result["metrics"] = {"balanced_accuracy": 0.5}
     _write_json(folder / "result.json", result | (more or {}))

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from fine2coarse.analysis.finished import FinishedRun
-from fine2coarse.analysis.predictions import Answers
+from fine2coarse.analysis.predictions import StoredPredictions
 from fine2coarse.recipes.names import DIRECT
 
 NUM_CLASSES = 4
@@ -18,10 +18,10 @@ NUM_CLASSES = 4
 
 @dataclasses.dataclass(frozen=True)
 class KnownPredictions:
-    """Stands for `Predictions` where answers are made up and lie in no folder."""
+    """Stands for `RunPredictions` where predictions are made up and lie in no folder."""
 
-    transferred: Answers
-    direct: Answers | None = None
+    transferred: StoredPredictions
+    direct: StoredPredictions | None = None
     are_stored: bool = True
 
 
@@ -49,15 +49,15 @@ def finished_run(
         tested={"num_classes": classes, "seed": seed},
         transfer=DIRECT if is_direct else "summed",
         predictions=KnownPredictions(
-            answers(wrong, margins), None if direct is None else answers(direct)
+            predictions(wrong, margins), None if direct is None else predictions(direct)
         ),
     )
 
 
-def answers(wrong: np.ndarray, margins: np.ndarray | None = None) -> Answers:
-    """Answers that are wrong where `wrong` is true: bool [N]."""
+def predictions(wrong: np.ndarray, margins: np.ndarray | None = None) -> StoredPredictions:
+    """Predictions that are wrong where `wrong` is true: bool [N]."""
     targets = (np.arange(len(wrong)) % NUM_CLASSES).astype(np.int32)
-    return Answers(
+    return StoredPredictions(
         image_ids=np.asarray([f"image{i}" for i in range(len(wrong))]),
         targets=targets,
         predicted=(targets + wrong).astype(np.int32) % NUM_CLASSES,
@@ -87,7 +87,7 @@ def finished_runs(
 def write_phase(folder: pathlib.Path, seed: int, wrong: np.ndarray, **result: object) -> None:
     """The files of a finished phase that analysis reads."""
     folder.mkdir(parents=True)
-    found = dataclasses.asdict(answers(np.asarray(wrong, bool)))
+    found = dataclasses.asdict(predictions(np.asarray(wrong, bool)))
     np.savez_compressed(folder / "predictions.npz", **found)
     content = {
         "num_classes": NUM_CLASSES,

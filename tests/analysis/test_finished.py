@@ -19,9 +19,9 @@ from fine2coarse.analysis.study_folder import MergeError, read_study
 from fine2coarse.analysis.uses import (
     TRANSFERRED,
     ComparisonError,
-    answers_in_use,
     by_arm,
     check_same_images,
+    predictions_in_use,
 )
 from fine2coarse.recipes.names import DIRECT
 from fine2coarse.runs.phase_folder import RunError
@@ -62,9 +62,9 @@ def test_finished_runs_in_the_order_of_the_recipe(study):
 
 def test_rows_need_no_answers_and_answers_are_read_once(study, monkeypatch):
     read = []
-    true_reader = predictions.read_answers
+    true_reader = predictions.read_predictions
     monkeypatch.setattr(
-        predictions, "read_answers", lambda phase: read.append(phase) or true_reader(phase)
+        predictions, "read_predictions", lambda phase: read.append(phase) or true_reader(phase)
     )
     baseline, fine, _ = read_study(study).runs
     assert (baseline.row.num_wrong, fine.row.direct_wrong) == (3, 3) and read == []
@@ -84,15 +84,15 @@ def test_cost_adds_phases_and_leaves_unknown_what_is(study):
 def test_answers_of_the_direct_use(study):
     baseline, fine, _ = read_study(study).runs
     assert baseline.predictions.direct is None
-    used = answers_in_use([baseline, fine], DIRECT, "baseline")
+    used = predictions_in_use([baseline, fine], DIRECT, "baseline")
     assert used["baseline"][3] is baseline.predictions.transferred
     assert used["fine"][3].wrong.tolist() == HALF.tolist()
-    after = answers_in_use([baseline, fine], TRANSFERRED, "baseline")
+    after = predictions_in_use([baseline, fine], TRANSFERRED, "baseline")
     assert after["fine"][3] is fine.predictions.transferred
     (study / "runs/fine-seed3/pretrain/predictions.npz").unlink()
     _, fine, _ = read_study(study).runs
     assert fine.predictions.direct is None
-    assert set(answers_in_use([baseline, fine], DIRECT, "baseline")) == {"baseline"}
+    assert set(predictions_in_use([baseline, fine], DIRECT, "baseline")) == {"baseline"}
     assert fine.row.direct_wrong == 3, "the counts are there all the same"
 
 
@@ -122,18 +122,18 @@ def test_mistakes_are_named(study, tmp_path):
         read_study(tmp_path / "nowhere")
     path = study / "runs" / "baseline-seed1" / "baseline" / "predictions.npz"
 
-    def answers():
+    def predictions():
         return read_study(study).runs[-1].predictions.transferred
 
     np.savez_compressed(path, image_ids=np.asarray(["a"]), targets=np.zeros(1, np.int32))
     with pytest.raises(RunError, match="lacks predicted, margins; expected image_ids, targets"):
-        answers()
+        predictions()
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(RunError, match=r"damaged .*; delete .*baseline and start the study again"):
-        answers()
+        predictions()
     path.unlink()
     with pytest.raises(RunError, match=r"finished, but without predictions\.npz"):
-        answers()
+        predictions()
     with pytest.raises(RunError, match="expected the folder of a finished run"):
         read_run(study / "runs" / "fine-seed1", "fine", 1)
     with pytest.raises(ComparisonError, match="two runs of seed 0"):

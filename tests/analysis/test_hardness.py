@@ -57,8 +57,8 @@ def test_each_seed_is_split_by_the_other_by_hand():
     assert found.excess.estimate == pytest.approx((1 / 8 - 1 / 8) / 2)
 
 
-def test_the_direct_use_is_split_and_judged_alike():
-    # The arm's transferred use here has the baseline's answers; its direct use the arm's above.
+def test_the_direct_use_is_split_and_compared_alike():
+    # The arm's transferred use here has the baseline's predictions; its direct use the arm's above.
     runs = runs_of({"baseline": SCORES["baseline"], "arm": SCORES["baseline"]})
     theirs = runs_of(SCORES)
     runs[2:] = [

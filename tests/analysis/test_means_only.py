@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fine2coarse.analysis.finished import FinishedRun
-from fine2coarse.analysis.predictions import Predictions
+from fine2coarse.analysis.predictions import RunPredictions
 from fine2coarse.analysis.sentences import headline, sentences, transfer_losses
 from fine2coarse.analysis.statistics import compare
 from fine2coarse.analysis.uses import ComparisonError
@@ -27,7 +27,7 @@ def run(
     if direct is not None:
         pretrained["evaluation"] = {"num_wrong": direct, "num_images": 100}
     tested = {**counts, "evaluation": {"num_wrong": wrong, "num_images": 100}}
-    return FinishedRun(arm, seed, tmp_path, pretrained, tested, transfer, Predictions(tmp_path))
+    return FinishedRun(arm, seed, tmp_path, pretrained, tested, transfer, RunPredictions(tmp_path))
 
 
 def test_means_and_changes_over_the_seeds_that_both_have(tmp_path):

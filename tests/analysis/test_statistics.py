@@ -13,7 +13,7 @@ from benchmarks._studies import Candidates, Truth, simulate, simulate_difference
 from fine2coarse.analysis.comparison import Comparison
 from fine2coarse.analysis.intervals import TwoWayMean, holm, moderate, ratio
 from fine2coarse.analysis.sentences import headline, sentences, summary, transfer_losses
-from fine2coarse.analysis.statistics import compare, judge, repeats
+from fine2coarse.analysis.statistics import compare, compare_to_baseline, repeats
 from fine2coarse.analysis.uses import TRANSFERRED, ComparisonError
 from fine2coarse.recipes.names import DIRECT
 from tests.analysis.simulated import finished_run, finished_runs
@@ -265,9 +265,9 @@ def test_uses_that_are_one_are_counted_and_said_once():
 def test_an_arm_does_not_borrow_from_its_own_other_use():
     table, base = errors(20, 26, 21).astype(float), BASE.astype(float)
     other = errors(20, 26, 22).astype(float)
-    judged = judge({("a", TRANSFERRED): table - base, ("a", DIRECT): other - base})
+    compared = compare_to_baseline({("a", TRANSFERRED): table - base, ("a", DIRECT): other - base})
     alone = TwoWayMean.of(table - base)
-    assert judged["a", TRANSFERRED].difference == alone and alone.seed_freedom == 2
+    assert compared["a", TRANSFERRED].difference == alone and alone.seed_freedom == 2
 
 
 def test_an_arm_that_lacks_its_direct_use_at_a_seed():
@@ -320,9 +320,9 @@ def test_choosing_among_equal_transfers_makes_no_winner_of_identical_arms():
     declared, covered, repeated = 0, [], 0
     for _ in range(200):
         differences = simulate_differences(CHOOSING, Candidates(number=3), generator)
-        judged = judge(differences)
-        declared += min(one.adjusted_p_value for one in judged.values()) < 0.05
-        covered += [_holds(one.difference, 0.0) for one in judged.values()]
+        compared = compare_to_baseline(differences)
+        declared += min(one.adjusted_p_value for one in compared.values()) < 0.05
+        covered += [_holds(one.difference, 0.0) for one in compared.values()]
         repeated += len(repeats(differences))
     assert declared <= 10
     assert np.mean(covered) >= 0.93
@@ -332,9 +332,14 @@ def test_choosing_among_equal_transfers_makes_no_winner_of_identical_arms():
 def test_choosing_the_better_transfer_does_not_bias_its_interval():
     generator = np.random.default_rng(1)
     candidates = Candidates(number=4, deviation=0.02)
-    found = [judge(simulate_differences(CHOOSING, candidates, generator)) for _ in range(100)]
+    found = [
+        compare_to_baseline(simulate_differences(CHOOSING, candidates, generator))
+        for _ in range(100)
+    ]
     for use, expected in ((TRANSFERRED, 0.0), (DIRECT, candidates.gain)):
-        means = [one.difference for judged in found for key, one in judged.items() if key[1] == use]
+        means = [
+            one.difference for compared in found for key, one in compared.items() if key[1] == use
+        ]
         assert np.mean([_holds(mean, expected) for mean in means]) >= 0.93
         assert np.mean([mean.mean for mean in means]) == pytest.approx(expected, abs=0.002)
 

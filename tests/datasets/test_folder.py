@@ -19,6 +19,7 @@ from fine2coarse.archives.archives import Archive, SourceError
 from fine2coarse.datasets.folder_layout import FolderError
 from fine2coarse.datasets.open import open_dataset
 from fine2coarse.datasets.prepared import DatasetError
+from fine2coarse.errors import RecipeError
 from fine2coarse.preparation.source_state import SourceState
 from fine2coarse.taxonomy import TaxonomyError
 from tests.datasets import fakes
@@ -395,9 +396,9 @@ def test_what_is_missing_is_told(tmp_path):
 def test_names_and_options_are_checked(photos, tmp_path):
     with pytest.raises(DatasetError, match="did you mean 'folder'"):
         open_dataset("foldr", {}, str(tmp_path))
-    with pytest.raises(DatasetError, match="num_trian"):
+    with pytest.raises(RecipeError, match="num_trian"):
         open_dataset("demo", {"num_trian": 3}, str(tmp_path))
-    with pytest.raises(DatasetError, match="flatt"):
+    with pytest.raises(RecipeError, match="flatt"):
         opened(photos, tmp_path, flatt=True)
 
 

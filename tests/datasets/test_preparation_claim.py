@@ -10,19 +10,19 @@ import pytest
 from fine2coarse.claims import AlreadyHeld, Claims
 from fine2coarse.datasets import open as open_module
 from fine2coarse.datasets.preparation_claim import (
+    claim_name,
     first_to_prepare,
     only_to_prepare,
-    preparation,
 )
 
 
 def test_the_claim_of_prepared_data_is_that_of_what_is_prepared():
-    assert preparation("imagenet21k", {}) == preparation(
+    assert claim_name("imagenet21k", {}) == claim_name(
         "imagenet21k", {"leaves": "all", "manual_dir": "x"}
     )
-    assert preparation("imagenet21k", {}) != preparation("imagenet21k", {"leaves": "present"})
-    assert preparation("inat2021", {"num_workers": 3}) == preparation("inat2021", {})
-    assert preparation("folder", {"source": "a"}) != preparation("folder", {"source": "b"})
+    assert claim_name("imagenet21k", {}) != claim_name("imagenet21k", {"leaves": "present"})
+    assert claim_name("inat2021", {"num_workers": 3}) == claim_name("inat2021", {})
+    assert claim_name("folder", {"source": "a"}) != claim_name("folder", {"source": "b"})
 
 
 def test_one_that_waits_says_for_whom_and_then_goes_on(tmp_path):
@@ -52,8 +52,8 @@ def test_what_an_earlier_session_prepared_is_looked_at_again_one_after_the_other
         pass
     later = Claims(tmp_path / "claims")
     later._started += 5  # it began well after that
-    with later.first(preparation("demo", {})):
-        assert later.holder(preparation("demo", {}))  # so it holds the claim itself
+    with later.first(claim_name("demo", {})):
+        assert later.holder(claim_name("demo", {}))  # so it holds the claim itself
 
 
 def test_remote_folders_have_no_claims():
@@ -78,7 +78,7 @@ def test_a_dataset_is_opened_under_the_claim_and_looked_at_by_one_process(tmp_pa
     class Dataset:
         @property
         def contents(self):
-            seen.append(claims.holder(preparation("demo", {})))
+            seen.append(claims.holder(claim_name("demo", {})))
 
     monkeypatch.setattr(open_module, "open_dataset", lambda *given, **options: Dataset())
     open_module.open_prepared("demo", {}, str(tmp_path))

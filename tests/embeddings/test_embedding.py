@@ -18,8 +18,9 @@ from fine2coarse.labels.sources import level
 from fine2coarse.labels.space import LabelSpaceError
 from fine2coarse.models import BackboneSpec
 from fine2coarse.recipes.phase_spec import AugmentSpec, PhaseSpec
-from fine2coarse.runs.execution import PhaseRun, execute
+from fine2coarse.runs.execution import execute
 from fine2coarse.runs.phase_folder import PhaseFolder, RunError
+from fine2coarse.runs.phase_run import PhaseRun
 from fine2coarse.studies.label_spaces import indexed_context
 from fine2coarse.training.strategy import make_strategy
 

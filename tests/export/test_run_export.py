@@ -252,7 +252,7 @@ def test_card_tells_what_the_numbers_are_of(classifier):
     }
     card = model_card(dataclasses.replace(facts, result=result))
     assert "| all | top-5 accuracy | 7 / 8 | 87.50 % |" in card
-    assert "Judged on the classes of kingdom" in card
+    assert "Evaluated on the classes of kingdom" in card
     assert "those of the moving average, which are not the weights in this folder" in card
     assert "not the weights" not in model_card(
         dataclasses.replace(facts, result=result, averaged=True)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fine2coarse.hub.layer import HubLayer
-from fine2coarse.hub.resolve import HubError, fingerprint, kaggle_handle, resolve
+from fine2coarse.hub.resolve import HubError, fingerprint_of_folder, kaggle_handle, resolve
 from tests.exported_runs import images
 
 
@@ -92,7 +92,7 @@ def test_the_archive_form_is_fetched_by_tf_hub(classifier, tmp_path, monkeypatch
         url = f"http://127.0.0.1:{server.server_port}/{classifier.exported.archive.name}"
         folder = resolve(url)
         server.shutdown()
-    assert fingerprint(folder) == fingerprint(classifier.exported.folder)
+    assert fingerprint_of_folder(folder) == fingerprint_of_folder(classifier.exported.folder)
     assert (folder / "README.md").is_file()
 
 

@@ -47,7 +47,7 @@ def test_absurd_values_end_in_one_line_that_names_them(blobs, seeding, factor):
     expected = (
         f"mine.npy: {num_bad} of 480 embeddings hold NaN or infinity or values beyond 1e+12, the "
         f"first {first}: its square leaves float32; cluster them with spherical=True, or scale "
-        "every vector to length one: launch/embed.py with --npy=mine.npy --l2, without --pca"
+        "every vector to length one: fine2coarse embed with --npy=mine.npy --l2, without --pca"
     )
     started = time.process_time()
     with pytest.raises(LabelSpaceError) as error:

@@ -107,6 +107,23 @@ def test_a_file_of_another_dataset(context, tmp_path, zoo):
         (named("clusters", num_clusters=2), "need embeddings"),
         (named("clusters", embeddings="x.npy"), "num_clusters or a file of centroids"),
         (named("size_matched", base=SPECIES), "choose one control"),
+        (named("level", level="genus", rule="frist"), "unknown rule 'frist'"),
+        (named("mixed", min_images=3, rule="last"), "unknown rule 'last'"),
+        (named("mixed", min_images=0), "min_images must be at least 1, got 0"),
+        (named("cut", num_classes=-2), "num_classes must not be negative, got -2"),
+        (named("random", num_classes=-1), "num_classes must not be negative, got -1"),
+        (named("random", num_classes=4, as_many_as_level="genus"), "got 4, 'genus' and None"),
+        (named("corrupted", base=SPECIES, share=1.5), "share must be from 0 to 1, got 1.5"),
+        (named("corrupted", base=named("cut"), share=0.5), "num_classes or a list of nodes"),
+        (named("size_matched", base=SPECIES, num_images_total=-5), "not be negative, got -5"),
+        (
+            named("clusters", embeddings="x.npy", num_clusters=4, seeding="best"),
+            "seeding is one of .*, got 'best'",
+        ),
+        (
+            named("clusters", embeddings="x.npy", num_clusters=4, num_restarts=0),
+            "num_restarts must be at least 1, got 0",
+        ),
         (named("size_matched", base={"source": None}), "needs base"),
     ],
 )

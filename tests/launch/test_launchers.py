@@ -38,7 +38,7 @@ def test_help_imports_nothing_heavy(program):
         (["--config=configs/demo.py", "--config.pretrain.total_steps=5.5"], "invalid literal"),
         (["--config=configs/dmo.py", "--workdir=x"], "configs/dmo.py"),
         (["--config=configs/demo.py:tiny", "--workdir=x"], "expected configs/demo.py"),
-        (["--config=configs/demo.py"], "--workdir must have a value"),
+        (["--config=configs/demo.py"], "error: --workdir must have a value.\n"),
     ],
 )
 def test_mistyped_flags_fail_at_once(arguments, message):

@@ -65,7 +65,7 @@ def stop_after(monkeypatch, target, name: str, num_calls: int) -> None:
         # Of the 18 files that are written: identity, spills, scan, contents, source, reports.
         *((files, "replacing", n) for n in (0, 1, 2, 7, 8, 9, 10, 12, 13, 14, 17)),
         *((preparation_module, "write_shard", n) for n in range(5)),
-        (preparation_module.preparation_report, "write_report", 0),
+        (preparation_module.preparation_report, "write_preparation_report", 0),
         (tfds.core.DatasetInfo, "write_to_directory", 0),
         (LeveledBuilder, "_log_download_done", 0),
     ],

@@ -27,7 +27,7 @@ def test_text_is_escaped_everywhere(tmp_path):
         page.facts({EVIL: EVIL}), page.folded(EVIL, page.paragraph(EVIL)),
         page.table([EVIL], [[EVIL]], caption=EVIL, label=EVIL),
         page.figure(tmp_path / "p.jpg", alt=EVIL, caption=EVIL),
-        page.gallery([page.Picture(tmp_path / "p.jpg", EVIL, [(EVIL, "truth")])]),
+        page.gallery([page.GalleryPicture(tmp_path / "p.jpg", EVIL, [(EVIL, "truth")])]),
     ]  # fmt: skip
     text = report(
         title=EVIL, answer=EVIL, warnings=[EVIL], introduction=EVIL, facts={"x": EVIL}, note=EVIL,

@@ -104,9 +104,9 @@ def test_the_gallery_shows_what_the_best_arm_wins(study):
     wins = hard_wins(runs, "fine")[:12]
     text = (study / "report.html").read_text()
     assert len(wins) == 12 and text.count("data:image/jpeg;base64,") == 12
-    answers = runs[0].predictions.transferred
-    row = list(answers.image_ids).index(wins[0])
-    truth = f"class{answers.targets[row]}"
+    predictions = runs[0].predictions.transferred
+    row = list(predictions.image_ids).index(wins[0])
+    truth = f"class{predictions.targets[row]}"
     alts = re.findall(r'alt="An image of (class\d)\. (baseline: class\d[^"]*)"', text)
     assert alts[0][0] == truth and f"fine: {truth}, right" in alts[0][1]
     assert "wrong" in alts[0][1].split(";")[0]
@@ -207,7 +207,7 @@ def test_an_old_study_tells_what_its_transfer_lost(tmp_path, no_drawing):
     assert shown == ["straight", *3 * ["direct", "new"]]
 
 
-def test_a_direct_use_without_answers_has_its_mean(tmp_path, no_drawing):
+def test_a_direct_use_without_predictions_has_its_mean(tmp_path, no_drawing):
     workdir = write_study(tmp_path / "counts", direct=DIRECT, predictions=False)
     assert "Least error: fine (direct)" in write_report(workdir).read_text()
     rows = {row["arm"]: row for row in read_table(workdir, "table.csv")}
@@ -233,7 +233,7 @@ def test_tensorboard_has_a_session_a_run(study):
     assert len(sessions) == 12 and "fine-seed0" in sessions
 
 
-def test_old_folders_without_answers_and_cost_have_a_report(tmp_path, no_drawing):
+def test_old_folders_without_predictions_and_cost_have_a_report(tmp_path, no_drawing):
     workdir = write_study(tmp_path / "old", predictions=False, cost=False)
     text = write_report(workdir).read_text()
     assert "no predictions for single images" in text and "Least error: fine" in text

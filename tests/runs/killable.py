@@ -52,8 +52,9 @@ def main(settings: dict) -> None:
     from fine2coarse.models import BackboneSpec
     from fine2coarse.recipes.phase_spec import AugmentSpec, OptimizerSpec, PhaseSpec
     from fine2coarse.runs import execution
-    from fine2coarse.runs.execution import PhaseRun, execute
+    from fine2coarse.runs.execution import execute
     from fine2coarse.runs.phase_folder import PhaseFolder
+    from fine2coarse.runs.phase_run import PhaseRun
     from fine2coarse.runs.progress import Silent
     from fine2coarse.training.strategy import make_strategy
 

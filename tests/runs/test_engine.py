@@ -18,9 +18,11 @@ from fine2coarse.models.backbones import build_backbone
 from fine2coarse.recipes.phase_spec import AugmentSpec, OptimizerSpec, PhaseSpec
 from fine2coarse.recipes.start_spec import StartSpec
 from fine2coarse.runs import evaluation, execution
+from fine2coarse.runs.classifiers import load_classifier
 from fine2coarse.runs.evaluation import FeatureEncoder
-from fine2coarse.runs.execution import PhaseRun, execute, load_classifier
+from fine2coarse.runs.execution import execute
 from fine2coarse.runs.phase_folder import EMA_WEIGHTS, PhaseFolder, RunError
+from fine2coarse.runs.phase_run import PhaseRun
 from fine2coarse.training import evaluate
 from fine2coarse.training.strategy import choose_jit_compile
 
@@ -72,7 +74,7 @@ def with_phase(run: PhaseRun, **changes) -> PhaseRun:
 
 @pytest.fixture(scope="module")
 def pretrained(tmp_path_factory, strategy):
-    """A finished pretraining on fine labels, judged on the coarse ones."""
+    """A finished pretraining on fine labels, evaluated on the coarse ones."""
     folder = PhaseFolder(tmp_path_factory.mktemp("pretrained"))
     run = make_run(target=COARSE, class_map=FINE_TO_COARSE)
     run = with_phase(run, optimizer=dataclasses.replace(run.phase.optimizer, ema_decay=0.9))

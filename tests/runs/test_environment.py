@@ -25,7 +25,7 @@ def plain_environment(monkeypatch):
 
 def begun(path, checkpoint=True) -> PhaseFolder:
     folder = PhaseFolder(path)
-    folder.claim(_RECIPE)
+    folder.bind(_RECIPE)
     if checkpoint:
         (path / "checkpoints").mkdir()
         (path / "checkpoints" / "step-2.npz").touch()
@@ -62,7 +62,7 @@ def test_the_environment_lies_in_the_recipe_and_is_no_part_of_it(tmp_path):
 def test_a_run_goes_on_in_the_same_environment_without_a_word(tmp_path, told):
     begun(tmp_path)
     before = (tmp_path / "recipe.json").read_bytes()
-    PhaseFolder(tmp_path).claim(_RECIPE)
+    PhaseFolder(tmp_path).bind(_RECIPE)
     assert (tmp_path / "recipe.json").read_bytes() == before
     assert not told()
 
@@ -72,14 +72,14 @@ def test_a_run_that_goes_on_in_another_one_says_and_notes_what_differs(tmp_path,
     first = environment.describe()
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "5")
     monkeypatch.setenv("XLA_FLAGS", "--xla_x")
-    PhaseFolder(tmp_path).claim(_RECIPE)
+    PhaseFolder(tmp_path).bind(_RECIPE)
     (line,) = told()
     assert line.startswith(f"{tmp_path} goes on in another environment ")
     assert "(cpu_threads 5, before 2; XLA_FLAGS --xla_x, before not set)" in line
     content = read_json(tmp_path / "recipe.json")
     assert content["environment"] == first
     assert content["later_environments"] == [environment.describe()]
-    PhaseFolder(tmp_path).claim(_RECIPE)  # once more: the same as the latest
+    PhaseFolder(tmp_path).bind(_RECIPE)  # once more: the same as the latest
     assert read_json(tmp_path / "recipe.json") == content
     assert not told()
     assert PhaseFolder(tmp_path).recipe() == _RECIPE
@@ -88,7 +88,7 @@ def test_a_run_that_goes_on_in_another_one_says_and_notes_what_differs(tmp_path,
 def test_a_run_without_a_checkpoint_begins_anew(tmp_path, monkeypatch, told):
     begun(tmp_path, checkpoint=False)
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "5")
-    PhaseFolder(tmp_path).claim(_RECIPE)
+    PhaseFolder(tmp_path).bind(_RECIPE)
     content = read_json(tmp_path / "recipe.json")
     kept = {"schema_version": SCHEMA_VERSION, **_RECIPE, "environment": environment.describe()}
     assert content == kept
@@ -100,7 +100,7 @@ def test_a_finished_run_is_read_in_any_environment(tmp_path, monkeypatch, told):
     folder.write_result({"last_loss": 1.0})
     before = (tmp_path / "recipe.json").read_bytes()
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "5")
-    PhaseFolder(tmp_path).claim(_RECIPE)
+    PhaseFolder(tmp_path).bind(_RECIPE)
     assert (tmp_path / "recipe.json").read_bytes() == before
     assert not told()
 
@@ -108,7 +108,7 @@ def test_a_finished_run_is_read_in_any_environment(tmp_path, monkeypatch, told):
 def test_a_run_of_an_early_version_goes_on(tmp_path, told):
     begun(tmp_path)
     write_json(tmp_path / "recipe.json", _RECIPE)  # as it was written then
-    PhaseFolder(tmp_path).claim(_RECIPE)
+    PhaseFolder(tmp_path).bind(_RECIPE)
     content = read_json(tmp_path / "recipe.json")
     assert content == {**_RECIPE, "later_environments": [environment.describe()]}
     assert not told(), "what it was begun in is not known"
@@ -117,7 +117,7 @@ def test_a_run_of_an_early_version_goes_on(tmp_path, told):
 def test_another_recipe_is_still_refused(tmp_path):
     begun(tmp_path)
     with pytest.raises(RunError, match="differing: seed was 0, now 1"):
-        PhaseFolder(tmp_path).claim({**_RECIPE, "seed": 1})
+        PhaseFolder(tmp_path).bind({**_RECIPE, "seed": 1})
 
 
 def test_an_adopted_run_keeps_the_environment_it_was_made_in(tmp_path, monkeypatch):

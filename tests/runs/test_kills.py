@@ -10,10 +10,10 @@ import subprocess
 
 import numpy as np
 import pytest
-from processes import start, start_workers
 
 from fine2coarse.files import is_partial
 from fine2coarse.training.checkpoints import BEST, BEST_SCORE
+from tests.processes import start, start_workers
 
 _PROGRAM = pathlib.Path(__file__).with_name("killable.py")
 

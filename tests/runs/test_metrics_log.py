@@ -17,7 +17,7 @@ def written(folder: PhaseFolder, monkeypatch, waits: list[float]) -> list[float]
     monkeypatch.setattr(metrics_log.time, "monotonic", lambda: clock[0])
     folder.path.mkdir(parents=True, exist_ok=True)
     folder.rewind_metrics(0)
-    book = metrics_log.Logbook(folder, 8, 0.0, 0, writes=True)
+    book = metrics_log.MetricsLog(folder, 8, 0.0, 0, writes=True)
     for number, wait in enumerate(waits, start=1):
         clock[0] += 10.0
         progress = Progress(10 * number, 1.0, 0.1, True, False, input_wait_seconds=wait)

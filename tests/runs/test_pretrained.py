@@ -17,8 +17,10 @@ from fine2coarse.models import BackboneSpec, backbones, build_backbone
 from fine2coarse.models.weights import resize_positions
 from fine2coarse.recipes.phase_spec import AugmentSpec, OptimizerSpec, PhaseSpec
 from fine2coarse.recipes.start_spec import StartSpec
-from fine2coarse.runs.execution import PhaseRun, execute, load_classifier
+from fine2coarse.runs.classifiers import load_classifier
+from fine2coarse.runs.execution import execute
 from fine2coarse.runs.phase_folder import LABEL_SPACE, PhaseFolder, RunError
+from fine2coarse.runs.phase_run import PhaseRun
 from fine2coarse.runs.pretrained import find_pretrained
 from fine2coarse.runs.starting_weights import describe_start, start_weights
 from tests.exported_runs import write_run
@@ -146,7 +148,7 @@ def test_pretraining_starts_from_a_handle(finished, monkeypatch, handle):
 
 
 def test_pretraining_starts_from_no_other_savedmodel(foreign, tmp_path):
-    with pytest.raises(RunError, match=r"SavedModel of others .*transfer\.py --pretrained="):
+    with pytest.raises(RunError, match=r"of others .*fine2coarse transfer --pretrained="):
         describe_start(StartSpec("hub", str(foreign)))
     with pytest.raises(RunError, match=r"start\.source=.*no SavedModel at"):
         describe_start(StartSpec("hub", str(tmp_path / "nothing")))

@@ -23,7 +23,7 @@ _SIZE_PX = 8
 
 @pytest.fixture(scope="module")
 def parts() -> tuple[PhaseRun, types.SimpleNamespace]:
-    """Six images of three classes, and an untrained network whose answers differ between crops."""
+    """Six images of three classes, and a fresh network whose predictions differ between crops."""
     pixels = np.random.default_rng(0).integers(0, 255, (6, 20, 24, 3), np.uint8)
     leaves = np.arange(6) % 3
     images = Examples(tf.constant(pixels), tuple(f"i{i}" for i in range(6)), leaves)

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from fine2coarse.input import Examples
 from fine2coarse.labels import LabelSpace
-from fine2coarse.labels.spec import Level
+from fine2coarse.labels.spec import Clusters, Level
 from fine2coarse.models import BackboneSpec, backbones
 from fine2coarse.recipes.phase_spec import PhaseSpec
 from fine2coarse.recipes.recipe import Recipe
@@ -48,7 +48,7 @@ def documented_forms(stem: str) -> list[str]:
     forms += re.findall(r"[`'](\w+)[`']", inspect.getdoc(get_config_of(stem)))
     pages = [_ROOT / "README.md", _ROOT / "BUILD.md", *sorted((_ROOT / "docs").glob("*.md"))]
     for text in [*texts, *(page.read_text("utf-8") for page in pages)]:
-        forms += re.findall(rf"configs/{stem}\.py:([^\s`\"')]+)", text)
+        forms += re.findall(rf"(?:configs/{stem}\.py|--config={stem}):([^\s`\"')]+)", text)
     (parameter,) = inspect.signature(get_config_of(stem)).parameters.values()
     default = [] if parameter.default is parameter.empty else [parameter.default]
     return list(dict.fromkeys([*default, *(form.rstrip(".,;:") for form in forms)]))
@@ -108,6 +108,14 @@ def test_the_forms_are_found():
     assert {"demo", "smoke", "photographs"} == set(documented_forms("label_sources"))
     assert "species,genus,family@genus" in documented_forms("folder")
     assert {stem for stem, _ in ALL} == set(_CARDS) - _NO_STUDY
+
+
+def test_a_smoke_form_has_images_for_all_its_clusters():
+    recipe = recipe_of("label_sources", "smoke")
+    labels = [arm.label for arm in recipe.arms.values()]
+    largest = max(label.num_clusters for label in labels if isinstance(label, Clusters))
+    num_train = recipe.dataset.options["num_train"]
+    assert largest <= num_train * (1 - recipe.transfer_validation_share)
 
 
 def distinct() -> list[tuple[str, str]]:

@@ -15,8 +15,10 @@ from fine2coarse.input import Examples
 from fine2coarse.labels import LabelSpace
 from fine2coarse.models import BackboneSpec
 from fine2coarse.recipes.phase_spec import AugmentSpec, OptimizerSpec, PhaseSpec
-from fine2coarse.runs.execution import PhaseRun, execute, load_classifier
+from fine2coarse.runs.classifiers import load_classifier
+from fine2coarse.runs.execution import execute
 from fine2coarse.runs.phase_folder import METRICS, PhaseFolder, RunError
+from fine2coarse.runs.phase_run import PhaseRun
 from fine2coarse.runs.progress import Silent
 from fine2coarse.training.loop import NonFiniteLossError
 

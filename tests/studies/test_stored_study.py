@@ -112,13 +112,13 @@ def test_a_folder_of_a_later_schema_is_told(tmp_path):
 def test_a_run_goes_on_with_another_log_interval(tmp_path):
     phase = to_plain(PhaseSpec(**PHASE))
     of_phase = {"purpose": "pretrain", "phase": phase, "start_from": {"recipe": {"phase": phase}}}
-    PhaseFolder(tmp_path).claim(of_phase)
+    PhaseFolder(tmp_path).bind(of_phase)
     often = {**phase, "log_every_steps": 1}
     again = {"purpose": "pretrain", "phase": often, "start_from": {"recipe": {"phase": often}}}
-    PhaseFolder(tmp_path).claim(again)
+    PhaseFolder(tmp_path).bind(again)
     other = {**of_phase, "start_from": {"recipe": {"phase": {**phase, "batch_size": 8}}}}
     with pytest.raises(RunError, match=r"start_from\.recipe\.phase\.batch_size was 4, now 8"):
-        PhaseFolder(tmp_path).claim(other)
+        PhaseFolder(tmp_path).bind(other)
 
 
 def test_an_old_run_folder_without_a_field_counts_as_its_default(tmp_path):
@@ -126,4 +126,4 @@ def test_an_old_run_folder_without_a_field_counts_as_its_default(tmp_path):
     older = {key: value for key, value in phase.items() if key not in ("mixup", "augment")}
     content = {"purpose": "pretrain", "phase": older}
     (tmp_path / "recipe.json").write_text(json.dumps(content), encoding="utf-8")
-    PhaseFolder(tmp_path).claim({"purpose": "pretrain", "phase": phase})
+    PhaseFolder(tmp_path).bind({"purpose": "pretrain", "phase": phase})

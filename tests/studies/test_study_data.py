@@ -14,8 +14,10 @@ from fine2coarse.datasets.open import open_dataset
 from fine2coarse.errors import RecipeError, UsageError
 from fine2coarse.labels.spec import LabelSource
 from fine2coarse.recipes.recipe import Recipe
-from fine2coarse.runs.phase_folder import RunError
+from fine2coarse.runs.phase_folder import PhaseFolder, RunError
 from fine2coarse.schema import parse
+from fine2coarse.studies.open_study import open_study
+from fine2coarse.studies.run_phases import pretraining_run
 from fine2coarse.studies.study import Study, check_study
 from fine2coarse.studies.study_data import StudyData, load_study_data
 from fine2coarse.training.strategy import make_strategy
@@ -176,6 +178,19 @@ def test_runs_of_other_images_are_neither_continued_nor_counted(photos):
         study.run(study_data(photos, recipe), make_strategy("one_device"))
 
 
+def test_an_arm_changed_under_its_name_is_refused_before_any_file_changes(photos):
+    recipe, workdir = study_recipe(photos), photos / "study"
+    data = study_data(photos, recipe)
+    begun = PhaseFolder(workdir / "runs/fine-seed0/pretrain")
+    begun.bind(pretraining_run(recipe, data.spaces["fine", 0], 0, data, "fine").recipe())
+    before = sorted(workdir.rglob("*"))
+    arms = {"fine": {"source": "level", "options": {"level": "coarse"}}}
+    changed = study_recipe(photos, arms=arms)
+    with pytest.raises(RunError, match=r"fine-seed0/pretrain .*level was 'fine', now 'coarse'"):
+        Study(changed, workdir).run(study_data(photos, changed), make_strategy("one_device"))
+    assert sorted(workdir.rglob("*")) == before
+
+
 def test_a_transfer_that_cannot_be_made_is_told_before_any_training(photos):
     arms = {"coarse": {"source": "level", "options": {"level": "coarse"}}}
     target = {"source": "level", "options": {"level": "fine"}}
@@ -241,6 +256,25 @@ def test_labels_within_the_target_need_the_targets_images(photos):
     )
     with pytest.raises(ValueError, match="needs a target to be aligned with"):
         study_data(photos, recipe)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"arms": {"f": {"source": "level", "options": {"level": "fnie"}}}}, "arm 'f': unknown le"),
+        ({"target": {"source": "level", "options": {"level": "x"}}}, "^target: unknown level 'x'"),
+    ],
+)
+def test_a_level_that_is_none_is_told_with_its_place_in_the_recipe(photos, changes, message):
+    with pytest.raises(UsageError, match=message):
+        study_data(photos, study_recipe(photos, **changes))
+
+
+def test_a_misspelt_dataset_is_told_before_another_one_is_prepared(photos):
+    recipe = study_recipe(photos, transfer_dataset={"name": "foldre"})
+    with pytest.raises(UsageError, match="unknown dataset 'foldre'; did you mean 'folder'"):
+        open_study(recipe, str(photos / "data"))
+    assert not (photos / "data").exists()
 
 
 def test_a_study_from_before_transfers_were_tried_goes_on_as_it_was(photos, tmp_path):

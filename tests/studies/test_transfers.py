@@ -21,7 +21,8 @@ from fine2coarse.recipes.phase_spec import AugmentSpec, OptimizerSpec, PhaseSpec
 from fine2coarse.recipes.recipe import Recipe
 from fine2coarse.recipes.transfer_spec import TransferSpec
 from fine2coarse.runs import execution
-from fine2coarse.runs.execution import execute, load_classifier
+from fine2coarse.runs.classifiers import load_classifier
+from fine2coarse.runs.execution import execute
 from fine2coarse.runs.phase_folder import PREDICTIONS, PhaseFolder, RunError
 from fine2coarse.runs.phase_run import PhaseRun
 from fine2coarse.runs.progress import Silent

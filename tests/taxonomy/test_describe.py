@@ -1,4 +1,4 @@
-"""A taxonomy in words, on a tree small enough to draw, and opened by name."""
+"""A taxonomy described, on a tree small enough to draw, and opened by name."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from fine2coarse.taxonomy.csv_reader import from_bytes, from_rows
 from fine2coarse.taxonomy.text_tables import (
     TableError,
     normalized,
-    read_json,
+    parse_json,
     read_lines,
     read_records,
     read_rows,
@@ -183,10 +183,10 @@ def test_lines_end_at_line_ends_alone():
 
 
 def test_json_that_is_none():
-    assert read_json('{"ä": 1}'.encode("utf-8-sig"), "x.json") == {"ä": 1}
+    assert parse_json('{"ä": 1}'.encode("utf-8-sig"), "x.json") == {"ä": 1}
     for data in (b"{", b"", b"[" * 100_000, "{'ä': 1}".encode("cp1252"), b"\x1f\x8b\x08\0"):
         with pytest.raises(TableError, match=r"^x\.json: ") as error:
-            read_json(data, "x.json")
+            parse_json(data, "x.json")
         assert "\n" not in str(error.value)
 
 

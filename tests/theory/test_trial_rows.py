@@ -10,7 +10,12 @@ from fine2coarse.theory.data import MultiViewData
 from fine2coarse.theory.experiments import SMOKE, Experiment, Scale, all_experiments
 from fine2coarse.theory.pictures import Line, points
 from fine2coarse.theory.training import TrainingSettings
-from fine2coarse.theory.trial_rows import compute_or_read, read_csv, run_experiment, write_csv
+from fine2coarse.theory.trial_rows import (
+    compute_or_read,
+    read_trial_rows,
+    run_experiment,
+    write_trial_rows,
+)
 from fine2coarse.theory.trials import Trial, run_trial
 
 _TINY = {
@@ -116,8 +121,8 @@ def test_trials_are_checked():
 
 def test_csv_round_trip(tmp_path):
     rows = run_experiment(_experiment(), 2)
-    write_csv(tmp_path / "a.csv", rows)
-    assert read_csv(tmp_path / "a.csv") == rows
+    write_trial_rows(tmp_path / "a.csv", rows)
+    assert read_trial_rows(tmp_path / "a.csv") == rows
 
 
 def test_finished_experiments_are_read_back(tmp_path, monkeypatch):

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fine2coarse.training.evaluate import Predictions, compare
+from fine2coarse.training.evaluate import Predictions, class_margin_rank
 from fine2coarse.training.metrics import count_errors, count_right
 
 
 def predictions(scores: list[list[float]], targets: list[int]) -> Predictions:
     labels = tf.constant(targets)
-    found = compare(tf.constant(scores), labels)
+    found = class_margin_rank(tf.constant(scores), labels)
     return Predictions(np.asarray(targets), *(column.numpy() for column in found))
 
 

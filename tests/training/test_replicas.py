@@ -8,7 +8,8 @@ import pathlib
 
 import numpy as np
 import pytest
-from processes import Process, start, start_workers
+
+from tests.processes import Process, start, start_workers
 
 _PROGRAM = pathlib.Path(__file__).with_name("replicas.py")
 

@@ -1,4 +1,4 @@
-"""The rooms may import each other in one order only, and importing the package stays light."""
+"""Packages may import each other in one order only, and importing fine2coarse stays light."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 _PACKAGE = _ROOT / "fine2coarse"
 
-# Room → rooms of ours that it may import, in the order in which they may depend on each other.
+# Package → packages of ours that it may import, in the order of their dependence.
 _DATA = {"taxonomy", "labels", "recipes", "archives", "preparation", "datasets", "input"}
 _MODELS = {"taxonomy", "labels", "recipes", "input", "models", "training", "hub"}
 ALLOWED = {
@@ -33,10 +33,10 @@ ALLOWED = {
     "report": {"labels", "recipes", "datasets", "runs", "analysis", "theory"},
     "cloud": {"training"},
 }
-# What may import every room: the programs' common parts and the public API.
+# What may import every package: the programs' common parts and the public API.
 _ABOVE_ALL = {"cli"}
 _API = ("__init__.py", "__main__.py", "api.py")
-# The most that one room may hold of the package's lines.
+# The most that one package may hold of the package's lines.
 MAX_SHARE = 1 / 6
 
 
@@ -51,11 +51,11 @@ def imported_modules(source: str) -> set[str]:
     return found
 
 
-def forbidden_imports(room: str, source: str) -> set[str]:
-    """Rooms that this source imports though its room may not."""
-    rooms = {name.split(".")[1] for name in imported_modules(source) if is_ours(name)}
+def forbidden_imports(package: str, source: str) -> set[str]:
+    """Packages that this source imports though its own may not."""
+    packages = {name.split(".")[1] for name in imported_modules(source) if is_ours(name)}
     known = set(ALLOWED) | _ABOVE_ALL
-    return {r for r in rooms if r in known and r != room and r not in ALLOWED[room]}
+    return {p for p in packages if p in known and p != package and p not in ALLOWED[package]}
 
 
 def is_ours(name: str) -> bool:
@@ -68,27 +68,27 @@ def test_the_check_finds_a_broken_order():
     assert not forbidden_imports("labels", "from fine2coarse.taxonomy import Taxonomy")
 
 
-def test_what_all_rooms_may_import_imports_no_room():
+def test_what_all_packages_may_import_imports_none():
     for path in set(_PACKAGE.glob("*.py")) - {_PACKAGE / name for name in _API}:
         names = {name for name in imported_modules(path.read_text("utf-8")) if is_ours(name)}
         assert not {name.split(".")[1] for name in names} & {*ALLOWED, *_ABOVE_ALL}, path.name
 
 
-def test_rooms_import_in_order():
+def test_packages_import_in_order():
     broken = {}
     for path in _PACKAGE.rglob("*.py"):
-        room = path.relative_to(_PACKAGE).parts[0]
-        if room in ALLOWED and (found := forbidden_imports(room, path.read_text("utf-8"))):
+        package = path.relative_to(_PACKAGE).parts[0]
+        if package in ALLOWED and (found := forbidden_imports(package, path.read_text("utf-8"))):
             broken[str(path.relative_to(_ROOT))] = found
     assert not broken
 
 
-def test_every_room_is_in_the_order():
-    rooms = {path.parent.name for path in _PACKAGE.glob("*/__init__.py")}
-    assert rooms == set(ALLOWED) | _ABOVE_ALL
+def test_every_package_is_in_the_order():
+    packages = {path.parent.name for path in _PACKAGE.glob("*/__init__.py")}
+    assert packages == set(ALLOWED) | _ABOVE_ALL
 
 
-def test_every_room_says_what_it_is_for():
+def test_every_package_says_what_it_is_for():
     for path in _PACKAGE.glob("*/__init__.py"):
         text = ast.get_docstring(ast.parse(path.read_text("utf-8")))
         for words in ("In: ", "Out: ", "Start"):
@@ -97,19 +97,19 @@ def test_every_room_says_what_it_is_for():
         assert (path.parent / first).is_file(), f"{path} names {first}"
 
 
-def test_no_room_is_a_house():
+def test_no_package_holds_more_than_a_sixth():
     lines = {}
     for path in _PACKAGE.rglob("*.py"):
-        room = path.relative_to(_PACKAGE).parts[0]
-        lines[room] = lines.get(room, 0) + len(path.read_text("utf-8").splitlines())
+        package = path.relative_to(_PACKAGE).parts[0]
+        lines[package] = lines.get(package, 0) + len(path.read_text("utf-8").splitlines())
     largest = max(lines, key=lines.get)
     assert lines[largest] <= MAX_SHARE * sum(lines.values()), (largest, lines)
 
 
-def test_the_tests_mirror_the_rooms():
-    rooms = {path.parent.name for path in _PACKAGE.glob("*/__init__.py")} | {"launch"}
+def test_the_tests_mirror_the_packages():
+    packages = {path.parent.name for path in _PACKAGE.glob("*/__init__.py")} | {"launch"}
     tested = {path.parent.name for path in (_ROOT / "tests").glob("*/test_*.py")}
-    assert tested == rooms
+    assert tested == packages
 
 
 def test_programs_alone_know_flags():

@@ -14,7 +14,7 @@ from fine2coarse.analysis.finished import FinishedRun
 from fine2coarse.analysis.hardness import Hardness, hardness
 from fine2coarse.analysis.merging import Merged
 from fine2coarse.analysis.statistics import compare
-from fine2coarse.analysis.uses import TRANSFERRED, ComparisonError, have_answers
+from fine2coarse.analysis.uses import TRANSFERRED, ComparisonError, have_predictions
 from fine2coarse.recipes.names import DIRECT
 from fine2coarse.report import page, pictures
 from fine2coarse.report.stored_thumbnails import ReadImages
@@ -58,15 +58,17 @@ class ReportContents:
         return sorted(self.runs, key=lambda run: order.index(run.arm))
 
 
-def gather(merged: Merged, out: pathlib.Path, read_images: ReadImages | None) -> ReportContents:
+def gather_contents(
+    merged: Merged, out: pathlib.Path, read_images: ReadImages | None
+) -> ReportContents:
     """Compares the arms, over all images and over easy and hard ones.
 
     Raises:
       ComparisonError: where runs were tested on different images.
-      RunError: where a run's answers are damaged.
+      RunError: where a run's predictions are damaged.
     """
     comparisons = compare(merged.runs)
-    if not have_answers(merged.runs):
+    if not have_predictions(merged.runs):
         merged = dataclasses.replace(merged, notes=[*merged.notes, _MEANS_ONLY])
         return ReportContents(merged, comparisons, {}, "", out, None)
     found, why_not = {}, ""
@@ -79,7 +81,7 @@ def gather(merged: Merged, out: pathlib.Path, read_images: ReadImages | None) ->
     return ReportContents(merged, comparisons, found, why_not, out, read_images)
 
 
-def figure(
+def draw_figure(
     contents: ReportContents,
     name: str,
     draw: Callable[[pathlib.Path, float], None],
