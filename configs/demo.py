@@ -18,7 +18,7 @@ def get_config(size: str = "full") -> ConfigDict:
       size: 'full', or 'smoke' for a try of a few seconds that shows nothing but that all works.
     """
     if size not in ("full", "smoke"):
-        raise ValueError(f"expected configs/demo.py or configs/demo.py:smoke, got {size!r}")
+        raise ValueError(f"expected demo or demo:smoke, got {size!r}")
     config = recipe_card()
     config.dataset.update({"name": "demo", "options": {"seed": 0}})
     config.target = ConfigDict({"source": "level", "options": {"level": "superclass"}})

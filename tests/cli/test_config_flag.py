@@ -98,7 +98,7 @@ def test_an_index_into_an_option_that_is_not_given(parsed):
         ([DEMO, "--config.arms.my-arm.source=x"], r'--config.arms\["my-arm"\]'),
         ([DEMO, "--config.pretrain.total_step=5"], "did you mean 'total_steps'"),
         (["--config=configs/dmo.py"], "there is no file configs/dmo.py"),
-        (["--config=configs/demo.py:tiny"], "tiny: expected configs/demo.py or configs/demo.py:sm"),
+        (["--config=configs/demo.py:tiny"], "tiny: expected demo or demo:smoke, got 'tiny'"),
         (["--config=$NOTSET/demo.py"], "variable NOTSET is not set"),
     ],
 )

@@ -37,7 +37,7 @@ def test_help_imports_nothing_heavy(program):
         (["--config=configs/demo.py", "--config.seeds[0]=3"], '--config.seeds="(3, 1, 2)"'),
         (["--config=configs/demo.py", "--config.pretrain.total_steps=5.5"], "invalid literal"),
         (["--config=configs/dmo.py", "--workdir=x"], "configs/dmo.py"),
-        (["--config=configs/demo.py:tiny", "--workdir=x"], "expected configs/demo.py"),
+        (["--config=configs/demo.py:tiny", "--workdir=x"], "expected demo or demo:smoke"),
         (["--config=configs/demo.py"], "error: --workdir must have a value.\n"),
     ],
 )

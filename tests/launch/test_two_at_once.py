@@ -74,7 +74,7 @@ def test_the_claims_in_a_run_are_not_taken_along(tmp_path):
     """A finished run is made another folder's own by hard links: its claims stay behind."""
     first, second = PhaseFolder(tmp_path / "a"), PhaseFolder(tmp_path / "b")
     with hold(first.path / "claims", "run", "a"), hold_file(first.path / "x.npz"):
-        first.claim({"purpose": "pretrain"})
+        first.bind({"purpose": "pretrain"})
         first.write_result({"loss": 1.0})
         second.adopt(first, {})
     assert sorted(path.name for path in second.path.iterdir()) == ["recipe.json", "result.json"]
