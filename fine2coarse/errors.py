@@ -6,6 +6,7 @@
 | 1 | a bug, of ours or of a library | a traceback |
 | 2 | `UsageError`: the command, the recipe or the data must change first | one line |
 | 3 | `FailedError`: some of the work failed; what is finished is kept | one line |
+| 141 | nobody reads the output any more, as in `| head` | |
 | 75 | `TryAgainError`: stopped on request or by an unreachable disk or network; the same command \
 goes on | one line |
 
@@ -19,6 +20,7 @@ import errno
 import sys
 
 EXIT_BUG, EXIT_USAGE, EXIT_FAILED = 1, 2, 3
+EXIT_BROKEN_PIPE = 128 + 13  # as a shell tells of a program that SIGPIPE ended
 # EX_TEMPFAIL of sysexits.h: "try again later". A wrapper starts the same command again.
 EXIT_TRY_AGAIN = 75
 

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 
 from fine2coarse.cards import folder_of
 from fine2coarse.cli import startup
-from fine2coarse.errors import EXIT_BUG, EXIT_USAGE
+from fine2coarse.errors import EXIT_BROKEN_PIPE, EXIT_USAGE
 from fine2coarse.nearest import unknown
 
 COMPLETION = "completion"
@@ -112,5 +112,5 @@ def main() -> None:
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read what was printed has seen enough, as in `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = EXIT_BUG
+        code = EXIT_BROKEN_PIPE
     sys.exit(code)

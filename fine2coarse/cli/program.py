@@ -11,6 +11,7 @@ from absl import app, flags, logging
 from fine2coarse.cli import messages, startup
 from fine2coarse.cli.path_flags import fail, parse_flags
 from fine2coarse.errors import (
+    EXIT_BROKEN_PIPE,
     EXIT_BUG,
     Fine2CoarseError,
     UsageError,
@@ -95,6 +96,8 @@ def _parse_flags(argv: list[str]) -> list[str]:
         if "config" in flags.FLAGS:
             flags.FLAGS["config"].value  # noqa: B018 - an unreadable file is told of here
         return remaining
+    except BrokenPipeError:  # as of `--help | head`
+        raise
     except (AttributeError, LookupError, TypeError, ValueError, OSError) as error:
         if os.environ.get("FINE2COARSE_TRACEBACK"):
             raise
@@ -112,7 +115,7 @@ def one_line_errors() -> Iterator[None]:
         yield
     except BrokenPipeError:  # whoever read what was printed has seen enough, as in `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(EXIT_BUG)
+        sys.exit(EXIT_BROKEN_PIPE)
     except Exception as error:
         code = exit_code_of(error)
         if code == EXIT_BUG:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 
 from tests.datasets import fakes
-from tests.launch.programs import help_of, launch
+from tests.launch.programs import ROOT, help_of, launch
 
 
 def test_levels_of_imagenet21k(shared_data):
@@ -122,3 +124,13 @@ def test_mistakes_in_prepare_are_told(arguments, message, tmp_path):
     assert shown.returncode != 0
     assert message in shown.stdout + shown.stderr
     assert "Traceback" not in shown.stderr
+
+
+def test_a_reader_that_has_seen_enough_is_no_bug():
+    command = [sys.executable, "launch/levels.py", "--taxonomy=imagenet21k"]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    process.stdout.close()  # as `| head` does, before anything is printed
+    assert process.stderr.read() == ""
+    assert process.wait(timeout=60) == 141
