@@ -110,6 +110,7 @@ def recipe() -> Recipe:
     return dataclasses.replace(parsed, arms={"fine": parsed.arms["fine"]})
 
 
+@pytest.mark.slow
 def test_a_study_from_python(tmp_path, recipe):
     workdir = tmp_path / "study"
     half = fine2coarse.run_study(recipe, workdir, arms=["baseline"])

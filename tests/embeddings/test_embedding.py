@@ -52,6 +52,7 @@ def expected_colours(dataset) -> np.ndarray:
     return np.concatenate(pixels).mean((1, 2)) / 255
 
 
+@pytest.mark.slow
 def test_every_row_is_its_own_image_s(dataset, strategy, colours, tmp_path):
     out = tmp_path / "e.npy"
     found = embedding.embed_dataset(dataset, SPLITS, colours, out, strategy, batch_size=16)

@@ -342,6 +342,7 @@ def test_mixed_precision_runs_are_exported_in_float32(tmp_path):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_average_is_taken_where_there_is_one(tmp_path):
     spec = BackboneSpec("resnet_tiny", 8)
     last = write_run(tmp_path / "run", spec, with_ema=True).backbone

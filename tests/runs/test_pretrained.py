@@ -78,6 +78,7 @@ def test_a_run_keeps_its_label_space(finished):
     assert space.fingerprint == make_run().space.fingerprint
 
 
+@pytest.mark.slow
 def test_transfer_from_the_export_is_transfer_from_the_run(finished, tmp_path, strategy):
     numbers = [
         transfer(str(finished / name), tmp_path / name, strategy)["last_loss"]
@@ -116,6 +117,7 @@ def test_a_savedmodel_of_others_is_the_backbone(foreign, finished, tmp_path, str
     assert len(recipe["backbone"]["sha256"]) == 64
 
 
+@pytest.mark.slow
 def test_what_was_finetuned_on_it_is_loaded_transferred_and_exported(foreign, tmp_path, strategy):
     before = find_pretrained(str(foreign), 8).backbone.build().get_weights()
     transfer(str(foreign), tmp_path / "t", strategy)

@@ -199,6 +199,7 @@ def test_a_transfer_that_cannot_be_made_is_told_before_any_training(photos):
             study_data(photos, study_recipe(photos, target=target, arms=arms, **changes))
 
 
+@pytest.mark.slow
 def test_classes_of_other_images_are_summed_where_targets_are_nodes_of_their_taxonomy(
     photos, tmp_path
 ):
@@ -226,6 +227,7 @@ def test_classes_of_other_images_are_summed_where_targets_are_nodes_of_their_tax
     assert rows[1].direct_wrong is not None and rows[0].direct_wrong is None
 
 
+@pytest.mark.slow
 def test_transfer_to_another_dataset(photos, tmp_path):
     """Pretraining on three classes of other images; the coarse task has its own taxonomy."""
     for name in _CLASSES:

@@ -194,6 +194,7 @@ class _InterruptAt(Silent):
             raise _Interrupted
 
 
+@pytest.mark.slow
 def test_a_summed_transfer_resumes_exactly_with_average_and_parts(tmp_path, strategy):
     recipe = make_recipe()
     source, _ = pretrain(recipe, SPACES["leaves"], tmp_path / "pretrain", strategy)
@@ -217,6 +218,7 @@ def test_a_summed_transfer_resumes_exactly_with_average_and_parts(tmp_path, stra
         assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
+@pytest.mark.slow
 def test_sums_of_sums(tmp_path, strategy):
     """A summed transfer's own classes can be summed once more: its fine head is kept."""
     recipe = make_recipe(transfer_head="summed")
@@ -234,6 +236,7 @@ def test_sums_of_sums(tmp_path, strategy):
     assert model.predict(np.zeros((1, 8, 8, 3)), verbose=0).shape == (1, 2)
 
 
+@pytest.mark.slow
 def test_a_summed_run_is_exported_whole_with_the_targets_names(tmp_path, strategy):
     recipe = make_recipe(transfer_head="summed")
     source, _ = pretrain(recipe, SPACES["leaves"], tmp_path / "pretrain", strategy)
@@ -263,6 +266,7 @@ def test_a_direct_use_is_exported_though_nothing_was_trained(tmp_path, strategy)
 
 
 @pytest.mark.parametrize("head", ["new", "summed"])
+@pytest.mark.slow
 def test_probe_then_finetune_shares_the_steps_and_sums_the_cost(tmp_path, strategy, head):
     recipe = make_recipe(transfer_head=head, transfer_mode="probe_then_finetune")
     source, _ = pretrain(recipe, SPACES["leaves"], tmp_path / "pretrain", strategy)
@@ -339,6 +343,7 @@ def test_an_arm_tries_its_candidates_on_held_out_images(tmp_path, strategy):
     _reads_back(recipe, run, tmp_path, strategy, result)
 
 
+@pytest.mark.slow
 def test_the_baseline_branches_off_its_own_training(tmp_path, strategy):
     run, recipe = Run("baseline", 0), make_recipe()
     do_run(recipe, run, make_data(), tmp_path, Executor(strategy, "t", lambda line: None))
@@ -392,6 +397,7 @@ def test_the_branch_is_the_state_of_its_step(tmp_path, strategy):
         load_classifier(run("c", 8, 0).path, weights="branch")
 
 
+@pytest.mark.slow
 def test_another_pretraining_is_refused_in_a_finished_folder(tmp_path, strategy):
     recipe = make_recipe()
     executor = Executor(strategy, "t", lambda line: None)
@@ -411,6 +417,7 @@ def test_another_pretraining_is_refused_in_a_finished_folder(tmp_path, strategy)
             do_transfer(*arguments, sources[1], tmp_path / name / "t", executor)
 
 
+@pytest.mark.slow
 def test_a_transfer_that_diverges_is_left_out(tmp_path, strategy):
     told: list[str] = []
     wild = {"learning_rate_factor": 1e30}

@@ -144,6 +144,7 @@ def test_the_gap_holds_as_the_dimension_grows(d):
 
 
 @pytest.mark.parametrize("num_superclasses", [2, 3, 4, 6])
+@pytest.mark.slow
 def test_more_than_two_superclasses(num_superclasses):
     wanted = {"value": num_superclasses}
     assert max(_values("superclasses", "easy_error_max", "coarse", **wanted)) <= 0.01
@@ -151,6 +152,7 @@ def test_more_than_two_superclasses(num_superclasses):
     assert max(_values("superclasses", "hard_error_max", "fine", **wanted)) <= 0.02
 
 
+@pytest.mark.slow
 def test_one_label_per_image_does_not_hurt_a_max_readout():
     for n in (32, 128):
         image = _values("label_per_image", "hard_error_max", "one per image", value=n)

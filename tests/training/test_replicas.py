@@ -40,6 +40,7 @@ def test_eight_replicas_train_as_one():
     assert_same(result(start(_PROGRAM, {"num_replicas": 8})), one_replica(), 1e-5)
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one():
     found = [result(process) for process in start_workers(_PROGRAM, [{}, {}])]
     assert found[0] == found[1]
