@@ -61,7 +61,7 @@ def kill_many(folder: pathlib.Path, settings: dict, num_kills: int, seed: int) -
     generator = random.Random(seed)
     killed = 0
     for number in range(num_kills):
-        how = {"kill_after_seconds": generator.uniform(0.0, 0.8)}
+        how = {"kill_after_seconds": generator.uniform(0.0, 0.06)}  # of some 0.2 s
         if number % 4 == 3:
             how = {"kill_in_fsync": generator.choice([1, 2])}
         code, _ = run_once({**settings, **how, "folder": str(folder)})

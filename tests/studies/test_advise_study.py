@@ -11,6 +11,7 @@ import pytest
 from fine2coarse.datasets.open import open_dataset
 from fine2coarse.embeddings import embedding, encoders
 from fine2coarse.labels.advise import advise
+from fine2coarse.labels.spec import Clusters, PerImage
 from fine2coarse.recipes.recipe import ArmSpec, Recipe
 from fine2coarse.runs.execution import execute
 from fine2coarse.runs.phase_folder import PhaseFolder
@@ -38,7 +39,7 @@ def test_the_advised_number_beats_the_baseline_and_the_number_advised_against(tm
     recipe = demo_recipe()
     strategy = make_strategy("one_device")
     dataset = open_dataset("demo", {}, str(tmp_path / "data"))
-    unlabelled = dataclasses.replace(recipe, arms={"per_image": ArmSpec("per_image")})
+    unlabelled = dataclasses.replace(recipe, arms={"per_image": ArmSpec(PerImage())})
     data = load_study_data(unlabelled, dataset)
     run = pretraining_run(unlabelled, data.spaces["per_image", 0], 0, data)
     execute(run, PhaseFolder(tmp_path / "per_image"), strategy)
@@ -52,9 +53,7 @@ def test_the_advised_number_beats_the_baseline_and_the_number_advised_against(tm
     ranking = advise(images, embeddings, data.target, CANDIDATES, aligned=False, seed=0)
     best, worst = ranking[0].num_clusters, ranking[-1].num_clusters
     arms = {
-        f"whole{number}": ArmSpec(
-            "clusters", {"num_clusters": number, "aligned": False, "embeddings": str(out)}
-        )
+        f"whole{number}": ArmSpec(Clusters(number, embeddings=str(out), aligned=False))
         for number in (best, worst)
     }
     tried = dataclasses.replace(recipe, arms=arms)
