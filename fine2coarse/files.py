@@ -7,6 +7,7 @@ process leaves that name behind; whoever lists a folder passes over it (`is_part
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import pathlib
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 PARTIAL_SUFFIX = ".tmp"
+_CANNOT_FLUSH = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)  # folders, on some file systems
 
 
 @contextlib.contextmanager
@@ -129,10 +131,19 @@ def _remove(path: Any) -> None:
 
 
 def _flush(path: Any) -> None:
-    """Puts what the system holds of a file or folder onto the disk, where that can be told."""
-    with contextlib.suppress(OSError):  # a folder on some file systems, or a remote path
+    """Puts what the system holds of a file or folder onto the disk, where that can be told.
+
+    Raises:
+      OSError: where the disk does not take it, as some file systems say only now.
+    """
+    try:
         handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    except OSError:  # a remote path, or a folder that only others may list
+        return
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _CANNOT_FLUSH:
+            raise
+    finally:
+        os.close(handle)

@@ -14,7 +14,7 @@ import functools
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from fine2coarse.errors import RecipeError
 from fine2coarse.nearest import unknown
@@ -46,6 +46,14 @@ class Choice:
     def __hash__(self) -> int:
         """Of what it is called; `typing` asks for a hash."""
         return hash((self.what, self.key))
+
+
+class _Words(NamedTuple):
+    """What errors call a record's field, and what they put before its name."""
+
+    key: str
+    inside: str
+    missing: str
 
 
 def operational(default: Any) -> Any:
@@ -80,22 +88,7 @@ def parse(cls: Any, mapping: Mapping[str, Any], where: str = "config") -> Any:
     choice = choice_of(cls)
     if choice:
         return _parse_choice(choice, mapping, where)
-    hints, fields = hints_of(cls), {field.name: field for field in dataclasses.fields(cls)}
-    given = _gather_inline(fields, hints, mapping)
-    for key in given:
-        if key not in fields:
-            raise RecipeError(f"{where}: {unknown('key', key, fields)}")
-    given = {key: value for key, value in given.items() if not _is_absent(hints[key], value)}
-    missing = [name for name, field in fields.items() if name not in given and is_required(field)]
-    if missing:
-        raise RecipeError(f"{where}: missing {', '.join(missing)}")
-    values = {}
-    for key, value in given.items():
-        inside = where if fields[key].metadata.get(_INLINE) else f"{where}.{key}"
-        values[key] = _value(hints[key], value, inside)
-        if fields[key].metadata.get(_PATH) and isinstance(values[key], str):
-            values[key] = _expanded(values[key], inside)
-    return _made(cls, values, where)
+    return _parse_record(cls, mapping, where, _Words("key", ".", ": missing "))
 
 
 def to_plain(record: Any) -> dict[str, Any]:
@@ -147,8 +140,6 @@ def inline_choice(cls: type) -> tuple[str, Choice] | None:
 
 def without_none(hint: Any) -> Any:
     """A type hint without `| None`; choices and tuples as they are."""
-    if choice_of(hint) and not hasattr(hint, "__metadata__"):
-        return next(kind for kind in typing.get_args(hint) if kind is not type(None))
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         return next(kind for kind in typing.get_args(hint) if kind is not type(None))
     return hint
@@ -168,12 +159,29 @@ def _parse_choice(choice: Choice, mapping: Mapping[str, Any], where: str) -> Any
         options = {}
     elif isinstance(options, Mapping):  # None counts as not given, whatever record has the option
         options = {key: value for key, value in options.items() if value is not None}
-    try:
-        return parse(choice.records[name], options, "")
-    except RecipeError as error:
-        told = str(error).lstrip(".").removeprefix(": ").replace("unknown key", "unknown option", 1)
-        told = f" needs {told[8:]}" if told.startswith("missing ") else f": {told}"
-        raise RecipeError(f"{where}: {choice.what} {name!r}{told}") from None
+    elif not isinstance(options, Mapping):
+        raise RecipeError(f"{where}: expected keys and values in `{OPTIONS}`, got {options!r}")
+    told = f"{where}: {choice.what} {name!r}"
+    return _parse_record(choice.records[name], options, told, _Words("option", ": ", " needs "))
+
+
+def _parse_record(cls: type[T], mapping: Mapping[str, Any], where: str, words: _Words) -> T:
+    hints, fields = hints_of(cls), {field.name: field for field in dataclasses.fields(cls)}
+    given = _gather_inline(fields, hints, mapping)
+    for key in given:
+        if key not in fields:
+            raise RecipeError(f"{where}: {unknown(words.key, key, fields)}")
+    given = {key: value for key, value in given.items() if not _is_absent(hints[key], value)}
+    missing = [name for name, field in fields.items() if name not in given and is_required(field)]
+    if missing:
+        raise RecipeError(f"{where}{words.missing}{', '.join(missing)}")
+    values = {}
+    for key, value in given.items():
+        inside = where if fields[key].metadata.get(_INLINE) else f"{where}{words.inside}{key}"
+        values[key] = _value(hints[key], value, inside)
+        if fields[key].metadata.get(_PATH) and isinstance(values[key], str):
+            values[key] = _expanded(values[key], inside)
+    return _made(cls, values, where)
 
 
 def _gather_inline(
@@ -200,13 +208,10 @@ def _made(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     try:
         return cls(**values)
     except RecipeError as error:
-        raise error if not where or where == "config" else RecipeError(_at(where, error)) from error
+        # What a whole recipe says of itself names its fields.
+        raise error if where == "config" else RecipeError(f"{where}: {error}") from error
     except ValueError as error:
-        raise RecipeError(_at(where, error)) from error
-
-
-def _at(where: str, error: Exception) -> str:
-    return f"{where}: {error}" if where else str(error)
+        raise RecipeError(f"{where}: {error}") from error
 
 
 def _value(expected: Any, value: Any, where: str) -> Any:
@@ -226,7 +231,7 @@ def _value(expected: Any, value: Any, where: str) -> Any:
         if not isinstance(value, Mapping):
             raise RecipeError(f"{where.lstrip('.')}: expected keys and values, got {value!r}")
         return {k: _value(arguments[1], v, f"{where}.{k}") for k, v in value.items()}
-    return _scalar(expected, value, where.lstrip("."))
+    return _scalar(expected, value, where)
 
 
 def _scalar(expected: Any, value: Any, where: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import json
 import os
 import pathlib
@@ -201,3 +202,27 @@ def test_no_other_module_renames_what_it_wrote():
         if renames(path.read_text("utf-8"))
     }
     assert found == set(_RENAMES)
+
+
+def test_what_the_disk_does_not_take_is_an_error(tmp_path, monkeypatch):
+    """Some file systems tell only at fsync that the disk is full."""
+    path = tmp_path / "x.json"
+    files.write_json(path, {"old": 1})
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        files.write_json(path, {"new": 2})
+    assert files.read_json(path) == {"old": 1}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_system_that_cannot_flush_is_no_error(tmp_path, monkeypatch):
+    def cannot(handle: int) -> None:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(os, "fsync", cannot)
+    files.write_json(tmp_path / "x.json", {"new": 2})
+    assert files.read_json(tmp_path / "x.json") == {"new": 2}

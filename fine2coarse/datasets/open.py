@@ -63,19 +63,7 @@ def open_prepared(
 def open_dataset(
     name: str, options: Mapping[str, Any], data_dir: str, *, prepare: bool = True
 ) -> PreparedDataset:
-    """Opens a dataset for this process alone, prepared first where that has not been done.
-
-    Args:
-      name: one of `dataset_names()`.
-      options: what that dataset takes, e.g. `source` for 'folder'.
-      data_dir: where prepared data lies.
-      prepare: False for prepared data alone.
-
-    Raises:
-      DatasetError: on an unknown name, or data that cannot be prepared.
-      RecipeError: on an unknown option, or a value of the wrong type.
-      NotPreparedError: where it is not prepared and `prepare` is False.
-    """
+    """As `open_prepared`, where no other process prepares the same: nobody is waited for."""
     check_name(name)
     _check_utf8(data_dir)
     if not sys.stderr.isatty():

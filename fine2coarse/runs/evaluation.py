@@ -47,18 +47,11 @@ class Evaluator:
             self._predict_target = Predictor(strategy, model, sums)
         loss = run.phase.loss if sums is None else "softmax"
         self._predict_views = ViewsPredictor(strategy, model, loss, sums)
-        self._validated: Examples | None = None
 
-    def validation_accuracy(self, validation: np.ndarray) -> float:
-        """Share of the validation images whose largest class is one of theirs.
-
-        Args:
-          validation: bool [N], which of the training images are held out; the same at each call.
-        """
-        if self._validated is None:
-            self._validated = self._run.train.subset(validation)
-        labels = self._validated.labelled(self._run.space)
-        (batches,) = self._passes(self._validated, labels[:, 0])
+    def validation_accuracy(self, images: Examples) -> float:
+        """Share of the validation images whose largest class is one of theirs."""
+        labels = images.labelled(self._run.space)
+        (batches,) = self._passes(images, labels[:, 0])
         with averaged(self._trainer.model, self._trainer.average_weights()):
             found = self._predict_own(batches, labels[:, 0])
         right = (labels == found.predicted[:, None]).any(1)

@@ -15,6 +15,7 @@ import tensorflow as tf
 from fine2coarse.errors import Preempted
 from fine2coarse.files import replacing
 from fine2coarse.input.batches import Shard, train_batches
+from fine2coarse.input.examples import Examples
 from fine2coarse.input.image_shares import select_share
 from fine2coarse.models import Classifier, LinearHead
 from fine2coarse.recipes.names import LINEAR_PROBE
@@ -224,7 +225,7 @@ def _train(
 ) -> tuple[float, float]:
     """Trains from the newest checkpoint on; returns the last loss and the seconds."""
     phase, folder, writes = run.phase, session.folder, session.writes
-    labels, validation = _split(run)
+    labels, validated = _split(run)
     checkpoints = Checkpoints(
         folder.path / "checkpoints", trainer, phase.checkpoints_to_keep, writes
     )
@@ -242,7 +243,7 @@ def _train(
             session.observer.advance(progress, rate)
             accuracy = None
             if progress.validation_due:
-                accuracy = evaluator.validation_accuracy(validation)
+                accuracy = evaluator.validation_accuracy(validated)
                 checkpoints.save_if_best(accuracy)
             if progress.log_due:
                 metrics_log.write(progress, rate, accuracy)
@@ -319,13 +320,13 @@ def _preempted(step: int, phase: PhaseSpec) -> Preempted:
     )
 
 
-def _split(run: PhaseRun) -> tuple[np.ndarray, np.ndarray]:
-    """Labels to train on, and which images are held out: int32 [N, M] and bool [N]."""
+def _split(run: PhaseRun) -> tuple[np.ndarray, Examples | None]:
+    """Labels to train on, int32 [N, M], and the images held out of that; None where none are."""
     labels = run.train.labelled(run.space)
     if not run.phase.validation_share:
-        return labels, np.zeros(len(labels), bool)
+        return labels, None
     validation = select_share(run.train.image_ids, run.phase.validation_share)
-    return np.where(validation[:, None], np.int32(-1), labels), validation
+    return np.where(validation[:, None], np.int32(-1), labels), run.train.subset(validation)
 
 
 def _training_batches(

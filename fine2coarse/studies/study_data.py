@@ -60,6 +60,9 @@ class StudyData:
     spaces: dict[tuple[str, int], LabelSpace]
     facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     train_targets: np.ndarray | None = None
+    _class_maps: dict[str, ClassMap | None] = dataclasses.field(
+        default_factory=dict, init=False, repr=False
+    )
 
     def can_sum(self, class_map: ClassMap | None) -> bool:
         """Whether classes can be summed into the target's and distinguish these.
@@ -77,9 +80,12 @@ class StudyData:
         """
         if self.train_targets is None:
             return None
-        shape = (space.num_classes, self.target.num_classes)
-        found = ClassMap.from_labels(self.train.labelled(space), self.train_targets, shape)
-        return found if len(found.classes) else None
+        # Counted over every image, and asked for several times a run.
+        if space.fingerprint not in self._class_maps:
+            shape = (space.num_classes, self.target.num_classes)
+            found = ClassMap.from_labels(self.train.labelled(space), self.train_targets, shape)
+            self._class_maps[space.fingerprint] = found if len(found.classes) else None
+        return self._class_maps[space.fingerprint]
 
 
 def load_study_data(

@@ -105,6 +105,20 @@ def make_recipe(**changes) -> Recipe:
     return Recipe.from_config({**content, **changes})
 
 
+def test_a_class_map_is_counted_once_a_label_space(monkeypatch):
+    counted = []
+    count = ClassMap.from_labels
+    monkeypatch.setattr(
+        ClassMap, "from_labels", lambda *given: counted.append(given[2]) or count(*given)
+    )
+    data = make_data()
+    first = data.class_map(SPACES["leaves"])
+    assert data.class_map(SPACES["leaves"]) is first
+    other = dataclasses.replace(data, train_targets=None)
+    assert other.class_map(SPACES["leaves"]) is None, "a changed copy counts anew"
+    assert len(counted) == 1
+
+
 def make_data(space: LabelSpace = SPACES["leaves"]) -> StudyData:
     train = examples()
     held_out = dataclasses.replace(examples(2), image_ids=tuple(f"h{i}" for i in range(NUM_IMAGES)))

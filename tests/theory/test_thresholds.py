@@ -182,14 +182,11 @@ def test_a_new_head_forgets_what_a_summed_one_keeps():
     assert max(after("growth_ratio", "new head")) <= 0.25
 
 
-# A seed's numbers do not depend on the others: six of the published twenty take a third as long.
-@pytest.mark.parametrize(
-    "num_seeds",
-    [pytest.param(6, marks=pytest.mark.slow), pytest.param(20, marks=pytest.mark.stress)],
-)
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(all_experiments(Scale())))
-def test_every_prediction_holds_in_every_seed(name, num_seeds):
-    rows = run_experiment(all_experiments(Scale())[name], num_seeds, num_workers=2)
+def test_every_prediction_holds_in_every_seed(name):
+    scale = Scale()
+    rows = run_experiment(all_experiments(scale)[name], scale.num_seeds, num_workers=2)
     predictions = [claim for claim in verdicts_on(name, rows) if not claim.is_asked]
     assert predictions
     assert [claim for claim in predictions if not claim.holds] == []
