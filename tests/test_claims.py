@@ -204,6 +204,7 @@ def test_an_error_leaves_the_claim_free_or_failed(tmp_path):
     assert states == {"a": FREE, "b": FREE, "c": FAILED}
 
 
+@pytest.mark.slow
 def test_three_processes_one_killed_do_each_unit_once(tmp_path):
     workers = [start_worker(tmp_path, 12, 0.2) for _ in range(3)]
     victim = workers[0]

@@ -39,6 +39,7 @@ def settings_restored():
     keras_settings.pin()
 
 
+@pytest.mark.slow
 def test_a_users_keras_json_changes_nothing(tmp_path):
     (tmp_path / "keras.json").write_text(json.dumps(_USERS), encoding="utf-8")
     environment = {**os.environ, "KERAS_HOME": str(tmp_path), "TF_CPP_MIN_LOG_LEVEL": "3"}

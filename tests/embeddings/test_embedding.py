@@ -73,6 +73,7 @@ class KilledError(Exception):
     """Stands for a kill."""
 
 
+@pytest.mark.slow
 def test_cut_off_it_goes_on_and_ends_the_same(dataset, strategy, colours, tmp_path, monkeypatch):
     monkeypatch.setattr(embedding, "_SAVE_EVERY_ROWS", 32)
     whole = embedding.embed_dataset(
@@ -172,6 +173,7 @@ def test_vectors_of_one_s_own_are_joined_by_id(dataset, tmp_path):
         embedding.adopt(short, dataset, ["test"], tmp_path / "e.npy")
 
 
+@pytest.mark.slow
 def test_the_backbone_of_a_finished_run(dataset, strategy, tmp_path):
     train = load_examples(dataset.read("train"))
     run = PhaseRun(
@@ -274,6 +276,7 @@ class Reusable(tf.Module):
         return self.factor * mean_colour(images)
 
 
+@pytest.mark.slow
 def test_a_saved_model_folder(dataset, strategy, tmp_path):
     tf.saved_model.save(Reusable(), str(tmp_path / "model"))
     with strategy.scope():

@@ -74,7 +74,9 @@ def losses(folder: PhaseFolder) -> list[tuple[str, str]]:
     return [(row["step"], row["loss"]) for row in folder.metrics()]
 
 
-@pytest.mark.parametrize("step", [1, 5, 8])
+@pytest.mark.parametrize(
+    "step", [5, *(pytest.param(step, marks=pytest.mark.slow) for step in (1, 8))]
+)
 def test_interrupted_run_ends_with_the_same_weights_and_losses(tmp_path, strategy, step):
     whole, cut = PhaseFolder(tmp_path / "whole"), PhaseFolder(tmp_path / "cut")
     expected = execute(make_run(), whole, strategy)
@@ -111,6 +113,7 @@ def test_a_request_to_stop_is_never_lost_even_at_the_last_step(tmp_path, strateg
     assert losses(cut) == losses(whole)
 
 
+@pytest.mark.slow
 def test_a_row_cut_short_by_the_kill_is_dropped(tmp_path, strategy):
     whole, cut = PhaseFolder(tmp_path / "whole"), PhaseFolder(tmp_path / "cut")
     execute(make_run(), whole, strategy)

@@ -81,6 +81,7 @@ def test_stopped_at_equal_loss_the_picture_is_the_same(loss):
 
 
 @pytest.mark.parametrize("k", [2, 4, 8, 16])
+@pytest.mark.slow
 def test_a_coarse_network_grows_fine_features_k_times_slower(k):
     for value in _values("mechanism", "k_times_growth_ratio", "constant bias", value=k):
         assert abs(value - 1) <= 0.05
@@ -93,6 +94,7 @@ def test_a_falling_bias_breaks_the_ratio():
 
 
 @pytest.mark.parametrize("k", [4, 8, 16])
+@pytest.mark.slow
 def test_enough_subclasses_hide_from_coarse_labels(k):
     assert min(_values("subclasses", "hard_error_max", "coarse", value=k)) >= 0.5
     assert max(_values("subclasses", "hard_error_max", "fine", value=k)) <= 0.02

@@ -31,6 +31,7 @@ def assert_same(ours: dict, theirs: dict, tolerance: float) -> None:
         np.testing.assert_allclose(ours[key], theirs[key], rtol=10 * tolerance, atol=tolerance)
 
 
+@pytest.mark.slow
 def test_two_replicas_train_as_one():
     assert_same(result(start(_PROGRAM, {"num_replicas": 2})), one_replica(), 1e-5)
 
