@@ -15,6 +15,16 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
       known: what was expected, in the order to be shown.
     """
     names = list(known)
-    close = difflib.get_close_matches(str(name), names, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
+    close = nearest(name, names)
+    hint = f"did you mean {close!r}? " if close else ""
     return f"unknown {what} {name!r}; {hint}there are: {', '.join(names)}"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The known name that is most like another; empty where none is like it.
+
+    Args:
+      name: what was received.
+      known: what was expected.
+    """
+    return next(iter(difflib.get_close_matches(str(name), list(known), n=1)), "")

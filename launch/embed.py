@@ -1,4 +1,4 @@
-"""Embeds a dataset's images, for clusters.
+"""Embeds the images of a dataset or a folder, for clusters or a search.
 
 Writes a memory-mapped .npy, and its image ids beside it:
 
@@ -7,24 +7,33 @@ fine2coarse embed --dataset=demo --data_dir=data --preset=clip_vit_large_patch14
   --out=e.npy
 fine2coarse embed --dataset=demo --data_dir=data --hub=FOLDER_OR_HANDLE --out=e.npy
 fine2coarse embed --dataset=demo --data_dir=data --npy=mine.npy --ids=ids.txt --out=e.npy
+fine2coarse embed --images=FOLDER --run=runs/demo --out=e.npy
 
-Killed, it goes on with the same command. --config=folder names a dataset with options.
+Killed, it goes on with the same command. --config=folder names a dataset with options; --images a
+plain folder, whose image ids are paths below it.
 """
 
 import pathlib
 import time
+from typing import TYPE_CHECKING
 
 from absl import flags
 
 from fine2coarse.claims import hold_file
+from fine2coarse.cli.card_flag import CONFIG
 from fine2coarse.cli.device_flags import refuse_workers, strategy_of_flags
-from fine2coarse.cli.named_dataset import open_named_dataset
+from fine2coarse.cli.named_dataset import DATASET, open_named_dataset
 from fine2coarse.cli.path_flags import define_path
 from fine2coarse.cli.program import run_main
+from fine2coarse.cli.run_flag import RUN_HELP, find_announced
 from fine2coarse.errors import UsageError
 
+if TYPE_CHECKING:
+    from fine2coarse.input.prepared_images import PreparedImages
+
 _OUT = define_path("out", None, "File to write, .npy.")
-_RUN = define_path("run", None, "Embed with the backbone of this finished run's folder.")
+_IMAGES = define_path("images", None, "Embed the images below this folder, not a dataset's.")
+_RUN = define_path("run", None, f"Embed with the backbone of {RUN_HELP}, or of an export.")
 _PRESET = define_path("preset", None, "Embed with this KerasHub preset (name or folder).")
 _HUB = define_path("hub", None, "Embed with this TF Hub handle or SavedModel folder.")
 _NPY = define_path("npy", None, "Take these vectors, joined by image id.")
@@ -43,12 +52,12 @@ def main() -> None:
     refuse_workers("start embed once, without TF_CONFIG, with --strategy=one_device or mirrored")
     from fine2coarse.embeddings import embedding, encoders
     from fine2coarse.labels.embeddings import Embeddings
-    from fine2coarse.runs.phase_folder import PhaseFolder
 
-    if kind == "run":
-        PhaseFolder(pathlib.Path(name)).result()  # is it finished? Before anything heavy is loaded
-    dataset, out, started = open_named_dataset(), pathlib.Path(_OUT.value), time.monotonic()
-    splits = _SPLITS.value or sorted(dataset.splits, key=lambda split: split != "train")
+    if kind == "run":  # is it finished? Before anything heavy is loaded
+        found = find_announced(name)
+        kind, name = "export" if found.is_export else "run", str(found.path)
+    out, started = pathlib.Path(_OUT.value), time.monotonic()
+    dataset, splits = _images()
     finish = embedding.FinishSpec(num_pca_dims=_PCA.value, l2=_L2.value)
     with hold_file(out):
         if kind == "npy":
@@ -71,6 +80,20 @@ def main() -> None:
     rows, dims = found.vectors.shape
     seconds = time.monotonic() - started
     print(f"wrote {out}: {rows:,} images × {dims} dimensions in {seconds:.1f} s")
+    if _IMAGES.value:
+        dataset.check_all_were_read()
+
+
+def _images() -> "tuple[PreparedImages, list[str]]":
+    """The images of --images, or of --dataset and --config, and the splits to embed."""
+    if not _IMAGES.value:
+        dataset = open_named_dataset()
+        return dataset, _SPLITS.value or sorted(dataset.splits, key=lambda name: name != "train")
+    if DATASET.value or CONFIG.value is not None or _SPLITS.value:
+        raise UsageError("--images is a plain folder: leave out --dataset, --config and --splits")
+    from fine2coarse.embeddings.folder_images import SPLIT, FolderImages
+
+    return FolderImages(pathlib.Path(_IMAGES.value)), [SPLIT]
 
 
 def _model() -> tuple[str, str]:

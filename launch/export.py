@@ -1,17 +1,22 @@
 """Exports a finished run as a SavedModel for TensorFlow Hub, Keras 2 and 3.
 
-fine2coarse export --run=runs/fine --out=exported/fine
-fine2coarse export --run=runs/coarse --out=exported/coarse --head --tar
+fine2coarse export --run=runs/demo --out=exported/demo --head
+fine2coarse export --run=runs/demo/runs/fine-seed0/pretrain --out=exported/fine --tar
+
+--run is a study (its winner is taken), a run (its last phase), or one of its phases.
 """
 
 import pathlib
+import shlex
 
 from absl import flags
 
 from fine2coarse.cli.path_flags import define_path
 from fine2coarse.cli.program import run_main
+from fine2coarse.cli.run_flag import RUN_HELP, find_announced
+from fine2coarse.errors import UsageError
 
-_RUN = define_path("run", None, "Folder of a finished run.")
+_RUN = define_path("run", None, f"Folder of {RUN_HELP}.")
 _OUT = define_path("out", None, "Folder to make.")
 _HEAD = flags.DEFINE_bool("head", False, "Logits and class names, not feature vectors.")
 _EMA = flags.DEFINE_bool(
@@ -39,9 +44,11 @@ def main() -> None:
         kaggle_owner=_KAGGLE_OWNER.value,
         kaggle_license=_KAGGLE_LICENSE.value,
     )
-    out = pathlib.Path(_OUT.value)
+    found, out = find_announced(_RUN.value), pathlib.Path(_OUT.value)
+    if found.is_export:
+        raise UsageError(f"--run={found.path} is an export already; give the run that it is of")
     with hold_file(out):
-        done = export_run(pathlib.Path(_RUN.value), out, options)
+        done = export_run(found.path, out, options)
     weights = "moving average" if done.facts.averaged else "last weights"
     print(
         f"exported {done.facts.backbone_name} ({done.facts.output}, {weights}) to {done.folder}: "
@@ -50,6 +57,8 @@ def main() -> None:
     if done.archive:
         print(f"archive: {done.archive} ({done.archive.stat().st_size / 1e6:.2f} MB)")
     print(f'load it: tensorflow_hub.load("{done.folder}"); its card: {done.folder / "README.md"}')
+    if options.with_head:
+        print(f"classify: {shlex.join(['fine2coarse', 'predict', f'--run={out}', 'PHOTO.jpg'])}")
 
 
 if __name__ == "__main__":

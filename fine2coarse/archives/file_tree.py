@@ -135,7 +135,11 @@ class FolderTree:
     def read(self, files: Iterable[ListedFile]) -> Iterator[tuple[ListedFile, bytes]]:
         """Files and their bytes, in the order given."""
         for file in files:
-            yield file, (self.path / _system_name(file.name)).read_bytes()
+            yield file, self.path_of(file).read_bytes()
+
+    def path_of(self, file: ListedFile) -> pathlib.Path:
+        """Where a file lies, as the system names it."""
+        return self.path / _system_name(file.name)
 
     def _walk(self) -> Iterator[tuple[str, ListedFile | Skip | None]]:
         """Names below the folder with what is there; None for an empty folder."""

@@ -14,10 +14,14 @@ import numpy as np
 import tensorflow as tf
 
 from fine2coarse.errors import UsageError
+from fine2coarse.files import read_json
+from fine2coarse.labels.space import UNREADABLE
 from fine2coarse.runs.classifiers import load_classifier
-from fine2coarse.runs.phase_folder import WEIGHTS, PhaseFolder
+from fine2coarse.runs.phase_folder import RECIPE, WEIGHTS, PhaseFolder
 
 DEFAULT_IMAGE_SIZE_PX = 224
+FEATURES = "image_feature_vector"
+"""Signature of a SavedModel that gives features, one of TF Hub's common ones."""
 
 
 class EncoderError(UsageError):
@@ -39,15 +43,15 @@ class Encoder:
     source: Mapping[str, Any]
 
 
-KINDS = ("run", "preset", "hub")
+KINDS = ("run", "export", "preset", "hub")
 
 
 def make_encoder(kind: str, name: str, image_size_px: int = 0) -> Encoder:
-    """The encoder of a finished run, a KerasHub preset or a TF Hub model.
+    """The encoder of a finished run, an export, a KerasHub preset or a TF Hub model.
 
     Args:
       kind: one of `KINDS`.
-      name: the run's folder, or the preset's or hub's name or folder.
+      name: the run's or export's folder, or the preset's or hub's name or folder.
       image_size_px: side of the images where the model leaves it open.
 
     Raises:
@@ -56,7 +60,44 @@ def make_encoder(kind: str, name: str, image_size_px: int = 0) -> Encoder:
     """
     if kind == "run":
         return from_run(pathlib.Path(name))
+    if kind == "export":
+        return from_export(pathlib.Path(name))
     return {"preset": from_preset, "hub": from_hub}[kind](name, image_size_px)
+
+
+def from_export(path: pathlib.Path) -> Encoder:
+    """The backbone of an export, with or without its head, by the signature of its features.
+
+    Raises:
+      EncoderError: where it is no export of `fine2coarse export`, or cannot be loaded.
+    """
+    recipe = read_json(path / RECIPE) if (path / RECIPE).is_file() else {}
+    if "export" not in recipe:
+        raise EncoderError(
+            f"{path}: a SavedModel that `fine2coarse export` did not make; embed with it by "
+            f"--hub={path}"
+        )
+    try:
+        loaded = tf.saved_model.load(str(path))
+        weights = [variable.numpy() for variable in loaded.signatures[FEATURES].variables]
+    except UNREADABLE as error:
+        raise EncoderError(f"{path}: cannot be loaded: {error}; export it again") from error
+    source = {
+        "kind": "export",
+        "backbone": recipe["backbone"].get("name", "saved-model"),
+        "trained_on": recipe["label_space"]["name"],
+        "seed": recipe["seed"],
+        "weights": _digest(weights),
+    }
+
+    def encode(images: tf.Tensor) -> tf.Tensor:
+        return loaded.signatures[FEATURES](images=images)["default"]  # it holds the variables
+
+    return Encoder(
+        encode,
+        recipe["backbone"]["image_size_px"],
+        source,
+    )
 
 
 def from_run(path: pathlib.Path) -> Encoder:

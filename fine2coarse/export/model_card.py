@@ -111,7 +111,8 @@ Fine-tune it in Keras 3 with `fine2coarse.hub.HubLayer(folder, trainable=True)`,
 
 Signatures for serving: `serving_default` takes encoded images (`image_bytes`, string [batch]: JPEG,
 PNG, GIF, BMP or WebP, shown upright, transparency on white; the largest central square, resized
-to {size} px){_signatures(facts)}.
+to {size} px){_signatures(facts)}. Images that you resize yourself, by another filter or without
+that square, give other outputs, and no error.
 
 ## Recipe
 

@@ -25,8 +25,8 @@ from fine2coarse.export.model_card import (
 from fine2coarse.export.reusable import ImageInput, exportable, reusable_model
 from fine2coarse.labels.space import LabelSpace
 from fine2coarse.models import takes_any_image_size
-from fine2coarse.runs.classifiers import load_classifier
-from fine2coarse.runs.phase_folder import EMA_WEIGHTS, LABEL_SPACE, PhaseFolder, RunError
+from fine2coarse.runs.classifiers import load_classifier, trained_space
+from fine2coarse.runs.phase_folder import EMA_WEIGHTS, PhaseFolder, RunError
 
 _NON_COMMERCIAL = "Attribution-NonCommercial 4.0 International (CC BY-NC 4.0)"
 _TERMS: Mapping[str, Terms] = {
@@ -106,7 +106,7 @@ def export_run(run: pathlib.Path, out: pathlib.Path, options: ExportOptions) -> 
     """
     folder = PhaseFolder(run)
     recipe, result = folder.recipe(), folder.result()
-    space = _label_space(folder, recipe)
+    space = trained_space(folder)
     has_ema = (folder.path / EMA_WEIGHTS).is_file()
     ema = has_ema if options.ema is None else options.ema
     if ema and not has_ema:
@@ -148,19 +148,6 @@ def export_run(run: pathlib.Path, out: pathlib.Path, options: ExportOptions) -> 
         num_weight_bytes=4 * exported.count_params(),
         archive=write_archive(out) if options.archive else None,
     )
-
-
-def _label_space(folder: PhaseFolder, recipe: Mapping) -> LabelSpace:
-    path = folder.path / LABEL_SPACE
-    if not path.is_file():
-        raise RunError(
-            f"{folder.path}: no {LABEL_SPACE}, which names the classes; the command that made "
-            "this run writes it when it is given again"
-        )
-    space = LabelSpace.load(path)
-    if space.fingerprint != recipe["label_space"]["fingerprint"]:
-        raise RunError(f"{path} is not the label space of {folder.path}'s recipe")
-    return space
 
 
 def _terms(recipe: Mapping, options: ExportOptions) -> Terms:

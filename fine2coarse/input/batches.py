@@ -19,7 +19,13 @@ Batch = dict[str, tf.Tensor]
 # Test-time augmentation shows more of the image than training does.
 _TEST_CROP = AugmentSpec(crop="inception", flip=True, min_area=0.25)
 
-_NUM_CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+def num_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+_NUM_CORES = num_cores()
 
 
 @dataclasses.dataclass(frozen=True)

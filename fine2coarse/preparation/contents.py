@@ -18,7 +18,8 @@ from etils import epath
 
 from fine2coarse.files import read_json, write_atomic
 from fine2coarse.labels.space import UNREADABLE
-from fine2coarse.preparation.image_checks import content_digest, hash128
+from fine2coarse.preparation.digests import hash128
+from fine2coarse.preparation.image_checks import content_digest
 
 CONTENTS_NAME = "contents.json"
 

@@ -47,7 +47,7 @@ _log = logging.getLogger(__name__)
 
 SOURCE_NAME = "source.json"
 """What the source was, beside the data that was prepared from it."""
-_COPIES_OF_SOURCE = 2  # the spills and the shards
+COPIES_OF_SOURCE = 2  # the spills and the shards
 _NUM_NAMES_TOLD = 5
 _LINE_EVERY_S = 15.0  # where there is no terminal to draw a bar on
 
@@ -385,7 +385,7 @@ class Preparation:
         present = sum(
             path.stat().length for folder in (self._spills, self.final) for path in folder.iterdir()
         )
-        return max(0, _COPIES_OF_SOURCE * self.source.num_bytes - present)
+        return max(0, COPIES_OF_SOURCE * self.source.num_bytes - present)
 
     def _check_disk(self) -> None:
         free = disk_free(self.staging)

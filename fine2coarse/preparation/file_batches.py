@@ -29,6 +29,8 @@ from fine2coarse.archives.tars import FileSlice, TarDamage, TarWalker
 UNKNOWN_SYNSET = "unknown synset"
 NO_LEAF = "synset is no leaf"
 NOT_IN_LAYOUT = "not part of the layout"
+HIDDEN = "hidden or system file"
+BESIDE_SPLITS = "beside the splits"
 
 MAX_BATCH_BYTES = 64 << 20
 MAX_BATCH_FILES = 2048

@@ -9,7 +9,6 @@ prepared data sees JPEG of grey, RGB or CMYK, or PNG of 8-bit grey or RGB, and n
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import io
 import warnings
 
@@ -18,6 +17,8 @@ import tensorflow as tf
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from fine2coarse.errors import Fine2CoarseError
+from fine2coarse.preparation.digests import hash128
+from fine2coarse.preparation.image_format import JPEG, PILLOW_FORMATS, image_format
 
 TRANSCODE_QUALITY = 95
 """JPEG quality of transcoded images; without chroma subsampling, to lose as little as can be."""
@@ -42,47 +43,7 @@ DAMAGED = "damaged image"
 TOO_LARGE = "image too large"
 NOT_READ = "image format that is not read"
 
-_JPEG = "JPEG"
-# Magic numbers by offset. Pillow opens the formats of `_PILLOW_FORMATS` and no other.
-_MAGIC = (
-    (0, b"\xff\xd8\xff", _JPEG),
-    (0, b"\x89PNG\r\n\x1a\n", "PNG"),
-    (8, b"WEBP", "WebP"),
-    (0, b"GIF87a", "GIF"),
-    (0, b"GIF89a", "GIF"),
-    (0, b"BM", "BMP"),
-    (0, b"II*\x00", "TIFF"),
-    (0, b"MM\x00*", "TIFF"),
-    (0, b"II+\x00", "TIFF"),
-    (0, b"MM\x00+", "TIFF"),
-    (0, b"\x00\x00\x00\x0cjP  \r\n\x87\n", "JPEG 2000"),
-    (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
-    (4, b"ftypavif", "AVIF"),
-    (4, b"ftypavis", "AVIF"),
-    (0, b"P5", "PPM"),
-    (0, b"P6", "PPM"),
-    (4, b"ftyphei", "HEIC"),
-    (4, b"ftyphev", "HEIC"),
-    (4, b"ftypmif1", "HEIC"),
-    (4, b"ftypmsf1", "HEIC"),
-    (0, b"\xff\x0a", "JPEG XL"),
-    (0, b"\x00\x00\x00\x0cJXL ", "JPEG XL"),
-    (0, b"8BPS", "Photoshop"),
-)
-_PILLOW_FORMATS = {
-    _JPEG: ("JPEG",),  # and MPO, what some cameras write: a JPEG with others behind it
-    "PNG": ("PNG",),
-    "WebP": ("WEBP",),
-    "GIF": ("GIF",),
-    "BMP": ("BMP",),
-    "TIFF": ("TIFF",),
-    "JPEG 2000": ("JPEG2000",),
-    "AVIF": ("AVIF",),
-    "PPM": ("PPM",),
-}
-READ_FORMATS = tuple(_PILLOW_FORMATS)
-"""Formats that are read."""
-_LOSSY = (_JPEG, "JPEG 2000", "AVIF")
+_LOSSY = (JPEG, "JPEG 2000", "AVIF")
 _PLAIN_JPEG_MODES = ("L", "RGB", "CMYK")
 _SUBSAMPLING_444 = 0
 _ORIENTATION_TAG = 0x0112
@@ -115,19 +76,6 @@ class _Refused(Fine2CoarseError):
     """An image that is whole, but that nothing here shows as it is meant."""
 
 
-def image_format(data: bytes) -> str:
-    """'JPEG', 'PNG', 'WebP', … by the first bytes, whatever the name; empty where none is known.
-
-    Of these, `READ_FORMATS` are read.
-    """
-    for offset, magic, name in _MAGIC:
-        if data[offset : offset + len(magic)] == magic:
-            if name == "WebP" and not data.startswith(b"RIFF"):
-                continue
-            return name
-    return ""
-
-
 def check_image(data: bytes) -> CheckedImage:
     """Decodes an image whole, and gives the bytes to store.
 
@@ -144,7 +92,7 @@ def check_image(data: bytes) -> CheckedImage:
     source_format = image_format(data)
     if not source_format:
         return CheckedImage(problem=NOT_AN_IMAGE, detail=f"{len(data)} bytes")
-    if source_format not in _PILLOW_FORMATS:
+    if source_format not in PILLOW_FORMATS:
         detail = f"{source_format}: convert it to JPEG or PNG"
         return CheckedImage(problem=NOT_READ, detail=detail)
     try:
@@ -162,12 +110,12 @@ def check_image(data: bytes) -> CheckedImage:
 
 
 def _checked(data: bytes, source_format: str) -> CheckedImage:
-    with Image.open(io.BytesIO(data), formats=_PILLOW_FORMATS[source_format]) as image:
+    with Image.open(io.BytesIO(data), formats=PILLOW_FORMATS[source_format]) as image:
         num_pixels = image.width * image.height
         if num_pixels > MAX_PIXELS or max(image.size) > _MAX_PNG_SIDE:
             return _too_large(f"{image.width} × {image.height} pixels")
         orientation = _orientation(image)
-        if source_format == _JPEG and orientation == 1 and image.mode in _PLAIN_JPEG_MODES:
+        if source_format == JPEG and orientation == 1 and image.mode in _PLAIN_JPEG_MODES:
             tf.io.decode_jpeg(data, channels=3, ratio=_CHECK_RATIO)
             return CheckedImage(data, digest=hash128(data))
         if source_format == "PNG":
@@ -183,11 +131,11 @@ def _checked(data: bytes, source_format: str) -> CheckedImage:
         tf.io.decode_png(data, channels=3)
         return CheckedImage(data, digest=_digest_of(pixels))
     former = source_format
-    if source_format == _JPEG and orientation == 1:
+    if source_format == JPEG and orientation == 1:
         former += f", mode {image.mode}"
     if orientation != 1:
         former += f", EXIF orientation {orientation}"
-    if source_format != _JPEG and num_frames > 1:
+    if source_format != JPEG and num_frames > 1:
         former += f", first of {num_frames} frames"
     is_lossy = source_format in _LOSSY or (source_format == "WebP" and _is_lossy_webp(data))
     is_lossy = is_lossy and max(pixels.size) <= _MAX_JPEG_SIDE
@@ -311,7 +259,7 @@ def _too_large(shape: str) -> CheckedImage:
 
 def _why_undecodable(data: bytes, source_format: str) -> str:
     """Truncated where the format's end mark is missing, damaged otherwise."""
-    end_marks = {_JPEG: b"\xff\xd9", "PNG": b"IEND"}
+    end_marks = {JPEG: b"\xff\xd9", "PNG": b"IEND"}
     mark = end_marks.get(source_format)
     return TRUNCATED if mark and mark not in data[-64:] else DAMAGED
 
@@ -340,9 +288,3 @@ def content_digest(data: bytes) -> tuple[int, int]:
 def _digest_of(pixels: Image.Image) -> tuple[int, int]:
     header = f"{pixels.mode} {pixels.width} {pixels.height} ".encode()
     return hash128(header + pixels.tobytes())
-
-
-def hash128(data: bytes) -> tuple[int, int]:
-    """First 128 bits of the SHA-256, as two unsigned 64-bit integers, big end first."""
-    digest = hashlib.sha256(data).digest()
-    return int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:16], "big")

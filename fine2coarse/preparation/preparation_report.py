@@ -18,7 +18,7 @@ from fine2coarse.archives.archives import REPEATED_MEMBER, Skip, SourceError
 from fine2coarse.archives.file_tree import LINK_LOOP
 from fine2coarse.files import read_json, write_atomic
 from fine2coarse.preparation.contents import duplicates_across
-from fine2coarse.preparation.file_batches import NOT_IN_LAYOUT
+from fine2coarse.preparation.file_batches import BESIDE_SPLITS, HIDDEN, NOT_IN_LAYOUT
 from fine2coarse.preparation.image_checks import NOT_AN_IMAGE
 from fine2coarse.preparation.shards import Plan
 from fine2coarse.preparation.spill import SpillIndex
@@ -28,8 +28,6 @@ SKIPPED_NAME = "skipped.csv"
 TRANSCODED_NAME = "transcoded.csv"
 DUPLICATES_NAME = "duplicates.csv"
 
-HIDDEN = "hidden or system file"
-BESIDE_SPLITS = "beside the splits"
 _NUM_NAMES_TOLD = 3
 _MAX_CHARS = 4096  # of a name: more than any file system takes, though archives hold them
 _IMAGE_SUFFIXES = frozenset(

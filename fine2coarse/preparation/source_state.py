@@ -20,7 +20,8 @@ from etils import epath
 from fine2coarse.archives.file_tree import ArchiveTree, FileTree, ListedFile, is_hidden
 from fine2coarse.files import write_atomic
 from fine2coarse.labels.space import UNREADABLE
-from fine2coarse.preparation.image_checks import check_image, hash128
+from fine2coarse.preparation.digests import hash128
+from fine2coarse.preparation.image_checks import check_image
 from fine2coarse.preparation.preparation_report import damaged
 
 _log = logging.getLogger(__name__)

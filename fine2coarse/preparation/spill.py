@@ -22,8 +22,9 @@ from etils import epath
 from fine2coarse.archives.archives import Skip
 from fine2coarse.archives.last_file import LastFile
 from fine2coarse.files import write_atomic
+from fine2coarse.preparation.digests import hash128
 from fine2coarse.preparation.file_batches import Unit
-from fine2coarse.preparation.image_checks import check_image, hash128
+from fine2coarse.preparation.image_checks import check_image
 
 _INDEX_SUFFIX = ".index.npz"
 _DATA_SUFFIX = ".examples"

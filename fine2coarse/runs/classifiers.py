@@ -8,6 +8,7 @@ from typing import Any
 
 from fine2coarse.hub.backbone import SavedModelBackbone
 from fine2coarse.labels.class_map import ClassMap
+from fine2coarse.labels.space import LabelSpace
 from fine2coarse.models import (
     BackboneSpec,
     Classifier,
@@ -20,6 +21,7 @@ from fine2coarse.runs.phase_folder import (
     BRANCH_WEIGHTS,
     CLASS_MAP,
     EMA_WEIGHTS,
+    LABEL_SPACE,
     WEIGHTS,
     PhaseFolder,
     RunError,
@@ -115,6 +117,25 @@ def read_summation(folder: PhaseFolder) -> Summation | None:
     if class_map.fingerprint != told["class_map"]:
         raise RunError(f"{path} is not the class map of {folder.path}'s recipe")
     return Summation(class_map, told["fine_loss"], told["loss"])
+
+
+def trained_space(folder: PhaseFolder) -> LabelSpace:
+    """The label space whose classes a phase run's model gives, in the order of its logits.
+
+    Raises:
+      RunError: where the file is missing, or another than the recipe names.
+      LabelSpaceError: where it is damaged.
+    """
+    path = folder.path / LABEL_SPACE
+    if not path.is_file():
+        raise RunError(
+            f"{folder.path}: no {LABEL_SPACE}, which names the classes; the command that made "
+            "this run writes it when it is given again"
+        )
+    space = LabelSpace.load(path)
+    if space.fingerprint != folder.recipe()["label_space"]["fingerprint"]:
+        raise RunError(f"{path} is not the label space of {folder.path}'s recipe")
+    return space
 
 
 def backbone_spec(recipe: Mapping[str, Any]) -> BackboneSpec | SavedModelBackbone:

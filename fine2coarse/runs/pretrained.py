@@ -16,6 +16,7 @@ from fine2coarse.models import BackboneSpec
 from fine2coarse.paths import expand
 from fine2coarse.runs.classifiers import backbone_spec
 from fine2coarse.runs.phase_folder import RECIPE, RESULT, PhaseFolder, RunError
+from fine2coarse.runs.run_folders import suggestion
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +52,11 @@ def find_pretrained(handle: str, image_size_px: int) -> Pretrained:
     try:
         folder = resolve(handle)
     except HubError as error:
-        raise RunError(f"--pretrained={handle}: no {RESULT} of a finished run; {error}") from error
+        near = suggestion(path)
+        hint = f"; did you mean {near}?" if near else ""
+        raise RunError(
+            f"--pretrained={handle}: no {RESULT} of a finished run; {error}{hint}"
+        ) from error
     if is_export(folder):
         return Pretrained(folder, None)
     local = str(path.resolve()) if path.exists() else handle

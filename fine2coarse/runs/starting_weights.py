@@ -19,6 +19,7 @@ from fine2coarse.recipes.transfer_spec import AVERAGED, KEPT, SUMMED
 from fine2coarse.runs.classifiers import load_classifier
 from fine2coarse.runs.phase_folder import RunError
 from fine2coarse.runs.pretrained import exported_weights, is_export, start_recipe
+from fine2coarse.runs.run_folders import start_folder
 
 
 def describe_start(start: StartSpec) -> str | dict[str, Any]:
@@ -26,7 +27,7 @@ def describe_start(start: StartSpec) -> str | dict[str, Any]:
     if start.kind == "scratch":
         return "scratch"
     if start.kind == "run":
-        return start_recipe(pathlib.Path(start.source))
+        return start_recipe(start_folder(pathlib.Path(start.source)))
     if start.kind == "hub":
         return start_recipe(_exported_by_us(start.source))
     return {start.kind: start.source}
@@ -91,7 +92,7 @@ def start_weights(backbone: keras.Model, start: StartSpec) -> None:
         return
     try:
         if start.kind == "run":
-            _start_from_run(backbone, pathlib.Path(start.source))
+            _start_from_run(backbone, start_folder(pathlib.Path(start.source)))
         elif start.kind == "hub":
             _start_from_run(backbone, _exported_by_us(start.source))
         else:

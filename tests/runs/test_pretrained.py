@@ -200,3 +200,23 @@ def test_a_label_space_of_another_run_is_not_exported(finished, tmp_path):
     (tmp_path / "run" / LABEL_SPACE).unlink()
     with pytest.raises(RunError, match="names the classes"):
         export_run(tmp_path / "run", tmp_path / "out", ExportOptions())
+
+
+def test_a_run_s_folder_is_its_pretraining_as_a_start(tmp_path):
+    spec = BackboneSpec("resnet_tiny", 8)
+    wanted = write_run(tmp_path / "run" / "pretrain", spec)
+    write_run(tmp_path / "run" / "transfer", spec)
+    start = StartSpec("run", str(tmp_path / "run"))
+    assert describe_start(start) == describe_start(
+        StartSpec("run", str(tmp_path / "run" / "pretrain"))
+    )
+    backbone = build_backbone(spec, seed=9)
+    start_weights(backbone, start)
+    for ours, theirs in zip(backbone.weights, wanted.backbone.weights, strict=True):
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+
+
+def test_a_folder_near_a_run_names_the_run(tmp_path):
+    write_run(tmp_path / "runs" / "fine", BackboneSpec("resnet_tiny", 8))
+    with pytest.raises(RunError, match=r"did you mean .*runs/fine\?"):
+        find_pretrained(str(tmp_path / "runs"), 8)
