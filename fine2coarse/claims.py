@@ -13,6 +13,7 @@ modification time of another file touched just now), so the hosts' clocks need n
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import glob
 import json
@@ -132,7 +133,7 @@ class Claims:
           announce: told once whom this process waits for.
         """
         claim, is_told = None, False
-        while claim is None and not self._is_done(name):
+        while claim is None and not self.is_done(name):
             claim = self.take(name)
             if claim is None:
                 if not is_told:
@@ -147,7 +148,7 @@ class Claims:
             if claim:
                 claim.end(state)
 
-    def _is_done(self, name: str) -> bool:
+    def is_done(self, name: str) -> bool:
         """Whether a name was done since this object was made; before, it may be done again."""
         newest = self._newest(name)
         is_done = newest is not None and newest.record.get("state") == DONE
@@ -311,6 +312,55 @@ class Claim:
             # A failing write of a network file system is tried again at the next beat.
             with contextlib.suppress(OSError):
                 os.utime(self._path)
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """How things stand with a name, for somebody who only looks.
+
+    Attributes:
+      state: HELD, FREE, FAILED or DONE.
+      holder: host and process, for people to read.
+      is_alive: whether it is held by a process that seems to live.
+      reason: why it failed.
+    """
+
+    state: str
+    holder: str
+    is_alive: bool
+    reason: str
+
+
+def look(folder: pathlib.Path, timeout_s: float = DEFAULT_TIMEOUT_S) -> dict[str, Seen]:
+    """How things stand with every name that was ever claimed; nothing is written.
+
+    Args:
+      folder: of the claims; it need not be there.
+      timeout_s: a claim of another machine that was not touched for so long is of a dead process,
+        by this machine's clock.
+    """
+    newest: dict[str, tuple[int, pathlib.Path]] = {}
+    for path in folder.glob("*.json"):
+        stem, _, number = path.stem.rpartition(".")
+        if number.isdigit():
+            newest[stem] = max(newest.get(stem, (0, path)), (int(number), path))
+    found = {}
+    for name, (_, path) in newest.items():
+        with contextlib.suppress(FileNotFoundError):  # withdrawn meanwhile
+            found[name] = _seen(_read(path), time.time() - path.stat().st_mtime <= timeout_s)
+    return found
+
+
+def _seen(record: dict[str, Any], is_fresh: bool) -> Seen:
+    state = record.get("state", HELD)
+    is_here = record.get("machine") == _MACHINE
+    lives = _is_alive(record["pid"], record["started"]) if is_here else is_fresh
+    return Seen(
+        state,
+        f"{record.get('host', '?')}, process {record.get('pid', '?')}",
+        state == HELD and lives,
+        record.get("reason", ""),
+    )
 
 
 class _Entry:

@@ -1,4 +1,4 @@
-"""The same runs for TensorBoard's HParams dashboard."""
+"""The same runs for TensorBoard: their learning curves, and a session each for HParams."""
 
 from __future__ import annotations
 
@@ -8,29 +8,35 @@ from fine2coarse.analysis.finished import FinishedRun
 from fine2coarse.analysis.merging import Merged
 from fine2coarse.recipes.names import BASELINE
 from fine2coarse.report.hparams import Session, write_sessions
+from fine2coarse.runs.board import BOARD, show_curves
 from fine2coarse.runs.phase_folder import RESULT, run_name
 
-FOLDER = "tensorboard"
+# Under one heading of TensorBoard's, below the learning curves.
 _METRICS = {
-    "error": "top-1 error",
-    "error_direct": "error, used directly",
-    "error_easy": "error on easy images",
-    "error_hard": "error on hard images",
-    "balanced_accuracy": "balanced accuracy",
-    "training_seconds": "training time (s)",
+    "result/error": "top-1 error",
+    "result/error_direct": "error, used directly",
+    "result/error_easy": "error on easy images",
+    "result/error_hard": "error on hard images",
+    "result/balanced_accuracy": "balanced accuracy",
+    "result/training_seconds": "training time (s)",
 }
 
 
 def write(merged: Merged, out: pathlib.Path) -> pathlib.Path | None:
-    """Writes a session a run for `tensorboard --logdir=`; None without TensorBoard."""
+    """Writes a session a run for `tensorboard --logdir=`; None without TensorBoard.
+
+    Curves that are not there yet, as of studies of earlier versions, are linked from the runs.
+    """
+    for run in merged.runs:
+        show_curves(run.folder, out / BOARD / run_name(run.arm, run.seed))
     sessions = [_session(run, merged) for run in merged.runs]
     shown = {tag for session in sessions for tag in session.metrics}
     metrics = {tag: name for tag, name in _METRICS.items() if tag in shown}
     try:
-        write_sessions(out / FOLDER, sessions, metrics)
+        write_sessions(out / BOARD, sessions, metrics)
     except ImportError:
         return None
-    return out / FOLDER
+    return out / BOARD
 
 
 def _session(run: FinishedRun, merged: Merged) -> Session:
@@ -60,6 +66,6 @@ def _session(run: FinishedRun, merged: Merged) -> Session:
             "transfer": row.transfer,
             "learning_rate": phases[0]["optimizer"]["learning_rate"],
         },
-        metrics={tag: value for tag, value in metrics.items() if value is not None},
+        metrics={f"result/{name}": value for name, value in metrics.items() if value is not None},
         wall_time=(run.tested_folder / RESULT).stat().st_mtime,
     )

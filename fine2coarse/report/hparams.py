@@ -36,7 +36,7 @@ def write_sessions(
     """Writes an event file a run, in place of those that an earlier call wrote.
 
     Args:
-      folder: to give to TensorBoard as `--logdir`; it holds nothing else.
+      folder: to give to TensorBoard as `--logdir`; learning curves lie below the runs' folders.
       sessions: the runs.
       metrics: name → what the dashboard calls it.
 

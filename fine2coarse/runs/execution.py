@@ -26,6 +26,7 @@ from fine2coarse.runs.evaluation import Evaluator, FeatureEncoder
 from fine2coarse.runs.metrics_log import MetricsLog
 from fine2coarse.runs.phase_folder import (
     BRANCH_WEIGHTS,
+    CHECKPOINTS,
     CLASS_MAP,
     EMA_WEIGHTS,
     LABEL_SPACE,
@@ -226,9 +227,7 @@ def _train(
     """Trains from the newest checkpoint on; returns the last loss and the seconds."""
     phase, folder, writes = run.phase, session.folder, session.writes
     labels, validated = _split(run)
-    checkpoints = Checkpoints(
-        folder.path / "checkpoints", trainer, phase.checkpoints_to_keep, writes
-    )
+    checkpoints = Checkpoints(folder.path / CHECKPOINTS, trainer, phase.checkpoints_to_keep, writes)
     first_step = _restore(checkpoints, trainer)
     earlier_seconds = folder.elapsed_seconds() if first_step else 0.0
     if writes:
@@ -237,7 +236,11 @@ def _train(
     last_loss = float(folder.metrics()[-1]["loss"]) if first_step and writes else 0.0
     session.observer.start(first_step, phase.total_steps)
     make_batches = _training_batches(run, labels, first_step)
-    with on_termination(trainer.request_stop), _naming_the_last_good(checkpoints):
+    with (
+        on_termination(trainer.request_stop),
+        _naming_the_last_good(checkpoints),
+        contextlib.closing(metrics_log),
+    ):
         for progress in trainer.train(make_batches):
             rate, _ = metrics_log.advance(progress)
             session.observer.advance(progress, rate)

@@ -1,13 +1,11 @@
-"""What is written while a phase trains: rows of `metrics.csv`, and TensorBoard events."""
+"""What is written while a phase trains: rows of `metrics.csv`, and the same for TensorBoard."""
 
 from __future__ import annotations
 
 import logging
-import os
 import time
 
-import tensorflow as tf
-
+from fine2coarse.runs.curve_events import CurveEvents
 from fine2coarse.runs.phase_folder import PhaseFolder
 from fine2coarse.training.loop import SLOW_INPUT_SHARE, Progress
 
@@ -18,7 +16,7 @@ _HINT_AFTER_SECONDS = 20.0
 
 
 class MetricsLog:
-    """Times what happens between two calls and writes it down.
+    """Times what happens between two calls and writes it down, until `close`.
 
     Args:
       folder: of the phase run.
@@ -43,10 +41,11 @@ class MetricsLog:
         # Before the first row the input starts up, which says nothing of its speed.
         self._hint_wait, self._hint_span = 0.0, None
         self._hinted = False
-        self._board = None
-        if writes:
-            # As bytes: a name of a folder need not be UTF-8.
-            self._board = tf.summary.create_file_writer(os.fsencode(folder.path / "tensorboard"))
+        self._curves = CurveEvents(folder.path) if writes else None
+        if self._curves:
+            for row in folder.metrics():
+                ago = earlier_seconds - float(row["elapsed_seconds"])
+                self._curves.add(row, time.time() - ago)
 
     def elapsed_seconds(self) -> float:
         """Of training, in all calls."""
@@ -80,12 +79,12 @@ class MetricsLog:
             "validation_accuracy": "" if validation_accuracy is None else validation_accuracy,
         }
         self._folder.append_metrics(row)
-        with self._board.as_default(step=progress.step):
-            for name in ("loss", "learning_rate", "images_per_second", "input_wait_share"):
-                tf.summary.scalar(name, row[name])
-            if validation_accuracy is not None:
-                tf.summary.scalar("validation_accuracy", validation_accuracy)
-        self._board.flush()
+        self._curves.add(row, time.time())
+
+    def close(self) -> None:
+        """Nothing is written any more."""
+        if self._curves:
+            self._curves.close()
 
     def _hint(self, waited: float, span: float) -> None:
         """Says once that the input is too slow, when it has been so for a while."""

@@ -34,6 +34,7 @@ EMA_WEIGHTS = "ema.weights.h5"  # same layout; there where the run kept an avera
 BRANCH_WEIGHTS = "branch.weights.h5"  # same layout; of a step from which trials go on
 LABEL_SPACE = "label_space.npz"
 CHECKPOINTS = "checkpoints"
+EVENTS = "tensorboard"  # a folder of what TensorBoard shows while the phase trains
 PREDICTIONS = "predictions.npz"
 CLASS_MAP = "class_map.npz"  # there where the run's head sums its classes into the label space
 TRIALS = "trials"  # the transfers that were tried, beside the phase that they are for
@@ -161,7 +162,10 @@ class PhaseFolder:
         self._keep_recipe(read_json(other.path / RECIPE))
         for path in sorted(other.path.iterdir()):
             if path.is_file() and path.name not in (RESULT, RECIPE) and not is_partial(path.name):
-                _link_or_copy(path, self.path / path.name)
+                link_or_copy(path, self.path / path.name)
+        for path in sorted((other.path / EVENTS).glob("*tfevents*")):
+            (self.path / EVENTS).mkdir(exist_ok=True)
+            link_or_copy(path, self.path / EVENTS / path.name)
         self.write_result(result)
         return result
 
@@ -188,7 +192,7 @@ class PhaseFolder:
             return [row for row in csv.DictReader(file) if None not in row.values()]
 
 
-def _link_or_copy(source: pathlib.Path, target: pathlib.Path) -> None:
+def link_or_copy(source: pathlib.Path, target: pathlib.Path) -> None:
     """A second name for a file that is written once, or its copy where there are no hard links."""
     with replacing(target) as partial:
         try:

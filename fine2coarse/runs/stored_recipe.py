@@ -7,12 +7,19 @@ version did not have count as at their defaults.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fine2coarse.errors import RecipeError, UsageError
 from fine2coarse.recipes.backbone_spec import BackboneSpec
 from fine2coarse.recipes.phase_spec import PhaseSpec
+from fine2coarse.runs.field_differences import (
+    MAX_FIELDS,
+    FieldDifference,
+    as_flag,
+    differing_fields,
+    told,
+)
 from fine2coarse.schema import defining, parse
 
 # Keys of a phase's recipe that are no part of what it is: the version of the schema, the
@@ -33,24 +40,38 @@ def what_it_is(content: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in content.items() if name not in names}
 
 
-def check_same(before: Mapping[str, Any], content: Mapping[str, Any], what: str) -> None:
+def check_same(
+    before: Mapping[str, Any], content: Mapping[str, Any], what: str, *, flags: bool = False
+) -> None:
     """Checks that a recipe is still the one that was written.
 
     Args:
       before: what was written.
       content: what would be.
       what: they belong to, for errors.
+      flags: whether they are a study's recipe, whose fields flags can set.
 
     Raises:
-      RunError: naming the keys that differ.
+      RunError: naming the fields that differ, each with both values.
     """
-    ours = (_defining(json.loads(json.dumps(recipe))) for recipe in (before, content))
-    differing = sorted(_differences(*ours))
+    ours, now = (_defining(json.loads(json.dumps(recipe))) for recipe in (before, content))
+    differing = list(differing_fields(ours, now))
     if differing:
         raise RunError(
-            f"{what} belongs to another recipe; differing: {'; '.join(differing[:8])}. "
-            "Use another folder, or go back to that recipe"
+            f"{what} belongs to another recipe; differing: {told(differing)}. "
+            f"{_remedy(differing, flags)}"
         )
+
+
+def _remedy(differing: Sequence[FieldDifference], flags: bool) -> str:
+    """What to do about fields that differ."""
+    back = [as_flag(found.name, found.before) for found in differing] if flags else []
+    known = [flag for flag in back if flag]
+    if not known or len(back) > MAX_FIELDS:
+        return "Use another --workdir, or go back to that recipe"
+    if len(known) == len(back):
+        return f"Use another --workdir, or go back with {' '.join(known)}"
+    return f"Use another --workdir, or go back to that recipe, as by {' '.join(known)}"
 
 
 def _defining(content: Any) -> Any:
@@ -64,14 +85,4 @@ def _defining(content: Any) -> Any:
                 found[key] = defining(parse(record, content[key]))
             except RecipeError:  # a SavedModel in the backbone's place, or another version's
                 continue
-    return found
-
-
-def _differences(before: Any, after: Any, where: str = "") -> list[str]:
-    if not (isinstance(before, dict) and isinstance(after, dict)):
-        return [] if before == after else [f"{where} was {before!r}, now {after!r}"]
-    found = []
-    for key in before.keys() | after.keys():
-        name = f"{where}.{key}" if where else key
-        found += _differences(before.get(key), after.get(key), name)
     return found

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from fine2coarse.files import is_partial, partial_name, replacing
 from fine2coarse.recipes.names import BASELINE, TRANSFER
+from fine2coarse.runs.board import CURVES_SUFFIX
 from fine2coarse.runs.phase_folder import METRICS, RESULT, STATUS
 
 SCRATCH_VARIABLE = "FINE2COARSE_SCRATCH"  # the local copy, for processes that share one
@@ -71,7 +72,7 @@ class Mirror:
         self._pushed[name] = _stamp(target)
 
     def push(self, path: pathlib.Path) -> None:
-        """Copies what changed below a local path, results last, and removes old checkpoints there.
+        """Copies what changed below a local path, results last, and removes there what is replaced.
 
         A kill on the way leaves a state there from which a run goes on: rows of metrics beyond the
         newest checkpoint are dropped, and a result comes after all that belongs to it.
@@ -85,8 +86,20 @@ class Mirror:
                 self._put(name)
                 self._pushed[name] = stamp
         for name in self._remote_files(path.relative_to(self.local).as_posix()):
-            if "/checkpoints/" in name and not (self.local / name).exists():
+            if self._is_replaced(name):
                 tf.io.gfile.remove(f"{self.remote}/{name}")
+
+    def _is_replaced(self, name: str) -> bool:
+        """Whether a remote file is an old checkpoint, or curves of which there are newer ones here.
+
+        Curves of other machines' runs stay: here is no folder for them.
+        """
+        here = self.local / name
+        if here.exists():
+            return False
+        return "/checkpoints/" in name or (
+            name.endswith(CURVES_SUFFIX) and any(here.parent.glob(f"*{CURVES_SUFFIX}"))
+        )
 
     def _put(self, name: str) -> None:
         target = f"{self.remote}/{name}"
