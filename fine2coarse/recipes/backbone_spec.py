@@ -31,11 +31,11 @@ class BackboneSpec:
     """What a backbone is built from.
 
     Attributes:
-      name: one of `backbone_names()`.
-      image_size_px: side of the square input image.
+      name: which one; `fine2coarse backbones` and `list_backbones` list them.
+      image_size_px: side of the square input image in pixels.
       small_stem: for resnet18, 34 and 50 at 32 to 64 px: a first convolution that keeps the
         resolution, and no pooling after it.
-      dropout_rate: inside a ViT's or MLP's blocks.
+      dropout_rate: inside the blocks of a ViT or MLP, 0 to below 1.
     """
 
     name: str
