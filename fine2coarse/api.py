@@ -21,15 +21,22 @@ from typing import TYPE_CHECKING, Any
 
 from fine2coarse.cards import load_card
 from fine2coarse.claims import DEFAULT_TIMEOUT_S
-from fine2coarse.errors import RecipeError, UsageError
+from fine2coarse.errors import Preempted, UsageError
+from fine2coarse.nearest import unknown
 
 if TYPE_CHECKING:
+    import numpy as np
+    import pandas
     import tensorflow as tf
     from ml_collections import ConfigDict
 
     from fine2coarse.analysis.comparison import ArmComparison
     from fine2coarse.analysis.results import Row
+    from fine2coarse.analysis.winner import Winner
+    from fine2coarse.prediction.loaded_model import LoadedModel
+    from fine2coarse.recipes.backbone_list import BackboneFacts
     from fine2coarse.recipes.recipe import Recipe
+    from fine2coarse.studies.run_plan import Run
     from fine2coarse.studies.study import Study
 
 _LOGGER = logging.getLogger(__name__)
@@ -61,9 +68,12 @@ class StudyResult:
       runs: a record a finished run: the columns of `results.csv`, its `error` and its `folder`.
       summary: what the runs say, in sentences; empty while none is finished.
       report: path of `report.html`, an address where the folder has one; None where it is not
-        written, as before the last run.
-      num_planned: runs of the whole study.
+        written.
+      num_planned: runs of the whole study; finished ones that its recipe asks for no more count.
       text: the table for a terminal.
+      partial: how many runs are finished and which are not; '' where all are.
+      best: the run whose model is best, why, and how certain that is; None where no run is
+        finished.
     """
 
     workdir: pathlib.Path
@@ -73,21 +83,84 @@ class StudyResult:
     report: pathlib.Path | str | None
     num_planned: int
     text: str
+    partial: str = ""
+    best: Winner | None = None
 
     @property
     def is_finished(self) -> bool:
         """Whether all of the study's runs are."""
         return len(self.runs) == self.num_planned
 
-    def __str__(self) -> str:
-        """Table, summary and where the report is."""
-        if not self.is_finished:
-            return (
-                f"{len(self.runs)} of {self.num_planned} runs are finished; the report follows the "
-                "last"
+    def to_pandas(self, which: str = "arms") -> pandas.DataFrame:
+        """`table` or `runs` as a `pandas.DataFrame`, a row a record.
+
+        Args:
+          which: 'arms' for `table`, 'runs' for `runs`.
+
+        Raises:
+          UsageError: where pandas is not installed, or on another `which`.
+        """
+        records = {"arms": self.table, "runs": self.runs}
+        if which not in records:
+            raise UsageError(unknown("table", which, records))
+        try:
+            import pandas
+        except ImportError as error:
+            raise UsageError(
+                "to_pandas needs pandas, which is not installed: pip install pandas"
+            ) from error
+        return pandas.DataFrame(records[which])
+
+    def predictions(
+        self, arm: str | None = None, seed: int | None = None, use: str = "transferred"
+    ) -> dict[str, np.ndarray]:
+        """What each run's model predicts for each test image; `pandas.DataFrame` takes it as it is.
+
+        Read from the study's folder, the runs that are asked for alone.
+
+        Args:
+          arm: of these runs alone, or 'baseline'; None for all.
+          seed: of these runs alone; None for all.
+          use: 'transferred' for the models after the transfer, 'direct' for the pretrained ones as
+            they are; arms without a direct use, as the baseline, are then left out.
+
+        Returns:
+          Column → array [finished runs × images]: `arm`, `image_id`, `target` and `predicted`
+          (class names) are objects (str), `seed` int64, `margin` float32 (the right class's score
+          minus the largest other one), `wrong` bool.
+
+        Raises:
+          UsageError: on an arm, seed or use that there is none of, where an early version kept no
+            predictions, or where the folder is gone.
+        """
+        from fine2coarse.analysis.image_columns import image_columns
+        from fine2coarse.analysis.study_folder import read_study
+
+        if not self.workdir.is_dir():
+            raise UsageError(
+                f"{self.workdir}: no such folder; predictions are read from the study's folder. "
+                "Copy a study that lies elsewhere to this machine, then read_result(FOLDER)"
             )
-        told = [self.text, self.summary] + ([f"report: {self.report}"] if self.report else [])
-        return "\n\n".join(told)
+        return image_columns(read_study(self.workdir).runs, arm=arm, seed=seed, use=use)
+
+    def __str__(self) -> str:
+        """Table, summary, the best run with the commands that use it, where the report is."""
+        if not self.runs:
+            return f"0 of {self.num_planned} runs are finished"
+        told = [self.partial, self.text, self.summary]
+        told += [self.best.told(self.workdir)] if self.best else []
+        told += [f"report: {self.report}"] if self.report else []
+        return "\n\n".join(filter(None, told))
+
+
+def list_backbones() -> list[BackboneFacts]:
+    """The backbones that a recipe can name: parameters, FLOPs, sizes, source.
+
+    No model is built; `pandas.DataFrame` takes the list as it is.
+    """
+    from fine2coarse.recipes import backbone_list
+
+    return backbone_list.list_backbones()
 
 
 def load_config(card: str, overrides: Mapping[str, Any] | None = None, **fields: Any) -> ConfigDict:
@@ -103,8 +176,11 @@ def load_config(card: str, overrides: Mapping[str, Any] | None = None, **fields:
       RecipeError: where there is no such card or field, or a value is of another type.
     """
     config = load_card(card)
-    for name, value in {**(overrides or {}), **fields}.items():
-        _set_field(config, name.split("."), value)
+    given = {**(overrides or {}), **fields}
+    if given:
+        from fine2coarse.recipes.card import set_field
+    for name, value in given.items():
+        set_field(config, name.split("."), value)
     return config.lock()
 
 
@@ -138,7 +214,7 @@ def run_study(
       seeds: only these seeds; all where empty.
       shard: (i, n): only the i-th of n shares of these runs.
       wait: for runs that other processes do, to take over those of the dead.
-      report: write the report once all runs are finished.
+      report: write the report, marked as partial where runs of the study are not finished.
       claim_timeout_s: seconds without a sign of life after which a run is taken over.
       command: program and arguments that the report shall name as what made the study.
 
@@ -154,33 +230,81 @@ def run_study(
     from fine2coarse.tensorflow_start import start_tensorflow
 
     start_tensorflow()
+    from fine2coarse.studies.mirror import is_remote
+    from fine2coarse.studies.run_plan import plan_runs, select_runs
+
+    made = named_strategy(strategy)
+    runs = select_runs(plan_runs(parsed), arms, seeds, shard)
+    address = os.fspath(workdir)
+    if is_remote(address) and shard == (0, 1):
+        _LOGGER.info("note: %s", _ONE_MACHINE)
+    return do_runs(
+        parsed,
+        address,
+        runs,
+        data_dir=data_folder(data_dir, address),
+        strategy=made,
+        wait=wait,
+        report=report,
+        claim_timeout_s=claim_timeout_s,
+        command=command,
+    )
+
+
+def do_runs(
+    recipe: Recipe,
+    address: str,
+    runs: Sequence[Run],
+    *,
+    data_dir: str,
+    strategy: tf.distribute.Strategy,
+    wait: bool = True,
+    report: bool = True,
+    claim_timeout_s: float = DEFAULT_TIMEOUT_S,
+    command: Sequence[str] = (),
+) -> StudyResult:
+    """Does some of a study's runs; TensorFlow was started before. See `run_study`."""
     from fine2coarse.report.provenance import record_command
     from fine2coarse.studies.mirror import is_remote, open_workdir
     from fine2coarse.studies.open_study import open_study
-    from fine2coarse.studies.run_plan import plan_runs, select_runs
-    from fine2coarse.studies.study import Study
+    from fine2coarse.studies.study import Study, StudyError
 
-    strategy = _strategy(strategy)
-    runs = select_runs(plan_runs(parsed), arms, seeds, shard)
-    address = os.fspath(workdir)
-    data_dir = os.fspath(
-        data_dir or os.environ.get("TFDS_DATA_DIR") or f"{address.rstrip('/')}/data"
-    )
     with open_workdir(address) as (folder, mirror):
-        if is_remote(address) and shard == (0, 1):
-            _LOGGER.info("note: %s", _ONE_MACHINE)
-        study = Study(parsed, folder, claim_timeout_s, mirror)
-        data = open_study(parsed, data_dir, runs)
+        study = Study(recipe, folder, claim_timeout_s, mirror)
+        data = open_study(recipe, data_dir, runs)
         if command:
             record_command(folder, command[0], command[1:])
-        study.run(data, strategy, runs=runs, wait=wait)
-        result = conclude(study, data_dirs=[pathlib.Path(data_dir)], report=report)
-    if is_remote(address) and result.report:
-        return dataclasses.replace(result, report=f"{address.rstrip('/')}/{result.report.name}")
-    return result
+        data_dirs = [pathlib.Path(data_dir)]
+        try:
+            study.run(data, strategy, runs=runs, wait=wait)
+        except StudyError:
+            if report:
+                _LOGGER.info("%s", conclude(study, data_dirs=data_dirs, report=True))
+            raise
+        except (Preempted, KeyboardInterrupt):
+            _tell_what_is_finished(study, address)
+            raise
+        result = conclude(study, data_dirs=data_dirs, report=report)
+    return _at(address, result) if is_remote(address) else result
 
 
-def _strategy(given: str | tf.distribute.Strategy) -> tf.distribute.Strategy:
+def data_folder(given: str | os.PathLike | None, address: str) -> str:
+    """Where prepared data lies: as given, TFDS_DATA_DIR, or `data` in a study's folder."""
+    return os.fspath(given or os.environ.get("TFDS_DATA_DIR") or f"{address.rstrip('/')}/data")
+
+
+def _at(address: str, result: StudyResult) -> StudyResult:
+    """The result of a study on another file system, with addresses there for its local copies."""
+    address = address.rstrip("/")
+    report, best = result.report, result.best
+    return dataclasses.replace(
+        result,
+        report=report and f"{address}/{report.name}",
+        best=best and best.moved(result.workdir, address),
+    )
+
+
+def named_strategy(given: str | tf.distribute.Strategy) -> tf.distribute.Strategy:
     """A strategy by name, or the one that was given."""
     from fine2coarse.training.strategy import is_multi_worker, make_strategy
 
@@ -189,6 +313,29 @@ def _strategy(given: str | tf.distribute.Strategy) -> tf.distribute.Strategy:
     if is_multi_worker(given):
         raise UsageError(f"TF_CONFIG makes this process one of several: {INSTEAD_OF_WORKERS}")
     return make_strategy(given)
+
+
+def load(run: str | os.PathLike) -> LoadedModel:
+    """A trained model that classifies photographs: `load(run).predict("photo.jpg")`.
+
+    Args:
+      run: folder of a study (its winner is taken), of a run (its last phase), of a phase, or of an
+        export; what was taken is logged.
+
+    Raises:
+      UsageError: where it is none of these, or not finished.
+    """
+    from fine2coarse.analysis.find_run import find_run
+
+    found = find_run(run)
+    if found.note:
+        _LOGGER.info("%s", found.note)
+    from fine2coarse.tensorflow_start import start_tensorflow
+
+    start_tensorflow()
+    from fine2coarse.prediction.loaded_model import LoadedModel
+
+    return LoadedModel(found.path, is_export=found.is_export)
 
 
 def parse_recipe(recipe: Recipe | ConfigDict | Mapping[str, Any] | str) -> Recipe:
@@ -218,6 +365,7 @@ def read_result(workdir: str | os.PathLike) -> StudyResult:
     from fine2coarse.analysis.sentences import summary
     from fine2coarse.analysis.statistics import compare
     from fine2coarse.analysis.study_folder import read_study
+    from fine2coarse.analysis.winner import find_winner
     from fine2coarse.report import PAGE
     from fine2coarse.runs.phase_folder import RunError
 
@@ -241,23 +389,36 @@ def read_result(workdir: str | os.PathLike) -> StudyResult:
         report=page if page.is_file() else None,
         num_planned=study.num_planned,
         text=terminal.table(*results.table(rows)),
+        partial=study.partial_note,
+        best=find_winner(study, compared),
     )
 
 
 def conclude(study: Study, *, data_dirs: Sequence[pathlib.Path], report: bool) -> StudyResult:
-    """The result of a study whose runs were just done, the report written where all are finished.
+    """The result of a study whose runs were just done; the report is of those that are finished.
 
     Args:
       study: which this process has open.
       data_dirs: where prepared data may lie, for the report's pictures.
       report: False to write none.
     """
-    rows = study.rows()
-    if not rows:
+    if not study.rows():
         return StudyResult(study.workdir, [], [], "", None, len(study.runs), "")
-    if report and len(rows) == len(study.runs):
+    if report:
         _write_report(study, data_dirs)
     return read_result(study.workdir)
+
+
+def _tell_what_is_finished(study: Study, address: str) -> None:
+    """How to see the finished runs of a study that is stopped."""
+    if study.rows():
+        finished = sum(map(study.is_finished, study.runs))
+        _LOGGER.info(
+            "note: %d of %d runs are finished; fine2coarse report --workdir=%s shows them",
+            finished,
+            len(study.runs),
+            address,
+        )
 
 
 def _records(rows: Sequence[Row], compared: Sequence[ArmComparison]) -> list[dict[str, Any]]:
@@ -294,38 +455,13 @@ def _known(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def _set_field(config: ConfigDict, names: Sequence[str], value: Any) -> None:
-    """Sets a field of a card, which need not have it yet."""
-    from fine2coarse.recipes.card import add_field
-
-    add_field(config, names)
-    holder = config
-    for name in names[:-1]:
-        holder = holder[name]
-    if isinstance(value, list):
-        value = tuple(value)
-    try:
-        with holder.unlocked():
-            holder[names[-1]] = value
-    except (TypeError, ValueError) as error:
-        raise RecipeError(f"config.{'.'.join(names)}: {error}") from error
-
-
 def _write_report(study: Study, data_dirs: Sequence[pathlib.Path]) -> None:
-    """Writes the report, unless another process does."""
-    from fine2coarse.claims import DONE, FREE
+    """Writes the report; where another process does, waits and writes what is new meanwhile."""
     from fine2coarse.report import write_report
-    from fine2coarse.report.claim import NAME
+    from fine2coarse.report.claim import report_claim
     from fine2coarse.studies.tested_images import image_reader
 
-    claim = study.claims.take(NAME)
-    if claim is None:
-        _LOGGER.info("another process writes the report of %s", study.workdir)
-        return
-    state = FREE
-    try:
-        write_report(study.workdir, read_images=image_reader([study.workdir], data_dirs))
-        study.publish()
-        state = DONE
-    finally:
-        claim.end(state)
+    with report_claim(study.claims, lambda: all(map(study.is_finished, study.runs))) as is_mine:
+        if is_mine:
+            write_report(study.workdir, read_images=image_reader([study.workdir], data_dirs))
+            study.publish()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 
 import pytest
 
@@ -60,6 +61,8 @@ def test_a_result_is_a_record_an_arm(tmp_path):
     assert run["error"] == run["num_wrong"] / run["num_images"]
     assert run["folder"].endswith("fine-seed1")
     assert "beat the baseline" in result.summary and result.report is None
+    assert (result.best.arm, result.best.use, result.best.is_partial) == ("fine", "direct", False)
+    assert str(result).endswith(result.best.told(study)) and "fine2coarse predict" in str(result)
     json.dumps([result.table, result.runs], allow_nan=False)
 
 
@@ -73,13 +76,27 @@ def test_a_study_of_early_days_has_no_intervals(tmp_path):
     json.dumps(result.table, allow_nan=False)
 
 
+def test_a_result_as_frames(tmp_path, monkeypatch):
+    pandas = pytest.importorskip("pandas")
+    result = fine2coarse.read_result(write_study(tmp_path / "study"))
+    arms, runs = result.to_pandas(), result.to_pandas("runs")
+    assert isinstance(arms, pandas.DataFrame)
+    assert arms.arm.tolist() == ["baseline", "middle", "fine", "random"]
+    assert runs.groupby("arm").error.mean()["fine"] == pytest.approx(ERRORS["fine"], abs=0.005)
+    with pytest.raises(UsageError, match="unknown table 'run'; did you mean 'runs'"):
+        result.to_pandas("run")
+    monkeypatch.setitem(sys.modules, "pandas", None)  # as if it were not installed
+    with pytest.raises(UsageError, match=r"pip install pandas$"):
+        result.to_pandas()
+
+
 def test_what_is_printed(tmp_path):
     result = fine2coarse.read_result(write_study(tmp_path / "study"))
     text = str(result).split("\n\n")
     assert text[0].startswith("arm ") and text[0].count("\n") == 5
     assert text[1].startswith("baseline: error 36")
-    unfinished = dataclasses.replace(result, num_planned=15)
-    assert str(unfinished) == "12 of 15 runs are finished; the report follows the last"
+    unfinished = dataclasses.replace(result, runs=[], num_planned=15)
+    assert str(unfinished) == "0 of 15 runs are finished"
 
 
 def test_a_folder_without_a_study(tmp_path):
@@ -114,10 +131,13 @@ def recipe() -> Recipe:
 def test_a_study_from_python(tmp_path, recipe):
     workdir = tmp_path / "study"
     half = fine2coarse.run_study(recipe, workdir, arms=["baseline"])
-    assert (len(half.runs), half.num_planned, half.report) == (1, 2, None)
+    assert (len(half.runs), half.num_planned) == (1, 2)
+    assert half.partial == "partial: 1 of 2 runs is finished; missing: fine (seed 0)"
+    assert "Partial: 1 of 2 runs is finished" in half.report.read_text("utf-8")
     whole = fine2coarse.run_study(recipe, str(workdir), strategy="one_device")
     assert [record["arm"] for record in whole.table] == ["baseline", "fine"]
-    assert whole.report == workdir / "report.html" and whole.report.is_file()
+    assert whole.report == workdir / "report.html" and not whole.partial
+    assert "Partial:" not in whole.report.read_text("utf-8")
     assert whole.runs[0] == half.runs[0]
     assert fine2coarse.read_result(workdir).table == whole.table
 

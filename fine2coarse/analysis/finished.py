@@ -11,7 +11,8 @@ from typing import Any
 from fine2coarse.analysis.predictions import RunPredictions
 from fine2coarse.analysis.results import Row
 from fine2coarse.files import read_json
-from fine2coarse.labels.space import LabelSpace
+from fine2coarse.labels.same_classes import has_same_classes
+from fine2coarse.labels.space import LabelSpace, LabelSpaceError
 from fine2coarse.recipes.names import BASELINE, LINEAR_PROBE, NEW, PRETRAIN, STRAIGHT
 from fine2coarse.runs.phase_folder import LABEL_SPACE, RECIPE, PhaseFolder, last_phase
 
@@ -158,6 +159,21 @@ class FinishedRun:
     def tested_recipe(self) -> Mapping[str, Any]:
         """`recipe.json` of the phase that was tested last; its label space is the target's."""
         return self.recipes[-1]
+
+    @functools.cached_property
+    def has_target_classes(self) -> bool:
+        """Whether it pretrained on the target's own classes; False for the baseline."""
+        if self.is_baseline:
+            return False
+        ours, target = (recipe.get("label_space", {}) for recipe in self.recipes)
+        if ours.get("num_classes") != target.get("num_classes"):
+            return False
+        if ours.get("fingerprint") == target.get("fingerprint"):
+            return True
+        try:
+            return has_same_classes(*(LabelSpace.load(p / LABEL_SPACE) for p in self.phases))
+        except LabelSpaceError:  # an early version kept none
+            return False
 
     def class_names(self) -> tuple[str, ...]:
         """Names of the target's classes, in their order; their numbers where none are stored."""

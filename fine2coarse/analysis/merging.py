@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from fine2coarse.analysis.finished import FinishedRun
 from fine2coarse.analysis.sentences import tries_candidates
-from fine2coarse.analysis.study_folder import MergeError, StudyFolder
+from fine2coarse.analysis.study_folder import MergeError, StudyFolder, runs_in_words
 from fine2coarse.errors import RecipeError
+from fine2coarse.labels.same_classes import NOTE as SAME_CLASSES
 from fine2coarse.recipes.names import BASELINE, NEW
 from fine2coarse.recipes.recipe import Recipe
+from fine2coarse.runs.field_differences import short
 from fine2coarse.runs.phase_folder import RECIPE
 
 _TRANSFER_SETTINGS = (
@@ -39,12 +41,14 @@ class Merged:
       runs: of all of them, by seed; an arm and a seed occur once.
       arms: name on the page → label spec, as in the recipe.
       notes: what a reader must know of the merge.
+      partial: which runs are not finished yet; '' where all are.
     """
 
     studies: Sequence[StudyFolder]
     runs: Sequence[FinishedRun]
     arms: Mapping[str, Mapping[str, Any]]
     notes: Sequence[str]
+    partial: str = ""
 
     @property
     def recipe(self) -> Mapping[str, Any]:
@@ -77,7 +81,41 @@ def merge(studies: Sequence[StudyFolder]) -> Merged:
             runs.setdefault((run.seed, title), dataclasses.replace(run, arm=title))
     order = [BASELINE, *arms]
     ordered = sorted(runs.values(), key=lambda run: (run.seed, order.index(run.arm)))
-    return Merged(studies, ordered, arms, _notes(studies, num_repeated))
+    notes = [*_notes(studies, num_repeated), *_notes_on_arms(ordered)]
+    return Merged(studies, ordered, arms, notes, _partial(studies, titles, runs))
+
+
+def _partial(
+    studies: Sequence[StudyFolder],
+    titles: Mapping[tuple[pathlib.Path, str], str],
+    runs: Collection[tuple[int, str]],
+) -> str:
+    """Which runs no study has finished; of one study, in its own words."""
+    if len(studies) == 1:
+        return _sentence(studies[0].partial_note)
+    missing = {
+        (titles.get((study.workdir, arm), arm), seed): None
+        for study in studies
+        for arm, seed in study.missing
+    }
+    left = [(arm, seed) for arm, seed in missing if (seed, arm) not in runs]
+    if not left:
+        return ""
+    return (
+        f"Partial: {len(runs)} of {len(runs) + len(left)} runs are finished; missing: "
+        f"{runs_in_words(left)}."
+    )
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}." if text else ""
+
+
+def _notes_on_arms(runs: Sequence[FinishedRun]) -> list[str]:
+    first = {run.arm: run for run in reversed(runs)}
+    order = dict.fromkeys(run.arm for run in runs)
+    same = [arm for arm in order if first[arm].has_target_classes]
+    return [_sentence(SAME_CLASSES.format(arm=arm)) for arm in same]
 
 
 def _notes(studies: Sequence[StudyFolder], num_repeated: int) -> list[str]:
@@ -88,12 +126,7 @@ def _notes(studies: Sequence[StudyFolder], num_repeated: int) -> list[str]:
         notes.append(
             f"{num_repeated} runs (same arm, same seed) are in several of them; the first's count."
         )
-    for study in studies:
-        if len(study.runs) < study.num_planned:
-            notes.append(
-                f"Study {study.name} is not finished: {len(study.runs)} of its "
-                f"{study.num_planned} runs are here."
-            )
+    notes += [_sentence(study.further_note) for study in studies if study.further]
     return notes
 
 
@@ -105,7 +138,7 @@ def _arm_titles(studies: Sequence[StudyFolder]) -> dict[tuple[pathlib.Path, str]
             given = {name: value for name, value in spec.items() if value}
             if given not in specs.setdefault(arm, []):
                 specs[arm].append(given)
-    names = _distinct_names(studies)
+    names = distinct_names(studies)
     return {
         (study.workdir, arm): arm if len(specs[arm]) == 1 else f"{arm} ({names[study.workdir]})"
         for study in studies
@@ -113,7 +146,7 @@ def _arm_titles(studies: Sequence[StudyFolder]) -> dict[tuple[pathlib.Path, str]
     }
 
 
-def _distinct_names(studies: Sequence[StudyFolder]) -> dict[pathlib.Path, str]:
+def distinct_names(studies: Sequence[StudyFolder]) -> dict[pathlib.Path, str]:
     """Each study's name; with as many of the folders above it as make all of them differ."""
     paths = {study.workdir: study.workdir.resolve().parts for study in studies}
     for depth in range(1, max(map(len, paths.values())) + 1):
@@ -126,7 +159,7 @@ def _distinct_names(studies: Sequence[StudyFolder]) -> dict[pathlib.Path, str]:
 def _check_same_question(first: StudyFolder, other: StudyFolder) -> None:
     """Raises MergeError naming what differs."""
     found = [
-        f"{key} is {before!r} in {first.name}, {after!r} in {other.name}"
+        f"{key} is {short(before)} in {first.name}, {short(after)} in {other.name}"
         for key, before, after in _differences(_common(first), _common(other))
     ]
     if not found:
@@ -134,7 +167,8 @@ def _check_same_question(first: StudyFolder, other: StudyFolder) -> None:
     if found:
         raise MergeError(
             f"{first.workdir} and {other.workdir} do not ask the same question: "
-            f"{'; '.join(found[:6])}. Make a report of each"
+            f"{'; '.join(found[:6])}. To see them side by side: fine2coarse report --compare "
+            f"{first.workdir} {other.workdir}"
         )
 
 

@@ -18,6 +18,8 @@ from fine2coarse.analysis.comparison import (
 from fine2coarse.analysis.intervals import Interval
 from fine2coarse.recipes.names import BASELINE, DIRECT
 
+_OTHER_SIDE = {LOWER: HIGHER, HIGHER: LOWER, "fewer": "more", "more": "fewer"}
+
 
 def words(found: Comparison, baseline: str, num_tests: int) -> str:
     """A comparison as a sentence without its title; of so many that were tested together."""
@@ -68,7 +70,7 @@ def _bounds(interval: Interval, side: str = HIGHER) -> str:
         return ""
     if interval.excludes_zero:
         return f" [{formats.bounds(interval)}]"
-    other = LOWER if side == HIGHER else HIGHER
+    other = _OTHER_SIDE[side]
     low, high = formats.percent(-interval.low), formats.percent(interval.high)
     return f" [{low} {other} to {high} {side}]"
 
@@ -102,14 +104,45 @@ def headline(comparisons: Sequence[ArmComparison]) -> str:
         return f"{_named(best)} beat the baseline: {best.better.words}." + (
             f" So did {also}; these arms are not tested against each other." if also else ""
         )
-    best = min((c.better for c in arms), key=lambda use: use.difference.estimate)
+    best = min(arms, key=lambda c: c.better.difference.estimate)
     if all(c.better.verdict == TOO_FEW_SEEDS for c in arms):
-        return f"Too few seeds to tell. Seen: {best.sentence}."
+        seen = f"{_seen(best.better)}, {formats.counted(best.better.num_pairs, 'seed')}"
+        return f"Too few seeds to tell: use 3 or more. Seen, but not certain: {seen}."
     if all(c.better.verdict == HIGHER for c in arms):
+        if len(arms) == 1:
+            return f"No label space beat the baseline: {_seen(best.better)}."
         return (
-            f"No label space beat the baseline: all {len(arms)} did worse. Best: {best.sentence}."
+            f"No label space beat the baseline: all {len(arms)} did worse. The closest: "
+            f"{_seen(best.better)}."
         )
-    return f"No label space certainly beat the baseline. Nearest: {best.sentence}."
+    return (
+        "No label space beat the baseline for certain. The one of least error: "
+        f"{_seen(best.better)}{_why_unclear(best.better)}."
+    )
+
+
+def _seen(found: Comparison) -> str:
+    """For example `middle (direct), with 45.1 % more errors than the baseline [12.0, 80.1]`."""
+    change, unit = found.relative_change, " %"
+    if change is None or math.isinf(change.high):
+        change, unit = found.difference, " percentage points"
+    if change.estimate == 0:
+        return f"{found.title}, with as many errors as the baseline{_bounds(change, 'more')}"
+    side = "fewer" if change.estimate < 0 else "more"
+    shown = change.flipped if change.estimate < 0 else change
+    size = formats.percent(shown.estimate)
+    return f"{found.title}, with {size}{unit} {side} errors than the baseline{_bounds(shown, side)}"
+
+
+def _why_unclear(found: Comparison) -> str:
+    """What keeps a difference from being certain."""
+    if found.verdict == TOO_FEW_SEEDS:
+        return ", at one seed, which cannot tell"
+    if found.verdict != UNCLEAR:
+        return ""
+    if found.difference.excludes_zero:
+        return ", which is not certain once corrected for the number of comparisons"
+    return ", which may be chance"
 
 
 def is_means_only(comparisons: Sequence[ArmComparison]) -> bool:

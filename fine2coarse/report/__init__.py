@@ -12,15 +12,15 @@ from fine2coarse.analysis.merging import merge
 from fine2coarse.analysis.study_folder import MergeError, read_study
 from fine2coarse.files import write_atomic
 from fine2coarse.report import dashboard
+from fine2coarse.report.claim import PAGE
 from fine2coarse.report.document import render_report
 from fine2coarse.report.provenance import record_command
 from fine2coarse.report.report_contents import gather_contents
+from fine2coarse.report.side_by_side import write_side_by_side
 from fine2coarse.report.stored_thumbnails import ReadImages
 from fine2coarse.runs.phase_folder import make_writable_folder
 
-__all__ = ["PAGE", "MergeError", "record_command", "write_report"]
-
-PAGE = "report.html"
+__all__ = ["PAGE", "MergeError", "record_command", "write_report", "write_side_by_side"]
 
 
 def write_report(

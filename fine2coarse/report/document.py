@@ -51,6 +51,7 @@ def render_report(contents: ReportContents) -> str:
     return page.render(
         "report.html",
         title=f"Which labels to pretrain on, when the task is {target}?",
+        partial=merged.partial,
         answer=sentences.headline(contents.comparisons),
         warnings=[" ".join(merged.notes), " ".join(losses)],
         introduction=_introduction(contents),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +27,7 @@ class Curve:
       arm: its name.
       phase: 'pretrain', 'transfer' or 'baseline'.
       images: seen since the arm began, [steps].
+      steps: done since the arm began, [steps].
       loss: mean over seeds, [steps].
       accuracy: on held-out training images, mean over seeds; NaN where it was not measured.
     """
@@ -33,6 +35,7 @@ class Curve:
     arm: str
     phase: str
     images: np.ndarray
+    steps: np.ndarray
     loss: np.ndarray
     accuracy: np.ndarray
 
@@ -42,15 +45,16 @@ def read_curves(runs: Sequence[FinishedRun]) -> list[Curve]:
     curves = []
     for arm in dict.fromkeys(run.arm for run in runs):
         members = [run for run in runs if run.arm == arm]
-        first_image = 0
+        first_image = first_step = 0
         for phase in (PRETRAIN, members[0].tested_folder.name):
             folders = [folder for run in members if (folder := _trained(run, phase)) is not None]
             if not folders:
                 continue
-            batch_size = PhaseFolder(folders[0]).recipe()["phase"]["batch_size"]
-            curve = _mean_curve(arm, phase, folders, first_image, batch_size)
+            settings = PhaseFolder(folders[0]).recipe()["phase"]
+            curve = _mean_curve(arm, phase, folders, (first_image, first_step), settings)
             if curve is not None:
                 curves.append(curve)
+            first_step += settings["total_steps"]
             first_image += PhaseFolder(folders[0]).result()["images_seen"]
     return curves
 
@@ -68,8 +72,13 @@ def _trained(run: FinishedRun, phase: str) -> pathlib.Path | None:
 
 
 def _mean_curve(
-    arm: str, phase: str, folders: Sequence[pathlib.Path], first_image: int, batch_size: int
+    arm: str,
+    phase: str,
+    folders: Sequence[pathlib.Path],
+    first: tuple[int, int],
+    settings: Mapping[str, Any],
 ) -> Curve | None:
+    """Mean over seeds; `first` says how many images and steps the arm has done before."""
     columns = ("step", "loss", "validation_accuracy")
     tables = []
     for folder in folders:
@@ -80,7 +89,8 @@ def _mean_curve(
         return None
     stack = np.asarray([table[:length] for table in tables])  # [seeds, steps, columns]
     step, loss, accuracy = stack.mean(0).T
-    return Curve(arm, phase, first_image + step * batch_size, loss, accuracy)
+    images = first[0] + step * settings["batch_size"]
+    return Curve(arm, phase, images, first[1] + step, loss, accuracy)
 
 
 def draw_learning(path: pathlib.Path, curves: Sequence[Curve], width_inches: float = WIDE) -> None:

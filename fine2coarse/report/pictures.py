@@ -77,16 +77,16 @@ def draw_granularity(
         if len(named) < len(points):
             _explain_light(axis)
         axis.set_xscale("log")
-        _ticks_at(axis, [p.x for p in named], most=5 if width_inches < WIDE else 7)
+        ticks_at(axis, [p.x for p in named], most=5 if width_inches < WIDE else 7)
         axis.set_xlabel("classes in pretraining (log axis)")
         axis.margins(x=0.14)
-        _widen(axis, [p.x for p in named])
-        _scale_error(axis, [p.low for p in points] + ([baseline.low] if baseline else []))
+        widen(axis, [p.x for p in named])
+        scale_error(axis, [p.low for p in points] + ([baseline.low] if baseline else []))
         add_legend(axis, width_inches)
         name_points(axis, named, _lines(axis, named, baseline), others=points)
 
 
-def _widen(axis: Axes, values: Sequence[float]) -> None:
+def widen(axis: Axes, values: Sequence[float]) -> None:
     """Widens a log axis where all points have about as many classes."""
     if values and max(values) / min(values) < _NARROW_SPAN:
         axis.set_xlim(min(values) / _NARROW_SPAN, max(values) * _NARROW_SPAN)
@@ -153,7 +153,7 @@ def _draw_band(axis: Axes, band: Band) -> None:
     axis.axhspan(band.low, band.high, color=BLACK, alpha=0.08, linewidth=0)
 
 
-def _ticks_at(axis: Axes, values: Sequence[float], most: int) -> None:
+def ticks_at(axis: Axes, values: Sequence[float], most: int) -> None:
     """Ticks where there are points, as long as they do not run into each other."""
     kept: list[float] = []
     distinct = sorted(set(values))
@@ -183,13 +183,13 @@ def draw_cost(path: pathlib.Path, panels: Sequence[Panel], width_inches: float =
             _scale_cost(axis, [p.x for p in panel.points])
             axis.set_xlabel(panel.label)
             axis.xaxis.set_major_formatter(lambda value, _: formats.count(value).strip())
-            _scale_error(axis, [p.low for p in panel.points])
+            scale_error(axis, [p.low for p in panel.points])
         add_legend(axes[0, 0], width_inches)
         for panel, axis in zip(panels, axes[:, 0]):
             name_points(axis, panel.points)
 
 
-def _scale_error(axis: Axes, lows: Sequence[float]) -> None:
+def scale_error(axis: Axes, lows: Sequence[float]) -> None:
     """From zero, unless all errors lie in the upper part of such an axis: then it says so."""
     axis.margins(y=0.12)
     known = [low for low in lows if not math.isnan(low)]

@@ -89,8 +89,20 @@ def draw_figure(
     alt: str,
     caption: str,
 ) -> Markup:
-    """Draws a picture at both widths, and shows it."""
-    folder = contents.out / PICTURES
+    """Draws a picture of a report at both widths, and shows it."""
+    return draw_in(contents.out, name, draw, alt=alt, caption=caption)
+
+
+def draw_in(
+    out: pathlib.Path,
+    name: str,
+    draw: Callable[[pathlib.Path, float], None],
+    *,
+    alt: str,
+    caption: str,
+) -> Markup:
+    """Draws a picture at both widths into a report's folder, and shows it."""
+    folder = out / PICTURES
     folder.mkdir(parents=True, exist_ok=True)
     wide, narrow = folder / f"{name}.svg", folder / f"{name}-narrow.svg"
     draw(wide, pictures.WIDE)

@@ -14,13 +14,16 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from fine2coarse.cards import folder_of
+from fine2coarse.datasets.inat2021 import download_sizes
 from fine2coarse.datasets.open import NotPreparedError, open_dataset
 from fine2coarse.datasets.prepared import PreparedDataset
+from fine2coarse.formats import disk_size
 from fine2coarse.recipes.names import BASELINE
 from fine2coarse.recipes.recipe import DatasetSpec, Recipe
 from fine2coarse.runs.classifiers import build_classifier
 from fine2coarse.runs.transfers import PROBE
 from fine2coarse.studies import run_phases
+from fine2coarse.studies.before_data import check_recipe, levels_named
 from fine2coarse.studies.measure import measure_rate
 from fine2coarse.studies.plan import (
     PRETRAINING,
@@ -35,6 +38,7 @@ from fine2coarse.studies.plan_table import describe_plan
 from fine2coarse.studies.run_plan import Run
 from fine2coarse.studies.study import check_study
 from fine2coarse.studies.study_data import StudyData, load_study_data
+from fine2coarse.studies.target_arms import notes_on_arms, notes_on_recipe
 from fine2coarse.studies.throughput import device_hours, read_throughputs
 from fine2coarse.taxonomy.inat2021 import LEVEL_SIZES
 from fine2coarse.taxonomy.summary import summarize_level
@@ -70,8 +74,10 @@ def describe_study(
 
     Raises:
       RunError: where the folder belongs to another recipe.
+      UsageError: where a file or a level that the recipe names is known not to exist.
     """
     check_study(recipe, workdir)
+    check_recipe(recipe, runs)
     num_parameters, num_features, flops = _model_size(recipe)
     with contextlib.ExitStack() as stack:
         try:
@@ -80,8 +86,12 @@ def describe_study(
             yield f"{error}: classes are told as far as they are known, times are not"
             classes = _classes_from_recipe(recipe, data_dir)
             plan, is_measured = plan_study(recipe, runs, classes, _may_sum, workdir), False
+            yield from (f"note: {note}" for note in notes_on_recipe(recipe))
+            yield from _upper_bounds(recipe)
+            yield from _downloads(recipe)
         else:
             plan = plan_study(recipe, runs, _classes_from_data(data), _can_sum(data), workdir)
+            yield from (f"note: {note}" for note in notes_on_arms(data))
             yield "measuring a few steps ..."
             plan, is_measured = with_rates(plan, _measure(recipe, data, strategy)), True
     yield describe_plan(plan, num_parameters, num_features)
@@ -132,15 +142,48 @@ def _may_sum(run: Run) -> bool:
 
 
 def _classes_from_recipe(recipe: Recipe, data_dir: str) -> Callable[[Run], int | None]:
-    sizes = _level_sizes(recipe.dataset, data_dir)
+    sizes = {} if _has_some_leaves(recipe.dataset) else _level_sizes(recipe.dataset, data_dir)
     task = recipe.transfer_dataset or recipe.dataset
-    num_targets = known_num_classes(recipe.target, _level_sizes(task, data_dir))
+    target_sizes = {} if _has_some_leaves(task) else _level_sizes(task, data_dir)
+    num_targets = known_num_classes(recipe.target, target_sizes)
 
     def num_classes(run: Run) -> int | None:
         spec = recipe.arms.get(run.arm)
         return known_num_classes(spec.label, sizes) if spec else num_targets
 
     return num_classes
+
+
+def _has_some_leaves(dataset: DatasetSpec) -> bool:
+    """Whether the source decides which leaves of the taxonomy there are."""
+    return dataset.name == "imagenet21k" and dataset.options.get("leaves") == "present"
+
+
+def _upper_bounds(recipe: Recipe) -> Iterator[str]:
+    """How many classes there can be where the source decides."""
+    if not _has_some_leaves(recipe.dataset):
+        return
+    taxonomy = read_wordnet()
+    sources = [recipe.target, *(arm.label for arm in recipe.arms.values())]
+    levels = dict.fromkeys(level for source in sources for level in levels_named(source))
+    told = [
+        f"{summarize_level(taxonomy, level).num_classes:,} classes at level {level}"
+        for level in levels
+    ]
+    bounds = f": at most {', '.join(told)}" if told else ""
+    yield f"leaves='present' takes the synsets that the archive has{bounds}"
+
+
+def _downloads(recipe: Recipe) -> Iterator[str]:
+    """What preparing inat2021 downloads where no archives are given."""
+    for spec in filter(None, (recipe.dataset, recipe.transfer_dataset, recipe.evaluation)):
+        if spec.name == "inat2021" and not spec.options.get("manual_dir"):
+            sizes = download_sizes(spec.options.get("splits"))
+            told = ", ".join(f"{split} {disk_size(size)}" for split, size in sizes.items())
+            yield (
+                f"inat2021 is downloaded first, {disk_size(sum(sizes.values()))} ({told}); "
+                "--config.dataset.options.splits=\"('mini', 'val')\" takes fewer"
+            )
 
 
 def _level_sizes(dataset: DatasetSpec, data_dir: str) -> Mapping[str, int]:

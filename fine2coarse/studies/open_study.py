@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from fine2coarse.datasets.open import check_name, open_prepared
 from fine2coarse.recipes.recipe import Recipe
+from fine2coarse.studies.before_data import check_recipe
 from fine2coarse.studies.run_plan import Run
 from fine2coarse.studies.study_data import StudyData, load_study_data
 
@@ -23,11 +24,13 @@ def open_study(
 
     Raises:
       NotPreparedError: where a dataset is not prepared and `prepare` is False.
-      UsageError: on data or label spaces that cannot be, see `load_study_data`.
+      UsageError: on data or label spaces that cannot be, see `load_study_data`; on files that are
+        not there and levels that no taxonomy has before anything is prepared.
     """
     specs = (recipe.dataset, recipe.evaluation, recipe.transfer_dataset)
     for spec in filter(None, specs):
         check_name(spec.name)  # of all, before hours may go into preparing the first
+    check_recipe(recipe, runs)
     datasets = [
         spec and open_prepared(spec.name, spec.options, data_dir, prepare=prepare) for spec in specs
     ]

@@ -57,17 +57,28 @@ def select_runs(
     known = list(dict.fromkeys(run.arm for run in runs))
     for arm in arms:
         if arm not in known:
-            raise RecipeError(unknown("arm", arm, known))
+            raise RecipeError(
+                f"{unknown('arm', arm, known)}. An arm is added in the recipe card, under `arms`"
+            )
     for seed in seeds:
         if all(run.seed != seed for run in runs):
+            ours = sorted({run.seed for run in runs})
             raise RecipeError(
-                f"seed {seed} is not among the recipe's: {sorted({run.seed for run in runs})}"
+                f"seed {seed} is not among the recipe's seeds ({', '.join(map(str, ours))}); to "
+                f'add it: --config.seeds="{_with_seeds(ours, seeds)}"'
             )
     wanted = [
         run for run in runs if (not arms or run.arm in arms) and (not seeds or run.seed in seeds)
     ]
     index, count = shard
     return wanted[index::count]
+
+
+def _with_seeds(ours: Sequence[int], more: Sequence[int]) -> tuple[int, ...]:
+    """A recipe's seeds with more; those that count up from 0 go on counting."""
+    if list(ours) == list(range(len(ours))):
+        return tuple(range(max(*ours, *more) + 1))
+    return tuple(sorted({*ours, *more}))
 
 
 def parse_shard(text: str) -> tuple[int, int]:

@@ -6,19 +6,26 @@ import functools
 import gc
 import logging
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from fine2coarse.analysis import results
 from fine2coarse.analysis.finished import read_run
+from fine2coarse.analysis.study_folder import (
+    EARLIER_ARMS,
+    further_runs,
+    in_order,
+    runs_in_words,
+)
 from fine2coarse.claims import DEFAULT_TIMEOUT_S, Claim, Claims
 from fine2coarse.datasets.data_facts import DATA, notes
 from fine2coarse.errors import FailedError, RecipeError, UsageError
 from fine2coarse.files import read_json, write_json
 from fine2coarse.recipes.names import PRETRAIN
-from fine2coarse.recipes.recipe import Recipe
+from fine2coarse.recipes.recipe import ArmSpec, Recipe
 from fine2coarse.runs.phase_folder import (
     RECIPE,
     RUNS,
@@ -28,10 +35,12 @@ from fine2coarse.runs.phase_folder import (
     make_writable_folder,
 )
 from fine2coarse.runs.stored_recipe import check_same
+from fine2coarse.schema import defining, parse
 from fine2coarse.studies.mirror import Mirror
 from fine2coarse.studies.run_phases import Executor, do_run, pretraining_run
 from fine2coarse.studies.run_plan import Run, plan_runs
 from fine2coarse.studies.study_data import StudyData
+from fine2coarse.studies.target_arms import notes_on_arms
 from fine2coarse.studies.worker import work_through
 
 _log = logging.getLogger(__name__)
@@ -59,15 +68,31 @@ def check_study(recipe: Recipe, workdir: pathlib.Path) -> None:
         before = Recipe.from_stored(stored)
     except RecipeError as error:
         raise RunError(f"{path} cannot be read: {error}. Use another folder") from error
-    check_same(before.defining(), recipe.defining(), f"study {workdir}")
+    check_same(before.defining(), recipe.defining(), f"study {workdir}", flags=True)
 
 
 def _begin(recipe: Recipe, workdir: pathlib.Path) -> None:
-    """Binds a folder to a recipe, unless it is already."""
+    """Binds a folder to a recipe, unless it is already; arms that it had before are noted."""
     check_study(recipe, workdir)
+    known = _stored_arms(workdir)
+    earlier = {arm: spec for arm, spec in known.items() if arm not in recipe.arms}
+    if earlier and earlier != _earlier_arms(workdir):
+        write_json(workdir / EARLIER_ARMS, earlier)
     if not (workdir / STUDY).is_file():
         shared = {k: v for k, v in recipe.stored().items() if k not in ("arms", "seeds")}
         write_json(workdir / STUDY, shared)
+    write_json(workdir / RESOLVED, recipe.stored())
+
+
+def _stored_arms(workdir: pathlib.Path) -> dict[str, Mapping[str, Any]]:
+    """Name → label spec of all arms that a study's folder has or had."""
+    path = workdir / RESOLVED
+    return {**_earlier_arms(workdir), **(read_json(path)["arms"] if path.is_file() else {})}
+
+
+def _earlier_arms(workdir: pathlib.Path) -> dict[str, Mapping[str, Any]]:
+    path = workdir / EARLIER_ARMS
+    return read_json(path) if path.is_file() else {}
 
 
 class Study:
@@ -152,10 +177,10 @@ class Study:
 
         self._check_images(data.dataset_fingerprint)
         self._check_arms(data)
+        self.check_earlier_runs()
         _begin(self.recipe, self.workdir)
-        write_json(self.workdir / RESOLVED, self.recipe.stored())
         write_json(self.workdir / DATA, data.facts)
-        for note in notes(data.facts):
+        for note in (*notes(data.facts), *self.notes(), *notes_on_arms(data)):
             announce(f"note: {note}")
         chosen = self.runs if runs is None else runs
         failures = work_through(
@@ -195,16 +220,56 @@ class Study:
                 wanted = pretraining_run(self.recipe, space, seed, data, arm).recipe()
                 check_same(read_json(path), wanted, f"run folder {path.parent}")
 
+    def check_earlier_runs(self) -> None:
+        """Makes sure that arms are those that the folder's runs of other seeds were made of.
+
+        Raises:
+          RunError: where one was changed.
+        """
+        stored = _stored_arms(self.workdir)
+        for run in self.further:
+            if run.arm in self.recipe.arms and run.arm in stored:
+                try:
+                    before = defining(parse(ArmSpec, stored[run.arm]))
+                except RecipeError:  # of another version; label spaces are compared besides
+                    continue
+                now = defining(self.recipe.arms[run.arm])
+                where = f"study {self.workdir}, which holds {run},"
+                check_same({"arms": {run.arm: before}}, {"arms": {run.arm: now}}, where, flags=True)
+
+    def notes(self) -> Iterator[str]:
+        """What a user should know of the folder: finished runs that nobody asks for any more."""
+        if self.further:
+            told = runs_in_words([(run.arm, run.seed) for run in self.further])
+            yield (
+                "the folder also holds finished runs that this recipe does not ask for; they stay "
+                f"in results.csv and in the report: {told}"
+            )
+
+    @property
+    def further(self) -> list[Run]:
+        """Finished runs in the folder that the recipe asks for no more."""
+        asked = [(run.arm, run.seed) for run in self.runs]
+        return [Run(*found) for found in further_runs(self.workdir, asked)]
+
     def is_finished(self, run: Run) -> bool:
         """Whether a run has its last result."""
         return PhaseFolder(self._folder(run) / last_phase(run.arm)).is_finished
 
     def rows(self) -> list[results.Row]:
-        """A row for each finished run, in the plan's order; `results.csv` is written with them."""
-        for run in self.runs:
-            if run not in self._rows and self.is_finished(run):
+        """A row for each finished run, in the plan's order; `results.csv` is written with them.
+
+        Runs of arms and seeds that the recipe had before are among them.
+        """
+        finished = [run for run in self.runs if run in self._rows or self.is_finished(run)]
+        finished += self.further
+        for run in finished:
+            if run not in self._rows:
                 self._rows[run] = read_row(run, self._folder(run))
-        rows = [self._rows[run] for run in self.runs if run in self._rows]
+        order = in_order(
+            [(run.arm, run.seed) for run in finished], self.recipe.arms, self.recipe.seeds
+        )
+        rows = [self._rows[Run(*run)] for run in order]
         results.write_csv(self.workdir / RESULTS, rows)
         self.publish()
         return rows

@@ -113,13 +113,20 @@ def test_a_clear_study_in_words():
 def test_verdicts_on_both_sides_and_headlines():
     base = errors(40, 43, 41, 44)
     worse = compare(finished_runs({"baseline": base, "worse": errors(80, 83, 81, 84)}))
-    assert worse[1].transferred.verdict == "higher" and "did worse" in headline(worse)
+    assert worse[1].transferred.verdict == "higher"
+    # 82 of 100 images against 42, in the mean over seeds
+    assert headline(worse).startswith(
+        "No label space beat the baseline: worse, with 95.2 % more errors than the baseline ["
+    )
     same = compare(finished_runs({"baseline": base, "same": errors(43, 40, 44, 41)}))
     assert same[1].transferred.verdict == "unclear" and "as high as" in sentences(same)[1]
     near = compare(finished_runs({"baseline": base, "near": errors(42, 40, 41, 43)}))
     assert sentences(near)[1].endswith("no clear difference from the baseline")
     assert "lower to" in sentences(near)[1] or "higher to" in sentences(near)[1]
-    assert headline(near).startswith("No label space certainly beat the baseline")
+    assert headline(near).startswith("No label space beat the baseline for certain. The one of ")
+    assert "near, with 1.2 % fewer errors than the baseline [" in headline(near)
+    assert headline(near).endswith("], which may be chance.")
+    assert "as many errors as the baseline" in headline(same)
 
 
 def test_too_few_seeds_are_said():
@@ -127,7 +134,12 @@ def test_too_few_seeds_are_said():
     fine = one[1].transferred
     assert fine.verdict == "too few seeds" and not fine.difference.is_known
     assert "one seed cannot tell" in fine.sentence
-    assert headline(one).startswith("Too few seeds to tell")
+    assert headline(one) == (
+        "Too few seeds to tell: use 3 or more. Seen, but not certain: fine, with 95.0 % fewer "
+        "errors than the baseline, 1 seed."
+    )
+    losing = compare(finished_runs({"baseline": errors(40), "fine": errors(50)}))
+    assert "fine, with 25.0 % more errors than the baseline" in headline(losing)
     two = compared(finished_runs({"baseline": errors(40, 30), "fine": errors(30, 26)}))
     assert two[1].verdict == "unclear" and "use 3 or more" in two[1].sentence
 

@@ -15,7 +15,7 @@ EVIL = "<script>alert(1)</script>"
 def report(**values: object) -> str:
     given = {
         "title": "t", "answer": "a", "warnings": [], "introduction": "i", "facts": {},
-        "note": "", "sections": [],
+        "note": "", "partial": "", "sections": [],
     }  # fmt: skip
     return page.render("report.html", **{**given, **values})
 
@@ -31,11 +31,11 @@ def test_text_is_escaped_everywhere(tmp_path):
     ]  # fmt: skip
     text = report(
         title=EVIL, answer=EVIL, warnings=[EVIL], introduction=EVIL, facts={"x": EVIL}, note=EVIL,
-        sections=[page.Section(EVIL, parts)],
+        partial=EVIL, sections=[page.Section(EVIL, parts)],
     )  # fmt: skip
     assert "<script>" not in text
-    # Title twice, answer, warning, introduction, fact, note, heading twice; then the parts.
-    assert text.count("&lt;script&gt;") == 9 + 1 + 1 + 1 + 1 + 2 + 2 + 4 + 2 + 2
+    # Title twice, partial, answer, warning, introduction, fact, note, heading twice; the parts.
+    assert text.count("&lt;script&gt;") == 10 + 1 + 1 + 1 + 1 + 2 + 2 + 4 + 2 + 2
     assert "&amp;lt;" not in text, "nothing is escaped twice"
 
 
@@ -46,7 +46,7 @@ def test_html_that_is_not_marked_as_such_is_shown_as_text():
 
 def test_a_page_that_lacks_something_is_an_error():
     with pytest.raises(jinja2.UndefinedError, match="answer"):
-        page.render("report.html", title="t", sections=[])
+        page.render("report.html", title="t", partial="", sections=[])
 
 
 def test_sections_can_be_linked_to_and_empty_parts_are_left_out():

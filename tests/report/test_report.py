@@ -247,7 +247,7 @@ def test_one_seed_and_unfinished_runs_are_told(tmp_path, no_drawing):
     workdir = write_study(tmp_path / "one", seeds=(0,))
     (workdir / "runs/random-seed0/transfer/result.json").unlink()
     text = write_report(workdir).read_text()
-    assert "3 of its 4 runs are here" in text
+    assert "Partial: 3 of 4 runs are finished; missing: random (seed 0)." in text
     assert "nan" not in text.lower().replace("finance", "")
 
 

@@ -74,6 +74,22 @@ def test_only_what_changed_is_sent_and_old_checkpoints_go(remote, tmp_path, monk
     assert "runs/fine-seed0/pretrain/checkpoints/step-4.npz" not in listing(remote)
 
 
+def test_curves_that_are_written_anew_take_the_place_of_the_old_ones(remote, tmp_path):
+    ours, theirs = Mirror(remote, tmp_path / "a"), Mirror(remote, tmp_path / "b")
+    for machine, run in ((ours, "fine-seed0"), (theirs, "random-seed0")):
+        shown = machine.local / "tensorboard" / run / "pretrain"
+        shown.mkdir(parents=True)
+        (shown / "events.out.tfevents.1.curves").write_text("old")
+        machine.push(machine.local / "tensorboard")
+    shown = ours.local / "tensorboard" / "fine-seed0" / "pretrain"
+    (shown / "events.out.tfevents.1.curves").rename(shown / "events.out.tfevents.2.curves")
+    ours.push(ours.local / "tensorboard")
+    assert listing(remote) == [
+        "tensorboard/fine-seed0/pretrain/events.out.tfevents.2.curves",
+        "tensorboard/random-seed0/pretrain/events.out.tfevents.1.curves",
+    ]
+
+
 def test_a_result_is_sent_after_all_that_belongs_to_it(remote, tmp_path, monkeypatch):
     write(tmp_path, **{RUN + name: "x" for name in ("result_json", "status_json", "a_json")})
     (tmp_path / "runs/fine-seed0/pretrain/metrics.csv").write_text("step\n")

@@ -28,7 +28,8 @@ def test_arms_and_seeds_are_picked_before_the_share():
     ("arms", "seeds", "message"),
     [
         (["fin"], [], "did you mean 'fine'"),
-        ([], [7], r"seed 7 is not among the recipe's: \[0, 1\]"),
+        ([], [2], r'seed 2 is not among .* \(0, 1\); .* --config.seeds="\(0, 1, 2\)"$'),
+        ([], [5, 4], r'seed 5 is .* --config.seeds="\(0, 1, 2, 3, 4, 5\)"$'),
     ],
 )
 def test_unknown_arms_and_seeds(arms, seeds, message):
@@ -44,3 +45,9 @@ def test_a_share_out_of_range(text):
 
 def test_a_share():
     assert parse_shard("3/16") == (3, 16)
+
+
+def test_seeds_that_do_not_count_from_zero_get_one_more_alone():
+    runs = [Run("fine", seed) for seed in (3, 8)]
+    with pytest.raises(RecipeError, match=r'--config.seeds="\(3, 5, 8\)"'):
+        select_runs(runs, seeds=[5])

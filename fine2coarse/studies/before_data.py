@@ -1,0 +1,138 @@
+"""What can be known to be missing before any data is prepared, which may take hours."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from fine2coarse.archives.archives import SourceError
+from fine2coarse.datasets.demo import DemoConfig
+from fine2coarse.datasets.folder_survey import read_levels
+from fine2coarse.errors import UsageError
+from fine2coarse.labels.embeddings import ids_file_of
+from fine2coarse.labels.spec import SOURCES, Clusters, File, LabelSource, Level, Random
+from fine2coarse.nearest import unknown
+from fine2coarse.recipes.label_card import LabelCard
+from fine2coarse.recipes.recipe import DatasetSpec, Recipe
+from fine2coarse.studies.run_plan import Run
+from fine2coarse.taxonomy.inat2021 import LEVELS
+from fine2coarse.taxonomy.taxonomy import TaxonomyError
+from fine2coarse.taxonomy.wordnet import NUM_LEVELS
+
+_EMBED = (
+    "`fine2coarse embed --config=CARD --run=RUN --out={path}` makes it, RUN being the folder of a "
+    "finished run, as of `fine2coarse pretrain --config=CARD --arm=target --workdir=RUN`"
+)
+_LABEL = "`fine2coarse label_space --config=labels:SOURCE --dataset=NAME --out={path}` makes it"
+_CENTROIDS = (
+    "`fine2coarse label_space --config=labels:clusters --dataset=NAME --out=FILE.npz` writes one "
+    "beside FILE.npz"
+)
+
+
+def check_recipe(recipe: Recipe, runs: Sequence[Run] | None = None) -> None:
+    """Checks the files and levels that a study's target and arms name.
+
+    Args:
+      recipe: of the study.
+      runs: those whose label spaces are wanted; all of them where None.
+
+    Raises:
+      UsageError: naming the target or arm, what is missing and what makes it.
+    """
+    task = recipe.transfer_dataset or recipe.dataset
+    _check_source(recipe.target, "target", task)
+    arms = recipe.arms if runs is None else {run.arm: None for run in runs}
+    for arm in arms:
+        if arm in recipe.arms:
+            _check_source(recipe.arms[arm].label, f"arm {arm!r}", recipe.dataset)
+
+
+def check_card(card: LabelCard) -> None:
+    """Checks the same of a label space's card.
+
+    Raises:
+      UsageError: as `check_recipe`.
+    """
+    for name, source in (("label", card.label), ("target", card.target)):
+        if source is not None:
+            _check_source(source, name, card.dataset)
+
+
+def known_levels(name: str, options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Levels of a dataset's taxonomy, finest first, as far as they are known without its data.
+
+    Args:
+      name: of the dataset.
+      options: what it is given.
+
+    Returns:
+      Names; empty where they are not known yet.
+    """
+    if name == "imagenet21k":
+        return tuple(str(hops) for hops in range(NUM_LEVELS))
+    if name == "inat2021":
+        return LEVELS
+    if name == "demo":
+        return tuple(DemoConfig(name="demo").taxonomy().levels)
+    if name == "folder" and options.get("source") and not options.get("flat"):
+        try:
+            return read_levels(pathlib.Path(options["source"]))
+        except (SourceError, TaxonomyError, OSError):
+            return ()  # told when it is prepared, or not needed where it is prepared already
+    return ()
+
+
+def _check_source(source: LabelSource, where: str, dataset: DatasetSpec | Any) -> None:
+    levels = known_levels(dataset.name, dataset.options)
+    for place, record in _sources_within(source, where):
+        for level in _own_levels(record):
+            if levels and level not in levels:
+                raise UsageError(f"{place}: {dataset.name}: {unknown('level', level, levels)}")
+        for field, path, remedy in _files_of(record):
+            if not pathlib.Path(path).is_file():
+                raise UsageError(_told_missing(place, field, path, remedy))
+
+
+def levels_named(source: LabelSource) -> list[str]:
+    """Levels that a label source and those it starts from name."""
+    return [level for _, record in _sources_within(source, "") for level in _own_levels(record)]
+
+
+def _own_levels(record: LabelSource) -> list[str]:
+    if isinstance(record, Level):
+        return [record.level]
+    is_by_level = isinstance(record, Random) and record.as_many_as_level
+    return [record.as_many_as_level] if is_by_level else []
+
+
+def _sources_within(source: LabelSource, where: str) -> Iterator[tuple[str, LabelSource]]:
+    """A label source, and those that it starts from, with what an error calls each."""
+    yield where, source
+    for field in dataclasses.fields(source):
+        inner = getattr(source, field.name)
+        if type(inner) in SOURCES.values():
+            yield from _sources_within(inner, f"{where}: {field.name}")
+
+
+def _files_of(record: LabelSource) -> Iterator[tuple[str, str, str]]:
+    """Field, file and remedy of each file that a label source reads."""
+    if isinstance(record, File):
+        yield "path", record.path, _LABEL
+    if isinstance(record, Clusters):
+        yield "embeddings", record.embeddings, _EMBED
+        if record.ids:
+            yield "ids", record.ids, "it holds the embeddings' image ids, one a line"
+        else:
+            ids = os.fspath(ids_file_of(pathlib.Path(record.embeddings)))
+            yield "ids", ids, "`fine2coarse embed` writes it; of your own embeddings, name it"
+        if record.centroids:
+            yield "centroids", record.centroids, _CENTROIDS
+
+
+def _told_missing(place: str, field: str, path: str, remedy: str) -> str:
+    relative = "" if pathlib.Path(path).is_absolute() else f" in {pathlib.Path.cwd()}"
+    return f"{place}: {field}={path}: there is no such file{relative}; {remedy.format(path=path)}"
