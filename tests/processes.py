@@ -53,6 +53,7 @@ class Process:
       environment: all variables that it sees.
       out: file for what it prints; a temporary one unless given.
       merged: whether its errors go where its output goes.
+      folder: to run it in.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Process:
         environment: Mapping[str, str],
         out: pathlib.Path | None = None,
         merged: bool = False,
+        folder: pathlib.Path = _ROOT,
     ) -> None:
         self._folder = tempfile.TemporaryDirectory()
         self._out = out or pathlib.Path(self._folder.name, "out")
@@ -69,7 +71,8 @@ class Process:
         self.args = [str(program), *arguments]
         for path in (self._out, self._errors):
             path.touch()
-        settings = (self.args, dict(environment), str(self._out), str(self._errors))
+        streams = (str(self._out), str(self._errors))
+        settings = (self.args, dict(environment), *streams, folder)
         self._process = _SERVER.Process(target=become, args=settings)
         self._process.start()
         self.pid = self._process.pid

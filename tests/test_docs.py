@@ -72,7 +72,7 @@ def test_links_and_files_of_a_page(page):
 
 def test_the_checks_find_what_is_wrong():
     readme = _ROOT / "README.md"
-    text = "[a](docs/no.md) [b](docs/hub.md#no-heading) [c](docs/hub.md#in-keras-3) [d](#layout)"
+    text = "[a](docs/no.md) [b](docs/hub.md#no-heading) [c](docs/hub.md#in-keras-3) [d](#more)"
     assert dead_links(readme, text) == ["docs/no.md", "docs/hub.md#no-heading"]
     text = (
         "`fine2coarse/no.py` `labels/no.py` `labels/space.py` `configs/paper_*.py` `tests/no_*.py`"
