@@ -1,17 +1,20 @@
 """Every way to label: levels, mixed levels, random ids, clusters, one label per image.
 
-  fine2coarse pretrain --config=label_sources --arm=target --workdir=runs/target
-  fine2coarse embed --config=label_sources --run=runs/target --l2 --out=runs/e.npy
-  fine2coarse study --config=label_sources --workdir=runs/labels
+  fine2coarse pretrain --config=label_sources --arm=target --workdir=runs/target --data_dir=data
+  fine2coarse embed --config=label_sources --run=runs/target --l2 --out=runs/e.npy --data_dir=data
+  fine2coarse study --config=label_sources --workdir=runs/labels --data_dir=data
 
 on 40,000 photographs of 200 synsets (ImageNet-21k in miniature: --config.dataset.options.manual_dir
 is the folder with fall11_whole.tar), at 32 px, with a tiny ResNet. The target is a cut of about 23
 superclasses through WordNet, none above another, their numbers of images as even as can be. All
 arms but levels, mixed and per image have as many classes as there are synsets. The clusters are of
-the target model's own embeddings: nothing but the target's labels goes into them. Sized for two
-CPU cores; docs/labels.md holds what it printed.
+the target model's own embeddings, which the first two lines make: nothing but the target's labels
+goes into them. Sized for two CPU cores; docs/labels.md holds what it printed.
 
-  fine2coarse study --config=label_sources:demo --workdir=runs/sizes
+  DEMO="--config=label_sources:demo --data_dir=data"
+  fine2coarse pretrain $DEMO --arm=target --workdir=runs/demo_target
+  fine2coarse embed $DEMO --run=runs/demo_target --l2 --out=runs/e_demo.npy
+  fine2coarse study $DEMO --workdir=runs/sizes
 
 is the same on the demo's generated images, whose 4 superclasses have 32 fine classes: clusters of
 several sizes, to set beside what `fine2coarse label_space --advise` says about them.
@@ -21,11 +24,12 @@ from ml_collections import ConfigDict
 
 from fine2coarse.recipes.card import recipe_card
 
-_EMBEDDINGS = "runs/e.npy"
+# Relative to the folder that the study is started in.
+_OF_PHOTOGRAPHS, _OF_DEMO = "runs/e.npy", "runs/e_demo.npy"
 
 
-def _clusters(num_clusters: int, aligned: bool) -> dict:
-    options = {"num_clusters": num_clusters, "aligned": aligned, "embeddings": _EMBEDDINGS}
+def _clusters(num_clusters: int, aligned: bool, embeddings: str) -> dict:
+    options = {"num_clusters": num_clusters, "aligned": aligned, "embeddings": embeddings}
     return {"source": "clusters", "options": options}
 
 
@@ -75,8 +79,8 @@ def _photographs() -> ConfigDict:
             "mixed": {"source": "mixed", "options": {"min_images": 180}},
             "random_aligned": _random(200, aligned=True),
             "random_unaligned": _random(200, aligned=False),
-            "clusters_within": _clusters(200, aligned=True),
-            "clusters_whole": _clusters(200, aligned=False),
+            "clusters_within": _clusters(200, True, _OF_PHOTOGRAPHS),
+            "clusters_whole": _clusters(200, False, _OF_PHOTOGRAPHS),
             "per_image": {"source": "per_image"},
         }
     )
@@ -91,8 +95,8 @@ def _demo(sizes: tuple[int, ...]) -> ConfigDict:
     config = recipe_card()
     config.dataset.update({"name": "demo", "options": {}})
     config.target = ConfigDict(_level("superclass"))
-    arms = {f"within{number}": _clusters(number, aligned=True) for number in sizes}
-    arms |= {f"whole{number}": _clusters(number, aligned=False) for number in sizes}
+    arms = {f"within{number}": _clusters(number, True, _OF_DEMO) for number in sizes}
+    arms |= {f"whole{number}": _clusters(number, False, _OF_DEMO) for number in sizes}
     config.arms = ConfigDict(arms | {"per_image": {"source": "per_image"}})
     config.seeds = (0, 1)
     augment = {"crop": "none", "flip": False}

@@ -1,12 +1,13 @@
 """A label space: how to make it, and for which images.
 
-  fine2coarse label_space --config=labels:SOURCE --dataset=demo --data_dir=data \
-    --config.target.options.level=superclass --out=FILE.npz
+  fine2coarse label_space --config=labels:level --dataset=demo --data_dir=data \
+    --config.label.options.level=middle --out=middle.npz
 
-SOURCE is one of level, cut, mixed, random, clusters, per_image, size_matched, corrupted. Takes
-seconds, clusters of many images minutes. What each source's options mean stands in
-docs/labels.md; options left at None do not count. A study names the same options in its arms,
-or the file: `{"source": "file", "options": {"path": "FILE.npz"}}`.
+After the colon stands a source: level, cut, mixed, random, clusters, per_image, size_matched or
+corrupted. Takes seconds, clusters of many images minutes. What each source's options mean stands in
+docs/labels.md; options left at None do not count. Aligned sources need a target, as in
+`--config.target.options.level=superclass`. A study names the same options in its arms, or the file:
+`{"source": "file", "options": {"path": "middle.npz"}}`.
 """
 
 from ml_collections import ConfigDict

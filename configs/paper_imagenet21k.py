@@ -1,9 +1,11 @@
 """ImageNet-21k: ViT-B/16 pretrained on WordNet levels, transferred to ImageNet-1k.
 
-  fine2coarse study --config=paper_imagenet21k --workdir=runs/in21k \
-    --data_dir=DIR --config.dataset.options.manual_dir=ARCHIVES
   fine2coarse study --config=paper_imagenet21k:smoke --workdir=runs/in21k_smoke \
     --config.dataset.options.manual_dir=../shared/data/imagenet21k_mini
+
+is a try; the study itself, on the archives that you have, is `fine2coarse study
+--config=paper_imagenet21k --workdir=runs/in21k --data_dir=DIR
+--config.dataset.options.manual_dir=ARCHIVES`.
 
 Hong et al., arXiv 2410.23129: levels 0, 1, 2, 4, 6 and 9 above the leaves, labels above the leaves
 being several per image; ViT-B/16, target ImageNet-1k; these lines are unmarked. The paper's

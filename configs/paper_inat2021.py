@@ -1,9 +1,10 @@
 """iNat2021 mini: which labels to pretrain on, when the task is its 11 superclasses.
 
-  fine2coarse study --config=paper_inat2021 --workdir=runs/inat \
-    --data_dir=DIR --config.dataset.options.manual_dir=ARCHIVES
   fine2coarse study --config=paper_inat2021:smoke --workdir=runs/inat_smoke \
     --config.dataset.options.source=../shared/data/grocery.tar
+
+is a try; the study itself, on the archives that you have, is `fine2coarse study
+--config=paper_inat2021 --workdir=runs/inat --config.dataset.options.manual_dir=ARCHIVES`.
 
 Hong et al., arXiv 2303.16887: ResNet-34 and ResNet-50 on the 500,000 images of the mini set,
 transferred to the 11 superclasses; these lines are unmarked. The paper's training settings were not

@@ -1,8 +1,10 @@
 """Scaling MLPs: a plain B-MLP pretrained on ImageNet-21k, fine-tuned on ImageNet-1k.
 
-  fine2coarse study --config=scaling_mlps --workdir=runs/mlps \
-    --data_dir=DIR --config.dataset.options.manual_dir=ARCHIVES
   fine2coarse study --config=scaling_mlps:smoke --workdir=runs/mlps_smoke
+
+is a try; the study itself, on the archives that you have, is `fine2coarse study
+--config=scaling_mlps --workdir=runs/mlps --data_dir=DIR
+--config.dataset.options.manual_dir=ARCHIVES`.
 
 Bachmann et al., arXiv 2306.13575: B-MLP at 64 px, Lion at 5e-5, label smoothing 0.3, crops, flips
 and mixup; these lines are unmarked. † are the authors' programs, github.com/gregorbachmann/

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import sys
 import tempfile
@@ -10,17 +11,33 @@ from collections.abc import Iterator
 
 from fine2coarse import keras_settings
 
+_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+_ERRORS, _NOTHING = "2", "3"
+# Devices of NVIDIA's and AMD's drivers and of TPUs. Without any, what TensorFlow's libraries call
+# an error is that there is no GPU, or that the CPU lacks some instructions; what fails is raised.
+_ACCELERATORS = ("/dev/nvidia*", "/dev/dxg", "/dev/kfd", "/dev/accel*", "/dev/vfio/*")
+
+
+def quiet_libraries() -> None:
+    """Sets TF_CPP_MIN_LOG_LEVEL, which TensorFlow reads on import, where the user does not."""
+    has_accelerator = any(glob.glob(pattern) for pattern in _ACCELERATORS)  # noqa: PTH207
+    os.environ.setdefault(_LEVEL, _ERRORS if has_accelerator else _NOTHING)
+
 
 def start_tensorflow() -> None:
     """Imports TensorFlow quietly and pins Keras' settings; does nothing the second time.
+
+    What its libraries print on the way (no GPU was found, which instructions the CPU has) is shown
+    where the user sets TF_CPP_MIN_LOG_LEVEL to 0 or 1, and where starting fails.
 
     Raises:
       KerasSettingsError: where the user's settings of Keras rule that out; at once where
         KERAS_BACKEND does, for the import takes seconds.
     """
     keras_settings.check_backend()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with _quiet_stderr():
+    quiet_libraries()
+    wants_all = os.environ[_LEVEL] in ("0", "1")
+    with contextlib.nullcontext() if wants_all else _quiet_stderr():
         keras_settings.pin()
         import tensorflow as tf
 

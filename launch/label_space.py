@@ -35,6 +35,9 @@ def main() -> None:
     if not _ADVISE.value and not (_OUT.value or "").endswith(".npz"):
         raise UsageError(f"--out is the file to write and ends in .npz; got {_OUT.value!r}")
     card = _card()
+    from fine2coarse.studies.before_data import check_card
+
+    check_card(card)
     dataset = open_named_dataset()
     from fine2coarse.studies.label_files import card_context, make_files, rank_sizes
 

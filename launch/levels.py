@@ -1,21 +1,34 @@
-"""Lists the levels of a taxonomy, or shows one node of it.
+"""Lists the levels of a taxonomy or of a folder of photographs, or shows one node.
 
-fine2coarse levels --taxonomy=imagenet21k
+fine2coarse levels --taxonomy=photos
 fine2coarse levels --taxonomy=imagenet21k --node=n02084071
 fine2coarse levels --taxonomy=inat2021 --categories=train_mini.json --format=json
 fine2coarse levels --taxonomy=groceries.csv
+fine2coarse levels --config=demo --data_dir=data
 """
 
+import collections
 import dataclasses
 import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from absl import flags
 
+from fine2coarse.cli.card_flag import CONFIG
+from fine2coarse.cli.named_dataset import DATASET, open_named_dataset
 from fine2coarse.cli.path_flags import define_path
 from fine2coarse.cli.program import run_main
+from fine2coarse.errors import UsageError
+
+if TYPE_CHECKING:
+    from fine2coarse.taxonomy.taxonomy import Taxonomy
 
 _TAXONOMY = define_path(
-    "taxonomy", None, "imagenet21k, inat2021, or a CSV whose columns are levels, finest first."
+    "taxonomy",
+    None,
+    "A folder (or tar or zip) of photographs with a taxonomy.csv; a CSV whose columns are levels, "
+    "finest first; imagenet21k, inat2021 or demo.",
 )
 _SYNSETS = define_path(
     "synsets", "", "With imagenet21k: file of the leaves' synset ids; all 21,843 where absent."
@@ -28,21 +41,48 @@ _NODE = flags.DEFINE_string("node", None, "Show this node: paths, parents, label
 
 
 def main() -> None:
-    from fine2coarse.taxonomy.describe import describe_node, levels_table, node_text
-    from fine2coarse.taxonomy.open import open_taxonomy
+    from fine2coarse.taxonomy.describe import (
+        describe_node,
+        images_table,
+        levels_table,
+        levels_with_images,
+        node_text,
+    )
     from fine2coarse.taxonomy.summary import summarize_level
 
-    taxonomy = open_taxonomy(_TAXONOMY.value, _SYNSETS.value, _CATEGORIES.value)
+    taxonomy, num_images, head, notes = _open()
     as_json = _FORMAT.value == "json"
     if _NODE.value:
         node = describe_node(taxonomy, _NODE.value)
         print(json.dumps(node, indent=1) if as_json else node_text(taxonomy, node))
-        return
-    summaries = [summarize_level(taxonomy, level) for level in taxonomy.levels]
-    if as_json:
-        print(json.dumps([dataclasses.asdict(summary) for summary in summaries], indent=1))
+    elif num_images is not None:
+        records = levels_with_images(taxonomy, num_images)
+        text = "\n".join([head, images_table(records), *notes])
+        print(json.dumps(records, indent=1) if as_json else text)
     else:
-        print(levels_table(taxonomy, summaries))
+        summaries = [summarize_level(taxonomy, level) for level in taxonomy.levels]
+        records = [dataclasses.asdict(summary) for summary in summaries]
+        print(json.dumps(records, indent=1) if as_json else levels_table(taxonomy, summaries))
+
+
+def _open() -> "tuple[Taxonomy, Mapping[int, int] | None, str, list[str]]":
+    """Taxonomy; leaf label → images to train on, where they are known; a head line, and notes."""
+    if CONFIG.value is not None or DATASET.value:
+        if _TAXONOMY.value:
+            raise UsageError("give --taxonomy, or --config or --dataset for prepared data")
+        dataset = open_named_dataset(prepare=False)
+        split = next(iter(sorted(dataset.splits, key=lambda name: name != "train")))
+        num_images = collections.Counter(dataset.index(split).labels.tolist())
+        leaves = f"{dataset.name}: {dataset.taxonomy.num_leaves} leaves"
+        head = f"{leaves}; class sizes in images of the split {split}"
+        return dataset.taxonomy, num_images, head, []
+    from fine2coarse.datasets.folder_survey import survey_notes
+    from fine2coarse.datasets.named_taxonomy import open_named_taxonomy
+
+    taxonomy, survey = open_named_taxonomy(_TAXONOMY.value, _SYNSETS.value, _CATEGORIES.value)
+    if survey is None:
+        return taxonomy, None, "", []
+    return taxonomy, survey.num_train_files, *survey_notes(survey)
 
 
 if __name__ == "__main__":

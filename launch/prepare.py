@@ -77,7 +77,9 @@ def _beam_options(arguments: Sequence[str]):
     try:
         from apache_beam.options import pipeline_options
     except ImportError:
-        raise UsageError("--runner=beam needs Beam: pip install apache-beam") from None
+        raise UsageError(
+            '--runner=beam needs Beam: pip install "fine2coarse[beam]", or in a checkout ".[beam]"'
+        ) from None
     return pipeline_options.PipelineOptions(list(arguments))
 
 

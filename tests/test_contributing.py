@@ -75,6 +75,7 @@ def means(image_size_px: int) -> keras.Model:
          '    "means": lambda spec: means(spec.image_size_px),\n'),
     ],
     "fine2coarse/recipes/backbone_spec.py": [("BACKBONES = (", '"means", ')],
+    "fine2coarse/recipes/backbones.tsv": [("forward_flops\n", "means\t32\t8\t32\t48\n")],
 }  # fmt: skip
 _DATASET = {
     "fine2coarse/datasets/colours.py": '''

@@ -41,6 +41,7 @@ def resolved_names(report: pathlib.Path) -> set[str]:
         ("cpu", {"tensorflow", "keras-hub", "tensorflow-text"}),
         ("gpu", {"tensorflow", "nvidia-cuda-runtime-cu12"}),
         ("tpu", {"tensorflow-tpu"}),
+        ("cpu,beam", {"tensorflow", "apache-beam"}),
         # With all of `dev`, `test`, `clusters`, `docs` and `notebook`.
         ("cpu,dev,docs", {"tensorflow", "ruff", "pytest-xdist", "dill", "faiss-cpu", "mkdocs"}),
     ],
@@ -68,7 +69,7 @@ def test_two_tensorflows_are_refused(tmp_path):
 def test_what_is_declared():
     project = tomllib.loads((_ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"]
-    assert {"cpu", "gpu", "tpu", "clusters", "docs", "notebook", "test", "dev"} <= set(extras)
+    assert {"cpu", "gpu", "tpu", "clusters", "beam", "docs", "notebook", "test", "dev"} <= set(extras)
     assert project["scripts"] == {"fine2coarse": "fine2coarse.cli.commands:main"}
     # A bound on both sides, or a part of ours.
     for name in (*project["dependencies"], *(n for names in extras.values() for n in names)):
@@ -123,7 +124,8 @@ def test_the_wheel_works_from_an_empty_folder(installed, tmp_path):
     assert "demo" in command(installed, tmp_path, "completion", "bash")
     flags = ["--config=demo:smoke", "--arm=baseline", "--transfer_candidates=off"]
     shown = command(installed, tmp_path, "study", *flags, "--workdir=runs/demo")
-    assert shown.splitlines()[-1] == "1 of 5 runs are finished; the report follows the last"
+    assert shown.splitlines()[0].startswith("partial: 1 of 5 runs is finished; missing: ")
+    assert shown.splitlines()[-1] == "report: runs/demo/report.html"
     assert command(installed, tmp_path, "report", "--workdir=runs/demo").startswith("report: ")
     page = (tmp_path / "runs" / "demo" / "report.html").read_text("utf-8")
     assert "fine2coarse study --config=demo:smoke" in page

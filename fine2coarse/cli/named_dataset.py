@@ -21,17 +21,21 @@ DATASET = flags.DEFINE_string("dataset", None, "Name of the dataset; default: th
 _OPTIONS = "dataset.options."
 
 
-def open_named_dataset() -> PreparedDataset:
+def open_named_dataset(*, prepare: bool = True) -> PreparedDataset:
     """The dataset of --dataset and --config, prepared on first use.
+
+    Args:
+      prepare: False for prepared data alone.
 
     Raises:
       UsageError: where neither names one, or the options are of another dataset.
+      NotPreparedError: where it is not prepared and `prepare` is False.
     """
     name, options = _name_and_options()
     start_tensorflow()
     from fine2coarse.datasets.open import open_prepared
 
-    return open_prepared(name, options, data_folder())
+    return open_prepared(name, options, data_folder(), prepare=prepare)
 
 
 def _name_and_options() -> tuple[str, Mapping[str, Any]]:

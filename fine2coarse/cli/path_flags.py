@@ -1,8 +1,11 @@
 """Flags that name paths, and mistakes in flags told in one line."""
 
+import contextlib
+import itertools
 import os
 import re
 import sys
+from collections.abc import Iterator
 from typing import NoReturn
 
 from absl import flags
@@ -21,6 +24,8 @@ _PATH_VARIABLES = (
 )
 # What absl says of a flag that is required.
 _NOT_GIVEN = re.compile(r"flag --\w+=None: Flag (--\w+) must have a value other than None\.")
+# What it says of a field where there is no card.
+_NO_CARD = re.compile(r"Unknown command line flag '(config\.[^']*)'\.?(?: Did you mean:.*)?")
 flags.disclaim_key_flags()  # a flag defined here belongs to the program that asked for it
 
 
@@ -72,11 +77,40 @@ def parse_flags(argv: list[str]) -> list[str]:
     """
     try:
         _expand_variables()
-        return flags.FLAGS(argv)
+        with _arguments(_card_first(argv)) as ordered:
+            return flags.FLAGS(ordered)
     except (flags.Error, PathError) as error:
         if os.environ.get("FINE2COARSE_TRACEBACK"):
             raise
-        fail(_NOT_GIVEN.sub(r"\1 must have a value.", str(error)))
+        told = _NOT_GIVEN.sub(r"\1 must have a value.", str(error))
+        fail(_NO_CARD.sub(r"--\1 sets a field of a recipe card: give --config=CARD too", told))
+
+
+def _card_first(argv: list[str]) -> list[str]:
+    """The arguments with --config before every --config.FIELD, whose flags the card defines."""
+    if "config" not in flags.FLAGS:
+        return argv
+    card, others = [], []
+    rest = iter(flags.FLAGS.read_flags_from_files(argv[1:], force_gnu=False))
+    for argument in rest:
+        if argument == "--":
+            others += [argument, *rest]
+        elif argument in ("--config", "-config"):
+            card += [argument, *itertools.islice(rest, 1)]
+        else:
+            is_card = argument.startswith(("--config=", "-config="))
+            (card if is_card else others).append(argument)
+    return [argv[0], *card, *others]
+
+
+@contextlib.contextmanager
+def _arguments(argv: list[str]) -> Iterator[list[str]]:
+    """Has the flag --config see these: it looks its fields up in `sys.argv`."""
+    typed, sys.argv = sys.argv, argv
+    try:
+        yield argv
+    finally:
+        sys.argv = typed
 
 
 def fail(message: str) -> NoReturn:

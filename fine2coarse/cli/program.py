@@ -18,7 +18,7 @@ from fine2coarse.errors import (
     exit_code_of,
     is_disk_full,
 )
-from fine2coarse.tensorflow_start import start_tensorflow
+from fine2coarse.tensorflow_start import quiet_libraries, start_tensorflow
 
 _OURS = "fine2coarse."
 
@@ -45,7 +45,7 @@ def run_main(
     for name in required:
         flags.mark_flag_as_required(name)
     _show_shared_flags()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    quiet_libraries()
 
     def guarded(argv: list[str]) -> None:
         logging.set_verbosity(logging.ERROR)

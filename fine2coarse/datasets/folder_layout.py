@@ -5,14 +5,13 @@ from __future__ import annotations
 import collections
 import dataclasses
 import pathlib
-import unicodedata
 from collections.abc import Container, Iterable, Mapping, Sequence
 
 from fine2coarse.archives.archives import Skip, SourceError
 from fine2coarse.archives.file_tree import FileTree, ListedFile, is_hidden
-from fine2coarse.preparation.file_batches import NOT_IN_LAYOUT
-from fine2coarse.preparation.image_checks import hash128
-from fine2coarse.preparation.preparation_report import BESIDE_SPLITS, HIDDEN
+from fine2coarse.preparation.digests import hash128
+from fine2coarse.preparation.file_batches import BESIDE_SPLITS, HIDDEN, NOT_IN_LAYOUT
+from fine2coarse.preparation.image_files import image_id
 from fine2coarse.taxonomy.csv_reader import from_bytes, from_rows
 from fine2coarse.taxonomy.taxonomy import Taxonomy
 from fine2coarse.taxonomy.text_tables import normalized
@@ -73,6 +72,20 @@ class FolderLayout:
 
 
 @dataclasses.dataclass(frozen=True)
+class LayoutProblems:
+    """What stands in the way of preparing a folder.
+
+    Attributes:
+      unknown_folders: folders with files whose path names no class, by name.
+      empty_classes: classes (below the split's folder, where there is one) that have no file to
+        train on, and class folders with nothing in them, by name.
+    """
+
+    unknown_folders: Sequence[str]
+    empty_classes: Sequence[str]
+
+
+@dataclasses.dataclass(frozen=True)
 class _Place:
     """A file's path below the root of the photographs."""
 
@@ -108,6 +121,22 @@ def read_layout(tree: FileTree, where: str, *, is_flat: bool) -> FolderLayout:
       TaxonomyError: where the rows of taxonomy.csv contradict each other.
       SourceError: where an archive is damaged.
     """
+    layout, problems = survey_layout(tree, where, is_flat=is_flat)
+    _check_problems(problems, where, is_flat)
+    return layout
+
+
+def survey_layout(
+    tree: FileTree, where: str, *, is_flat: bool
+) -> tuple[FolderLayout, LayoutProblems]:
+    """As `read_layout`, but folders that are no classes and classes without files are told.
+
+    Raises:
+      FolderError: where there is no taxonomy.csv, a class folder lies in another, or files differ
+        in how their names are encoded alone.
+      TaxonomyError: where the rows of taxonomy.csv contradict each other.
+      SourceError: where an archive is damaged.
+    """
     listing = tree.list_files()
     files, skips = listing.files, listing.skips
     root = _root(files, is_flat)
@@ -135,8 +164,31 @@ def read_layout(tree: FileTree, where: str, *, is_flat: bool) -> FolderLayout:
     sorter.sort(places, taxonomy, is_flat)
     for skip in skips:
         sorter.skip_listed(skip, root)
-    sorter.check(taxonomy, listing.empty_folders, is_flat)
-    return FolderLayout(taxonomy, sorter.splits, sorter.skips, files, table_digest)
+    problems = sorter.problems(taxonomy, listing.empty_folders, is_flat)
+    return FolderLayout(taxonomy, sorter.splits, sorter.skips, files, table_digest), problems
+
+
+def read_taxonomy(tree: FileTree, where: str) -> Taxonomy:
+    """The taxonomy of a folder or archive of photographs, whose taxonomy.csv alone is read.
+
+    Args:
+      tree: the files.
+      where: what errors call it.
+
+    Raises:
+      FolderError: where there is no taxonomy.csv.
+      TaxonomyError: where its rows contradict each other.
+      SourceError: where an archive is damaged.
+    """
+    listing = tree.list_files()
+    root = _root(listing.files, is_flat=False)
+    places = [
+        _Place(file, (TAXONOMY_FILE,))
+        for file in listing.files
+        if file.name == f"{root}{TAXONOMY_FILE}"
+    ]
+    _, data = _read_table(tree, places, listing.skips, where)
+    return from_bytes(data, where=f"{where}: {TAXONOMY_FILE}")
 
 
 def _root(files: Sequence[ListedFile], is_flat: bool) -> str:
@@ -158,7 +210,9 @@ def _read_table(
     table = next((place.file for place in places if place.parts == (TAXONOMY_FILE,)), None)
     if table is None:
         raise FolderError(
-            f"{where}: no {TAXONOMY_FILE} (columns: the levels, finest first){_in_words(skips)}"
+            f"{where}: no {TAXONOMY_FILE} (columns: the levels, finest first){_in_words(skips)}; "
+            "its header names the levels, and each row a class folder and what it is, as in "
+            "species,kind and below it robin,bird"
         )
     ((_, data),) = tree.read([table])
     return table, data
@@ -260,18 +314,14 @@ class _Sorter:
     def _skip(self, split: str, skip: Skip) -> None:
         self.skips.setdefault(split if self._has_splits else UNSPLIT, []).append(skip)
 
-    def check(self, taxonomy: Taxonomy, empty_folders: Sequence[str], is_flat: bool) -> None:
-        """Raises FolderError where folders and classes do not go together."""
-        if self._unknown:
-            names = sorted(self._unknown)
-            hint = ""
-            if any(_is_not_utf8(name) for name in names):
-                hint = "; names that are not UTF-8 are shown as \\udc…: rename them, e.g. convmv"
-            raise FolderError(
-                f"{self._where}: {len(names)} class folders are missing from "
-                f"{'the class folders' if is_flat else TAXONOMY_FILE}, such as "
-                f"{names[:_NUM_NAMES_TOLD]}{hint}"
-            )
+    def problems(
+        self, taxonomy: Taxonomy, empty_folders: Sequence[str], is_flat: bool
+    ) -> LayoutProblems:
+        """Where folders and classes do not go together.
+
+        Raises:
+          FolderError: where two files would have one image id.
+        """
         leaves = [taxonomy.names[node] for node in taxonomy.leaf_nodes]
         classes = set(map(normalized, leaves))
         empty = [name for name in empty_folders if _is_class_folder(name, classes)]
@@ -279,9 +329,9 @@ class _Sorter:
             with_files = {image.label for image in self.splits.get(split, ())}
             missing = [name for label, name in enumerate(leaves) if label not in with_files]
             empty += [f"{split}/{name}" if split else name for name in missing]
-        if empty:
-            raise empty_classes(self._where, sorted(set(empty)))
-        self._check_names()
+        if not empty and not self._unknown:
+            self._check_names()
+        return LayoutProblems(sorted(self._unknown), sorted(set(empty)))
 
     def _check_names(self) -> None:
         ids = collections.Counter(
@@ -296,6 +346,22 @@ class _Sorter:
             )
 
 
+def _check_problems(problems: LayoutProblems, where: str, is_flat: bool) -> None:
+    """Raises FolderError where folders and classes do not go together."""
+    names = problems.unknown_folders
+    if names:
+        hint = ""
+        if any(_is_not_utf8(name) for name in names):
+            hint = "; names that are not UTF-8 are shown as \\udc…: rename them, e.g. convmv"
+        raise FolderError(
+            f"{where}: {len(names)} class folders are missing from "
+            f"{'the class folders' if is_flat else TAXONOMY_FILE}, such as "
+            f"{list(names[:_NUM_NAMES_TOLD])}{hint}"
+        )
+    if problems.empty_classes:
+        raise empty_classes(where, problems.empty_classes)
+
+
 def _is_class_folder(name: str, classes: Container[str]) -> bool:
     return not is_hidden(name) and normalized(pathlib.PurePosixPath(name).name) in classes
 
@@ -306,12 +372,6 @@ def empty_classes(where: str, names: Sequence[str]) -> FolderError:
         f"{where}: classes without images: {list(names)[:5]}; remove the folder, or the row in "
         f"{TAXONOMY_FILE}, or add images"
     )
-
-
-def image_id(parts: Sequence[str]) -> str:
-    """A file's path as image id: in one Unicode form, whatever system wrote the names."""
-    text = "/".join(parts).encode("utf-8", "backslashreplace").decode()
-    return unicodedata.normalize("NFC", text)
 
 
 def _is_not_utf8(name: str) -> bool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import inspect
+import logging
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow_datasets as tfds
+from etils import epath
 
 from fine2coarse.archives.archives import open_archive
 from fine2coarse.datasets.inat2021_files import find_manual_files
@@ -20,10 +23,13 @@ from fine2coarse.datasets.inat2021_sources import (
 from fine2coarse.datasets.leveled import (
     LevelConfig,
     LeveledBuilder,
+    PreparationError,
     PreparationRefused,
     PrepareConfig,
 )
 from fine2coarse.errors import UsageError
+from fine2coarse.formats import disk_size
+from fine2coarse.preparation.engine import COPIES_OF_SOURCE, disk_free
 from fine2coarse.preparation.file_batches import Source
 from fine2coarse.taxonomy.inat2021 import LEVELS
 from fine2coarse.taxonomy.taxonomy import Taxonomy
@@ -34,6 +40,8 @@ ARCHIVES: Mapping[str, str] = {"train": "train", "mini": "train_mini", "val": "v
 """Split → the archives' name, to which .tar.gz and .json.tar.gz are added."""
 NUM_IMAGES: Mapping[str, int] = {"train": 2_686_843, "mini": 500_000, "val": 100_000}
 """Images of each split: https://github.com/visipedia/inat_comp/tree/master/2021 (Details)."""
+_SUFFIXES = {"images": ".tar.gz", "annotations": ".json.tar.gz"}
+_log = logging.getLogger(__name__)
 
 _CITATION = """\
 @misc{inaturalist21,
@@ -93,15 +101,50 @@ class Inat2021(LeveledBuilder):
         urls = {
             f"{split}/{part}": f"{URL}{ARCHIVES[split]}{suffix}"
             for split in names
-            for part, suffix in (("images", ".tar.gz"), ("annotations", ".json.tar.gz"))
+            for part, suffix in _SUFFIXES.items()
             if part not in paths[split]
         }
+        if urls:
+            self._check_download(urls, dl_manager.download_dir, config.check_disk_space)
         downloaded = dl_manager.download(urls) if urls else {}
         for key, path in downloaded.items():
             split, part = key.split("/")
             have[split] |= _read_what_is_there({part: pathlib.Path(path)})
         source = Inat2021Source([SplitFiles(split, **have[split]) for split in names])
         return source, source.taxonomy()
+
+    def _check_download(
+        self, urls: Mapping[str, str], folder: epath.Path, is_checked: bool
+    ) -> None:
+        """Says what is downloaded, before the first byte.
+
+        Args:
+          urls: split/part → address.
+          folder: of downloads, which may hold some of them.
+          is_checked: whether to refuse where the disk looks too small.
+
+        Raises:
+          PreparationError: where the disk cannot hold what is downloaded and prepared of it.
+        """
+        sizes = {
+            key: 0 if _is_downloaded(self.url_infos[url].checksum, folder) else num_bytes
+            for key, url in urls.items()
+            for num_bytes in [self.url_infos[url].size]
+        }
+        whole = sum(self.url_infos[url].size for url in urls.values())
+        needed = sum(sizes.values()) + COPIES_OF_SOURCE * whole
+        free = _free_above(folder)
+        told = (
+            f"inat2021: {disk_size(sum(sizes.values()))} to download into {folder} "
+            f"({_by_split(sizes)}); with preparing about {disk_size(needed)} are needed there, "
+            f"{disk_size(free)} are free"
+        )
+        if is_checked and free is not None and needed > free:
+            raise PreparationError(
+                f"{told}. Make space, give another --data_dir, name fewer splits (of "
+                f"{', '.join(ARCHIVES)}), or give archives that you have by manual_dir"
+            )
+        _log.info("%s", told)
 
     def _check_prepared(self, config: PrepareConfig) -> None:
         missing = [split for split in config.splits or () if split not in self.info.splits]
@@ -135,6 +178,45 @@ def _checked_splits(asked: tuple[str, ...] | None) -> list[str]:
     if unknown:
         raise UsageError(f"inat2021 has no splits {unknown}; it has {list(ARCHIVES)}")
     return [split for split in ARCHIVES if asked is None or split in asked]
+
+
+def download_sizes(splits: Sequence[str] | None = None) -> dict[str, int]:
+    """Bytes to download for each split, images and annotations.
+
+    Args:
+      splits: which; all where None.
+
+    Raises:
+      UsageError: on an unknown split.
+    """
+    sizes = {url: info.size for url, info in Inat2021.url_infos.items()}
+    return {
+        split: sum(sizes[f"{URL}{ARCHIVES[split]}{suffix}"] for suffix in _SUFFIXES.values())
+        for split in _checked_splits(None if splits is None else tuple(splits))
+    }
+
+
+def _by_split(sizes: Mapping[str, int]) -> str:
+    """For example `train 240.1 GB, val 8.9 GB`, of sizes by split/part."""
+    totals: dict[str, int] = {}
+    for key, num_bytes in sizes.items():
+        split = key.partition("/")[0]
+        totals[split] = totals.get(split, 0) + num_bytes
+    return ", ".join(f"{split} {disk_size(num_bytes)}" for split, num_bytes in totals.items())
+
+
+def _free_above(folder: epath.Path) -> int | None:
+    """Free bytes where a folder is, or will be made."""
+    found = (disk_free(path) for path in (folder, *folder.parents))
+    return next((free for free in found if free is not None), None)
+
+
+def _is_downloaded(checksum: str, folder: epath.Path) -> bool:
+    """Whether TFDS keeps a file of that SHA-256, which its name ends with, in base 64."""
+    token = base64.urlsafe_b64encode(bytes.fromhex(checksum)).decode().rstrip("=")
+    if not folder.exists():
+        return False
+    return any(token in path.name and path.is_file() for path in folder.iterdir())
 
 
 def _read_what_is_there(found: Mapping[str, pathlib.Path]) -> dict[str, Any]:

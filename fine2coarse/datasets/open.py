@@ -22,6 +22,7 @@ from fine2coarse.datasets.inat2021 import Inat2021
 from fine2coarse.datasets.leveled import LeveledBuilder, PrepareConfig
 from fine2coarse.datasets.preparation_claim import first_to_prepare
 from fine2coarse.datasets.prepared import DatasetError, PreparedDataset
+from fine2coarse.datasets.quiet_tfds import prepare_quietly, without_warnings
 from fine2coarse.datasets.tfds_hierarchy import open_hierarchy
 from fine2coarse.nearest import unknown
 from fine2coarse.paths import expand
@@ -69,7 +70,8 @@ def open_dataset(
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
     try:
-        return _OPENERS[name](read_options(name, options), data_dir, prepare)
+        with without_warnings():
+            return _OPENERS[name](read_options(name, options), data_dir, prepare)
     except json_format.ParseError as error:
         raise DatasetError(
             f"dataset {name!r}: a dataset_info.json in {data_dir} is damaged "
@@ -115,7 +117,7 @@ def _prepare(
     if not prepare and not builder.is_prepared():
         raise NotPreparedError(f"{builder.name} is not prepared: there is no {builder.data_path}")
     was_prepared = builder.is_prepared()
-    builder.download_and_prepare(download_config=config)
+    prepare_quietly(builder, download_config=config)
     if isinstance(builder, LeveledBuilder) and not was_prepared:
         _log.info("%s", StoredReport(builder.data_path, builder.report()).sentence())
 
@@ -131,7 +133,8 @@ def _folder(options: dict[str, Any], data_dir: str, prepare: bool) -> PreparedDa
     given = options.pop("source", None)
     if not given:
         raise FolderError(
-            "dataset 'folder' needs `source`: a folder of photographs or an archive of one"
+            "dataset 'folder' needs `source`: a folder of photographs or an archive of one; "
+            "--config=folder:PATH gives it too"
         )
     source = pathlib.Path(expand(given)).resolve()
     shaping = {key: options[key] for key in ("flat", "test_share") if options.get(key)}

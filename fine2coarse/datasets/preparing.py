@@ -12,6 +12,7 @@ from fine2coarse.datasets.inat2021 import ARCHIVES, Inat2021
 from fine2coarse.datasets.leveled import PrepareConfig
 from fine2coarse.datasets.leveled_names import check_archives, check_name
 from fine2coarse.datasets.preparation_claim import only_to_prepare
+from fine2coarse.datasets.quiet_tfds import prepare_quietly
 
 _BUILDERS = {"imagenet21k": Imagenet21k, "inat2021": Inat2021}
 
@@ -42,7 +43,7 @@ def prepare_dataset(
     options = {"leaves": "present" if level.startswith("present") else "all"}
     with only_to_prepare(data_dir, name, options):
         builder = _BUILDERS[name](config=level or None, data_dir=data_dir)
-        builder.download_and_prepare(download_config=config, file_format=file_format)
+        prepare_quietly(builder, download_config=config, file_format=file_format)
     return {
         "dataset": builder.info.full_name,
         "folder": builder.data_dir,

@@ -49,7 +49,7 @@ class AdviseSpec:
       num_labelled: training images whose target class may be used to measure ambiguity.
       num_repeats: random partitions of the images into two halves and a held-out part.
       max_images: images drawn to be clustered and held out; bounds time and memory.
-      held_out_share: share of these that is held out.
+      held_out_share: share of the images drawn that is held out.
     """
 
     num_labelled: int = 500

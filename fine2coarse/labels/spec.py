@@ -66,7 +66,14 @@ def _check_counts(record: LabelSource, *names: str) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Level:
-    """See `sources.level`."""
+    """A level of the taxonomy: see `sources.level`.
+
+    Attributes:
+      level: its name, as `fine2coarse levels` lists it.
+      rule: one class where the taxonomy gives a leaf several: 'first' (the parent named first, all
+        the way up) or 'deepest' (of the level's classes the one farthest from the root); empty to
+        keep all of them.
+    """
 
     level: str
     rule: str = ""
@@ -83,7 +90,13 @@ class Level:
 
 @dataclasses.dataclass(frozen=True)
 class Cut:
-    """See `sources.cut` and, where `nodes` are listed, `sources.chosen_nodes`."""
+    """Nodes of the taxonomy, none above another: see `sources.cut`, `sources.chosen_nodes`.
+
+    Attributes:
+      num_classes: number of nodes, chosen so that their training images are as even as can be.
+      nodes: ids of your own nodes instead of a number.
+      drop_uncovered: leave out leaves that no node covers; else these are an error.
+    """
 
     num_classes: int = 0
     nodes: tuple[str, ...] = ()
@@ -114,7 +127,14 @@ class Cut:
 
 @dataclasses.dataclass(frozen=True)
 class Mixed:
-    """See `sources.mixed`."""
+    """Leaves with enough images, smaller ones lifted to a parent: see `sources.mixed`.
+
+    Attributes:
+      min_images: training images that a class needs.
+      rule: the parent of a leaf that has several: 'first' or 'deepest'.
+      drop_uncovered: leave out leaves that reach a root with too few images, instead of giving
+        them the nearest class above.
+    """
 
     min_images: int
     rule: str = "first"
@@ -139,7 +159,15 @@ class Mixed:
 
 @dataclasses.dataclass(frozen=True)
 class Random:
-    """See `sources.random_ids` and, where a space to follow is named, `sources.random_like`."""
+    """Random ids, a control: see `sources.random_ids`, `sources.random_like`.
+
+    Attributes:
+      num_classes: number of ids, of even size.
+      as_many_as_level: as many ids as this level of the taxonomy has classes.
+      like: a label space whose class sizes are kept and whose labels are shuffled.
+      aligned: whether ids stay within the target's classes.
+      seed: of the random draw; the run's own where it is left out.
+    """
 
     num_classes: int = 0
     as_many_as_level: str = ""
@@ -170,7 +198,23 @@ class Random:
 
 @dataclasses.dataclass(frozen=True)
 class Clusters:
-    """See `sources.clusters` and, where centroids are named, `sources.assigned`."""
+    """k-means clusters of embeddings: see `sources.clusters`, `sources.assigned`.
+
+    Attributes:
+      num_clusters: number of clusters.
+      embeddings: the .npy that `fine2coarse embed` wrote, or your own; needed.
+      ids: file of your own embeddings' image ids, one a line.
+      aligned: whether clusters stay within the target's classes.
+      centroids: FILE.centroids.npz of earlier clusters, to label these images by, instead of a
+        number.
+      spherical: whether to compare by cosine.
+      num_iterations: Lloyd's iterations of each start.
+      num_restarts: starts, of which the one with the least inertia is kept.
+      max_rows_per_cluster: where there are more training rows than this a cluster, so many are
+        drawn to cluster; all are labelled.
+      seeding: 'afk_mc2', 'kmeans_plus_plus' or 'random'.
+      seed: of the k-means starts; the run's own where it is left out.
+    """
 
     num_clusters: int = 0
     embeddings: str = schema.path("")
@@ -233,7 +277,7 @@ class Clusters:
 
 @dataclasses.dataclass(frozen=True)
 class PerImage:
-    """See `sources.per_image`."""
+    """One class for each training image: see `sources.per_image`."""
 
     def build(self, context: Context) -> LabelSpace:
         """Makes the label space, of the training images alone."""
@@ -244,7 +288,17 @@ class PerImage:
 
 @dataclasses.dataclass(frozen=True)
 class SizeMatched:
-    """See `sources.fixed_images_per_class` and `sources.fixed_total_images`."""
+    """A label space with part of its training images, a control for their number.
+
+    See `sources.fixed_images_per_class` and `sources.fixed_total_images`.
+
+    Attributes:
+      base: the label space.
+      num_images_per_class: training images that each class keeps.
+      num_images_total: training images kept in all, the same for every `base`.
+      aligned: whether `num_images_total` keeps the target's proportions.
+      seed: of the random draw; the run's own where it is left out.
+    """
 
     base: LabelSource
     num_images_per_class: int = 0
@@ -279,7 +333,14 @@ class SizeMatched:
 
 @dataclasses.dataclass(frozen=True)
 class Corrupted:
-    """See `sources.corrupted`."""
+    """A label space with noise: see `sources.corrupted`.
+
+    Attributes:
+      base: the label space.
+      share: of its training labels that move to another class, 0 to 1.
+      aligned: whether a label moves within its target class alone.
+      seed: of the random draw; the run's own where it is left out.
+    """
 
     base: LabelSource
     share: float
@@ -304,7 +365,11 @@ class Corrupted:
 
 @dataclasses.dataclass(frozen=True)
 class File:
-    """A label space saved before; it must belong to this dataset."""
+    """A label space saved before; it must belong to this dataset.
+
+    Attributes:
+      path: the .npz that `fine2coarse label_space` wrote.
+    """
 
     path: str = schema.path()
 

@@ -85,6 +85,30 @@ def add_field(card: ConfigDict, names: Sequence[str]) -> None:
         holder = holder[name]
 
 
+def set_field(card: ConfigDict, names: Sequence[str], value: Any) -> None:
+    """Sets a field of a card, which need not have it yet.
+
+    Args:
+      card: a recipe, locked or not; changed in place.
+      names: of the field and of what holds it, e.g. ('pretrain', 'optimizer', 'ema_decay').
+      value: of the field's type; a list counts as a tuple.
+
+    Raises:
+      RecipeError: where there is no such field, or the value is of another type.
+    """
+    add_field(card, names)
+    holder = card
+    for name in names[:-1]:
+        holder = holder[name]
+    if isinstance(value, list):
+        value = tuple(value)
+    try:
+        with holder.unlocked():
+            holder[names[-1]] = value
+    except (TypeError, ValueError) as error:
+        raise RecipeError(f"config.{'.'.join(names)}: {error}") from error
+
+
 def fields_of(kind: Any, holder: ConfigDict, name: str) -> Mapping[str, Any]:
     """Field → kind, of a record, a choice, options or records by name.
 

@@ -1,8 +1,8 @@
 """Options of the datasets that a recipe may name, known without opening one.
 
-A record a dataset; what each option means stands in docs/datasets.md. None is not given. Options
-that say where and how, not which images, are operational: a study's images are told by their
-fingerprint.
+A record a dataset. None is not given: the builder then takes the default that stands here in
+brackets. Options that say where and how, not which images, are operational: a study's images are
+told by their fingerprint.
 """
 
 from __future__ import annotations
@@ -18,7 +18,25 @@ from fine2coarse.schema import hints_of, is_operational, operational, parse, pat
 
 @dataclasses.dataclass(frozen=True)
 class DemoOptions:
-    """Of the generated images: see `datasets.demo.DemoConfig`."""
+    """Options of the generated images.
+
+    Attributes:
+      num_superclasses: target classes (4).
+      num_middle_classes: groups of fine classes within each superclass (2).
+      num_fine_classes: fine classes within each group (4).
+      grid: patches along each side of an image (4).
+      patch_px: side of a patch in pixels (8).
+      num_train: training images, all easy (4000).
+      num_test_easy: easy test images (1000).
+      num_test_hard: hard test images (1000).
+      num_marks: patches that carry each kind of mark (4).
+      common_strength: contrast of the superclass's common mark (1.0).
+      rare_strength: contrast of the fine class's rare mark (1.3).
+      faint_strength: contrast of a wrong superclass's mark in hard images (0.4).
+      clutter_strength: contrast of the clutter (0.4).
+      noise: standard deviation of the pixel noise (0.2).
+      seed: of marks and images (0).
+    """
 
     num_superclasses: int | None = None
     num_middle_classes: int | None = None
@@ -39,7 +57,18 @@ class DemoOptions:
 
 @dataclasses.dataclass(frozen=True)
 class FolderOptions:
-    """Of a user's photographs."""
+    """Options of your own photographs.
+
+    Attributes:
+      source: the folder, tar or zip that holds the photographs; needed.
+      name: that the prepared data's folder begins with (made from `source`).
+      max_skipped_share: preparing stops where more than this share of a split's images cannot be
+        used (0.01).
+      flat: whether there is no taxonomy.csv: the class folders are the leaves (False).
+      test_share: share of each class that becomes the split `test`, where no folder is called
+        test (0.2 of a folder without splits).
+      num_workers: processes that prepare (1).
+    """
 
     source: str | None = path(None, is_operational=True)
     name: str | None = operational(None)
@@ -51,7 +80,14 @@ class FolderOptions:
 
 @dataclasses.dataclass(frozen=True)
 class Inat2021Options:
-    """Of iNaturalist 2021."""
+    """Options of iNaturalist 2021.
+
+    Attributes:
+      manual_dir: folder of archives that are there already; what is missing is downloaded (none).
+      num_workers: processes that prepare (1).
+      splits: those to prepare: train, mini, val (all).
+      num_validation: of no effect here; iNaturalist's own `val` is there.
+    """
 
     manual_dir: str | None = path(None, is_operational=True)
     num_workers: int | None = operational(None)
@@ -61,14 +97,29 @@ class Inat2021Options:
 
 @dataclasses.dataclass(frozen=True)
 class Imagenet21kOptions(Inat2021Options):
-    """Of ImageNet-21k."""
+    """Options of ImageNet-21k.
+
+    Attributes:
+      manual_dir: folder of the archives that you provide; needed to prepare.
+      num_workers: processes that prepare (1).
+      splits: refused here; `num_validation` makes the second split.
+      num_validation: training images held out as the split `validation` (102,400 of the whole
+        archive, else that share).
+      leaves: 'all' 21,843 synsets as leaves, or 'present', those that the archive has (all).
+    """
 
     leaves: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class TfdsOptions:
-    """Of any TFDS dataset whose labels nest."""
+    """Options of any TFDS dataset whose labels nest.
+
+    Attributes:
+      name: TFDS's own name of it, as in cifar100; needed.
+      label_features: its label features, finest first, as in ("label", "coarse_label"); only
+        cifar100, omniglot and imagenet2012 can do without.
+    """
 
     name: str | None = None
     label_features: tuple[str, ...] | None = None

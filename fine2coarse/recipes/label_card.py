@@ -18,7 +18,7 @@ class LabelledDataset:
     """Images to label.
 
     Attributes:
-      name: e.g. 'demo' or 'folder'.
+      name: the dataset's name.
       options: what that dataset takes.
       train_split: split that the label space is made from.
       eval_splits: splits to label as well; all others where empty.
@@ -40,10 +40,10 @@ class LabelCard:
 
     Attributes:
       dataset: the images.
-      label: how to make it.
+      label: how to make the label space.
       target: what aligned spaces stay within; None where there is none.
       sizes: several numbers of clusters: a file for each, or the candidates of --advise.
-      advise: how to score these.
+      advise: how --advise scores numbers of clusters.
     """
 
     dataset: LabelledDataset

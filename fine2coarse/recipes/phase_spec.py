@@ -28,10 +28,10 @@ class AugmentSpec:
       crop: 'none' (central crop, as in evaluation), 'shift' (pad by `shift_px` and crop back:
         He et al., arXiv 1512.03385, section 4.2) or 'inception' (random area and ratio).
       flip: whether to mirror half of the images left to right.
-      shift_px: padding of 'shift'.
-      min_area: smallest share of the image's area that 'inception' keeps.
+      shift_px: padding of crop 'shift', in pixels.
+      min_area: smallest share of the image's area that crop 'inception' keeps.
       rand_augment_ops: operations of RandAugment after crop and flip; 0 for none.
-      rand_augment_magnitude: their strength, 10 being the full range of AutoAugment.
+      rand_augment_magnitude: strength of RandAugment, 10 being the full range of AutoAugment.
     """
 
     crop: str = "inception"
@@ -64,18 +64,19 @@ class OptimizerSpec:
     Attributes:
       name: 'sgd' (with Nesterov momentum), 'adamw' or 'lion' (arXiv 2302.06675).
       learning_rate: the peak, after the warmup.
-      momentum: of SGD.
-      beta_1: of AdamW and Lion.
-      beta_2: of AdamW and Lion (whose authors use 0.99).
+      momentum: of SGD; others do not use it.
+      beta_1: decay of the first moment, of AdamW and Lion.
+      beta_2: decay of the second, of AdamW and Lion (whose authors use 0.99).
       weight_decay: decoupled: each step takes learning rate × decay × weight. Applied to the
         kernels of linear layers alone, never to biases, normalisation or embeddings.
       warmup_steps: steps of linear warmup from 0.
-      decay: 'cosine' or 'linear' to 0 at the last step, or 'constant'.
+      decay: of the rate after the warmup: 'cosine' or 'linear' to 0 at the last step, or
+        'constant'.
       max_gradient_norm: the gradient's global norm, summed over all replicas, is clipped to
         this; 0 for no clipping.
       backbone_rate_factor: the backbone's learning rate, as a multiple of the head's.
-      ema_decay: of the exponential moving average of the weights; 0 for none. Early on it is
-        smaller: see `optimizers.average_decay_at`.
+      ema_decay: decay of an exponential moving average of the weights, which is then what is
+        tested; 0 for none. Early on it is smaller: see `training/optimizers.py`.
     """
 
     name: str = "sgd"
@@ -109,13 +110,13 @@ class PhaseSpec:
     """One phase of training.
 
     Attributes:
-      total_steps: optimizer steps.
+      total_steps: optimizer steps of the phase.
       batch_size: images a step, over all replicas and all accumulated parts.
       optimizer: optimizer and schedule.
       augment: random changes of the images.
       loss: 'softmax', with a uniform target over an image's classes, or 'sigmoid', whose new
         head starts at a bias of -10.
-      label_smoothing: share of the target spread over all classes.
+      label_smoothing: share of each label's weight that is spread over all classes.
       mixup: alpha of the Beta distribution that mixup draws from; 0 for none. Images are mixed
         in pairs, each pair with a draw of its own.
       accumulate_steps: parts that a batch is split into, one after the other, to save memory.

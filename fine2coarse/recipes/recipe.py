@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -20,6 +21,7 @@ from fine2coarse.schema import defining, inline, operational, parse, to_plain
 
 SCHEMA_VERSION = 2
 CANDIDATES = (AUTO, OFF)
+_STEPS_PER_WARMUP = 10  # of a phase, in what an error suggests
 STORAGES = ("auto", "memory", "disk")
 
 
@@ -28,7 +30,7 @@ class DatasetSpec:
     """Which images.
 
     Attributes:
-      name: e.g. 'demo' or 'folder'.
+      name: the dataset's name.
       options: what that dataset takes.
       train_split: split to train on.
       eval_split: split to evaluate on.
@@ -90,7 +92,7 @@ class EvaluationSpec:
     """Images from elsewhere to test on, with the same leaf classes or some of them.
 
     Attributes:
-      name: of a dataset, e.g. 'folder'.
+      name: the dataset's name.
       options: what that dataset takes; `flat=True` lets 'folder' do without a taxonomy.
       split: to test on. Its classes are joined with the leaves of the study's dataset by their
         ids (for WordNet the synset ids, as in n01443537).
@@ -123,17 +125,19 @@ class Recipe:
       backbone: name and image size.
       pretrain: phase on each arm's labels.
       transfer: phase on the target's labels, from the pretrained model.
-      transfer_candidates: 'auto' tries several transfers (see `runs/transfers.py`) and as
-        many last phases of the baseline, and takes the best on `transfer_validation_share` of the
-        training images, which nothing is trained on; never on test images. 'off' makes one
-        transfer, and so does a `transfer_head` or `transfer_mode` that is named.
-      transfer_head: 'summed', 'new' or 'averaged', see `TransferSpec`; 'auto' for the first where
-        the arm's classes can be summed into the target's, else for the second.
-      transfer_mode: 'finetune', 'linear_probe', 'probe_then_finetune' or 'none', see
-        `TransferSpec`; 'auto' for 'finetune', with a new head for 'probe_then_finetune'.
+      transfer_candidates: 'auto' tries several transfers and as many last phases of the baseline,
+        and takes the best on `transfer_validation_share` of the training images, which nothing is
+        trained on; never on test images. 'off' makes one transfer, and so does a `transfer_head`
+        or `transfer_mode` that is named.
+      transfer_head: one head for every arm: 'summed', 'new' or 'averaged', explained at
+        `transfer_choices.NAME.head`; 'auto' for the first where the arm's classes can be summed
+        into the target's, else for the second.
+      transfer_mode: one mode for every arm: 'finetune', 'linear_probe', 'probe_then_finetune' or
+        'none', explained at `transfer_choices.NAME.mode`; 'auto' for 'finetune', with a new head
+        for 'probe_then_finetune'.
       transfer_choices: name → transfer, to try these instead of the default ones.
-      transfer_validation_share: of the training images, held out to choose transfers on.
-      precision: 'float32' or 'mixed_bfloat16'.
+      transfer_validation_share: share of the training images held out to choose transfers on.
+      precision: of computation: 'float32' or 'mixed_bfloat16'.
       start: what pretraining and the baseline start from; scratch where it is left out.
       test_crops: random crops of each test image whose mean probability decides (test-time
         augmentation); 0 for the central crop.
@@ -179,7 +183,7 @@ class Recipe:
             raise RecipeError(
                 f"pretraining and transfer show {self._num_images} images, which is no multiple "
                 f"of pretrain.batch_size={self.pretrain.batch_size}: the baseline could not see "
-                "as many; change a number of steps or a batch size"
+                f"as many; --config.transfer.total_steps={self._even_transfer_steps} makes it one"
             )
 
     def _check_transfers(self) -> None:
@@ -236,7 +240,9 @@ class Recipe:
           RecipeError: naming the key at fault.
         """
         to_dict = getattr(config, "to_dict", None)
-        return parse(cls, to_dict() if to_dict else config)
+        content = to_dict() if to_dict else config
+        _check_warmups(content)
+        return parse(cls, content)
 
     @classmethod
     def from_stored(cls, content: Mapping[str, Any]) -> Recipe:
@@ -281,6 +287,13 @@ class Recipe:
         return sum(phase.total_steps * phase.batch_size for phase in phases)
 
     @property
+    def _even_transfer_steps(self) -> int:
+        """The least transfer, no shorter than this, whose images are whole pretraining steps."""
+        batch_size = self.pretrain.batch_size
+        unit = batch_size // math.gcd(batch_size, self.transfer.batch_size)
+        return -(-self.transfer.total_steps // unit) * unit
+
+    @property
     def baseline_phase(self) -> PhaseSpec:
         """Training on the target alone, for as many images as the other arms see in two phases."""
         steps = self._num_images // self.pretrain.batch_size
@@ -304,6 +317,50 @@ class Recipe:
         if not self.tries_candidates:
             del content["transfer_validation_share"]  # nothing is held out
         return content
+
+
+def _check_warmups(content: Any) -> None:
+    """Raises RecipeError where phases are shorter than their warmup, with flags that mend them all.
+
+    A phase that is not as the schema says is left to the parser.
+    """
+    told, flags = [], []
+    for name in ("pretrain", "transfer"):
+        steps, of_arm = _fewest_steps(content, name)
+        optimizers = {f"{name}.optimizer": _inside(content, name, "optimizer")}
+        if name == "transfer":
+            for choice in _inside(content, "transfer_choices"):
+                field = f"transfer_choices.{choice}.optimizer"
+                optimizers[field] = _inside(content, *field.split("."))
+        for field, optimizer in optimizers.items():
+            warmup = optimizer.get("warmup_steps")
+            if steps and isinstance(warmup, int) and warmup > steps:
+                told.append(f"{of_arm}{field}.warmup_steps={warmup} of {steps} steps")
+                flags.append(f"--config.{field}.warmup_steps={-(-steps // _STEPS_PER_WARMUP)}")
+    if told:
+        raise RecipeError(
+            f"a warmup cannot be longer than its phase: {', '.join(told)}; add {' '.join(flags)}, "
+            "or take more steps"
+        )
+
+
+def _fewest_steps(content: Any, phase: str) -> tuple[int, str]:
+    """Steps of a phase, or an arm's own where these are fewer, which is then named.
+
+    0 where they are not known.
+    """
+    counts = {"": _inside(content, phase).get("total_steps")}
+    for arm in _inside(content, "arms"):
+        counts[f"arm {arm!r}: "] = _inside(content, "arms", arm).get(f"{phase}_steps")
+    known = [(n, of_arm) for of_arm, n in counts.items() if isinstance(n, int) and n > 0]
+    return min(known, default=(0, ""))
+
+
+def _inside(content: Any, *names: str) -> Mapping[str, Any]:
+    """What a mapping holds under names, one in the other; empty where that is no mapping."""
+    for name in names:
+        content = content.get(name) if isinstance(content, Mapping) else None
+    return content if isinstance(content, Mapping) else {}
 
 
 def upgraded(content: Mapping[str, Any]) -> dict[str, Any]:

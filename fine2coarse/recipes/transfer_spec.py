@@ -34,8 +34,8 @@ class TransferSpec:
       mode: 'none' (nothing is trained), 'linear_probe' (the head alone, on features that each
         image's central crop is encoded to once), 'finetune' (all weights) or
         'probe_then_finetune': both, half of the steps each (LP-FT, Kumar et al., arXiv 2202.10054).
-      learning_rate_factor: of the transfer's own peak rate.
-      optimizer: instead of the transfer's own; None for that.
+      learning_rate_factor: its peak rate as a multiple of `transfer.optimizer.learning_rate`.
+      optimizer: instead of `transfer.optimizer`, with the same fields; None for that.
     """
 
     head: str = SUMMED

@@ -68,6 +68,16 @@ def saved_figure(
         write_atomic(path, content.getvalue())
 
 
+def set_loss_axis(axis: Axes) -> None:
+    """Makes the vertical axis one of training losses: logarithmic, with plain numbers."""
+    from matplotlib.ticker import LogFormatter
+
+    axis.set_ylabel("training loss (log axis)")
+    axis.set_yscale("log")
+    axis.yaxis.set_major_formatter(LogFormatter())
+    axis.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
+
+
 def _default_style() -> dict[str, object]:
     """Matplotlib's own settings; the backend is the user's."""
     import matplotlib

@@ -10,7 +10,7 @@ import numpy as np
 
 from fine2coarse.analysis.side_by_side import SideBySide
 from fine2coarse.recipes.names import BASELINE
-from fine2coarse.report.figures import COLOURS, MARKERS, saved_figure
+from fine2coarse.report.figures import COLOURS, MARKERS, saved_figure, set_loss_axis
 from fine2coarse.report.learning import Curve
 from fine2coarse.report.pictures import (
     WIDE,
@@ -142,8 +142,7 @@ def draw_curves(
             axis.set_xlabel("steps")
             axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
             axis.locator_params(axis="x", nbins=4 if width_inches < WIDE else 7)
-        axes[0, 0].set_ylabel("training loss (log axis)")
-        axes[0, 0].set_yscale("log")
+        set_loss_axis(axes[0, 0])
         if len(panels) > 1:
             axes[1, 0].set_ylabel("validation accuracy (%)")
         add_legend(axes[0, 0], width_inches)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fine2coarse import terminal
-from fine2coarse.taxonomy.summary import LevelSummary
+from fine2coarse.taxonomy.summary import LevelSummary, summarize_level
 from fine2coarse.taxonomy.taxonomy import Taxonomy, TaxonomyError
 
 _HEADINGS = {
@@ -33,6 +35,39 @@ def levels_table(taxonomy: Taxonomy, summaries: Sequence[LevelSummary]) -> str:
     ]
     head = f"{taxonomy.num_leaves} leaves, {len(taxonomy.node_ids)} nodes; class sizes in leaves"
     return f"{head}\n{terminal.table(list(_HEADINGS.values()), cells)}"
+
+
+def levels_with_images(taxonomy: Taxonomy, num_images: Mapping[int, int]) -> list[dict[str, Any]]:
+    """Each level as `summarize_level` has it, and how many images its classes hold; JSON-able.
+
+    Args:
+      taxonomy: the hierarchy.
+      num_images: leaf label → images; a leaf that is left out has none.
+    """
+    records = []
+    for level in taxonomy.levels:
+        sizes: collections.Counter[int] = collections.Counter()
+        for label, nodes in enumerate(taxonomy.ancestors_at(level)):
+            for node in nodes:
+                sizes[node] += num_images.get(label, 0)
+        counts = {
+            "fewest_images": min(sizes.values()),
+            "median_images": statistics.median(sizes.values()),
+            "most_images": max(sizes.values()),
+        }
+        records.append({**dataclasses.asdict(summarize_level(taxonomy, level)), **counts})
+    return records
+
+
+def images_table(records: Sequence[Mapping[str, Any]]) -> str:
+    """What `levels_with_images` found, for people to read."""
+    keys = ("level", "num_classes", "fewest_images", "median_images", "most_images")
+    headings = ["level", "classes", "smallest", "median", "largest class"]
+    cells = [
+        [f"{value:g}" if isinstance(value, float) else f"{value}" for value in row]
+        for row in ([record[key] for key in keys] for record in records)
+    ]
+    return terminal.table(headings, cells)
 
 
 def describe_node(taxonomy: Taxonomy, node_id: str) -> dict[str, Any]:

@@ -8,6 +8,10 @@ from fine2coarse.taxonomy.inat2021 import read_inat2021
 from fine2coarse.taxonomy.taxonomy import Taxonomy
 from fine2coarse.taxonomy.wordnet import read_synset_list, read_wordnet
 
+TAXONOMIES = ("imagenet21k", "inat2021")
+"""Those that have a name."""
+_EXPECTED = "a folder (or tar or zip) with a taxonomy.csv, FILE.csv, imagenet21k, inat2021 or demo"
+
 
 def open_taxonomy(name: str | None, synsets: str = "", categories: str = "") -> Taxonomy:
     """Opens a taxonomy.
@@ -23,7 +27,7 @@ def open_taxonomy(name: str | None, synsets: str = "", categories: str = "") -> 
       OSError: where a file cannot be read.
     """
     if name is None:
-        raise UsageError("--taxonomy is imagenet21k, inat2021 or FILE.csv; none was given")
+        raise UsageError(f"--taxonomy is {_EXPECTED}; none was given")
     if synsets and name != "imagenet21k":
         raise UsageError("--synsets goes with --taxonomy=imagenet21k")
     if categories and name != "inat2021":
@@ -38,5 +42,11 @@ def open_taxonomy(name: str | None, synsets: str = "", categories: str = "") -> 
             )
         return read_inat2021(categories)
     if not name.endswith(".csv"):
-        raise UsageError(f"--taxonomy is imagenet21k, inat2021 or FILE.csv; got {name!r}")
+        hint = ""
+        if name in ("folder", "tfds"):
+            hint = (
+                f"; of the dataset {name!r}, once it is prepared: "
+                f"--config=CARD --data_dir=FOLDER, without --taxonomy"
+            )
+        raise UsageError(f"--taxonomy={name}: nothing is there; expected {_EXPECTED}{hint}")
     return read_csv(name)

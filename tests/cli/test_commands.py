@@ -100,7 +100,7 @@ def test_the_flags_to_complete_are_those_that_help_shows():
         for flag in completion.flags_of(path):
             assert f"--{flag}:" in shown or f"--[no]{flag}:" in shown, (name, flag)
     assert {"config", "workdir", "jobs"} < set(completion.flags_of(ROOT / "launch" / "study.py"))
-    assert "workdir" not in completion.flags_of(ROOT / "launch" / "levels.py")
+    assert "workdir" not in completion.flags_of(ROOT / "launch" / "wordnet_table.py")
 
 
 def complete(shell_words: list[str]) -> list[str]:
@@ -123,7 +123,7 @@ def test_completion_in_bash():
     assert complete(["fine2coarse", "st"]) == ["study"]
     assert complete(["fine2coarse", "study", "--wo"]) == ["--workdir="]
     assert complete(["fine2coarse", "label-space", "--dr"]) == ["--drop_uncovered="]
-    assert complete(["fine2coarse", "levels", "--wo"]) == []
+    assert complete(["fine2coarse", "wordnet_table", "--wo"]) == []
     assert complete(["fine2coarse", "study", "--config", "=", "dem"]) == ["demo"]
     assert "folder" in complete(["fine2coarse", "study", "--config", "="])
 

@@ -7,8 +7,9 @@ import sys
 
 import pytest
 from absl import flags
+from ml_collections.config_flags import config_flags as config_flags_module
 
-from fine2coarse.cli import config_flag
+from fine2coarse.cli import config_flag, path_flags
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -118,3 +119,43 @@ def test_what_flags_gave_is_known(parsed):
     values = parsed(DEMO, "--config.dataset.options.seed=3", '--config.arms["fine"].source=level')
     given = config_flag.given_fields(values)
     assert given == {"dataset.options.seed": 3, "arms.fine.source": "level"}
+
+
+@pytest.fixture
+def parsed_as_program(monkeypatch):
+    """Parses flags as `run_main` does; gives their values."""
+    monkeypatch.chdir(_ROOT)
+
+    def parse(*arguments: str) -> flags.FlagValues:
+        values = flags.FlagValues()
+        monkeypatch.setattr(flags, "FLAGS", values)
+        monkeypatch.setattr(config_flag.flags, "FLAGS", values)
+        monkeypatch.setattr(config_flags_module.flags, "FLAGS", values)
+        config_flag.define_config(values)
+        flags.DEFINE_string("workdir", None, "", flag_values=values)
+        monkeypatch.setattr(sys, "argv", ["study.py", *arguments])
+        path_flags.parse_flags(sys.argv)
+        assert sys.argv == ["study.py", *arguments]  # as typed, for the report
+        return values
+
+    return parse
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--config.seeds=(4,)", DEMO, "--workdir=x"],
+        ["--workdir=x", "--config.seeds", "(4,)", "--config", DEMO.partition("=")[2]],
+        [DEMO, "--config.seeds=(4,)", "--workdir=x"],
+    ],
+)
+def test_a_field_may_stand_before_the_card(parsed_as_program, arguments):
+    values = parsed_as_program(*arguments)
+    assert values.config.seeds == (4,) and values.workdir == "x"
+
+
+def test_what_follows_two_dashes_is_no_card(parsed_as_program, capsys):
+    with pytest.raises(SystemExit):
+        parsed_as_program("--config.seeds=(4,)", "--", DEMO)
+    told = capsys.readouterr().err
+    assert told == "error: --config.seeds sets a field of a recipe card: give --config=CARD too\n"

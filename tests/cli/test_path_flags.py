@@ -46,10 +46,10 @@ def test_no_flag_of_plain_text_is_a_path():
 def test_the_paths_are_found():
     paths = defined("define_path")
     assert paths["folder_flags.py"] == {"workdir", "data_dir"}
-    assert paths["embed.py"] == {"out", "run", "preset", "hub", "npy", "ids"}
+    assert paths["embed.py"] == {"out", "images", "run", "preset", "hub", "npy", "ids"}
     assert {"prepare.py", "levels.py", "label_space.py", "export.py", "report.py", "theory.py",
             "transfer.py", "study.py", "cloud_tpu.py", "wordnet_table.py"} < set(paths)  # fmt: skip
-    assert defined("define_paths") == {"label_space.py": {"against"}}
+    assert defined("define_paths") == {"label_space.py": {"against"}, "report.py": {"compare"}}
 
 
 def test_every_program_tells_mistakes_in_one_line():

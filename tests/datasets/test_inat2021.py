@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import os
 import pathlib
@@ -9,6 +10,7 @@ import shutil
 import tarfile
 import tempfile
 import zipfile
+from unittest import mock
 
 import pytest
 import tensorflow_datasets as tfds
@@ -220,6 +222,50 @@ def no_download(monkeypatch):
     )
 
 
+@pytest.mark.parametrize(
+    ("free_gb", "is_cached", "told"),
+    [
+        (26, False, "8.9 GB to download .* about 26.8 GB are needed there, 26.0 GB are free"),
+        (17, True, "0 B|9.8 MB to download .* about 17.9 GB are needed there, 17.0 GB are free"),
+    ],
+)
+def test_a_download_that_the_disk_cannot_hold_is_not_begun(
+    tmp_path, monkeypatch, no_download, free_gb, is_cached, told
+):
+    downloads = tmp_path / "data" / "downloads"
+    downloads.mkdir(parents=True)
+    if is_cached:
+        digest = inat2021.Inat2021.url_infos[f"{inat2021.URL}val.tar.gz"].checksum
+        token = base64.urlsafe_b64encode(bytes.fromhex(digest)).decode()[:-1]
+        (downloads / f"ml-inat-comp_val{token}.tar.gz").write_bytes(b"x")
+    monkeypatch.setattr(inat2021, "disk_free", lambda folder: free_gb * 10**9)
+    with pytest.raises(PreparationError, match=told) as error:
+        prepare(None, tmp_path / "data", splits=("val",))
+    assert "name fewer splits (of train, mini, val)" in str(error.value)
+    assert str(downloads) in str(error.value)
+
+
+def test_the_size_of_a_download_is_told_before_it_begins(tmp_path, monkeypatch, caplog):
+    class Begun(Exception):
+        pass
+
+    def begin(*_):
+        raise Begun
+
+    monkeypatch.setattr(tfds.download.DownloadManager, "download", begin)
+    monkeypatch.setattr(inat2021, "disk_free", lambda folder: 10**12)
+    caplog.set_level("INFO", "fine2coarse")
+    with pytest.raises(Begun):
+        prepare(None, tmp_path / "data")
+    (line,) = [r.getMessage() for r in caplog.records if "to download" in r.getMessage()]
+    assert "inat2021: 293.8 GB to download into" in line
+    assert "(train 240.1 GB, mini 44.7 GB, val 8.9 GB)" in line
+    assert "about 881.3 GB are needed there, 1.0 TB are free" in line
+    monkeypatch.setattr(inat2021, "disk_free", lambda folder: 10)
+    with pytest.raises(Begun):
+        prepare(None, tmp_path / "data", check_disk_space=False)
+
+
 def test_what_is_wrong_is_said_before_anything_is_downloaded(tmp_path, no_download):
     fakes.inat_split(tmp_path, "val", 1)
     (tmp_path / "val.json.tar.gz").rename(tmp_path / "labels.json.tar.gz")
@@ -320,6 +366,7 @@ class Inat2021Test(tfds.testing.DatasetBuilderTestCase):
         fakes.inat_split(folder, "train_mini", 2)
         fakes.inat_split(folder, "val", 1, first_id=1000)
         cls.EXAMPLE_DIR = folder
+        cls.enterClassContext(mock.patch.object(inat2021, "disk_free", lambda folder: None))
         super().setUpClass()
 
     @classmethod

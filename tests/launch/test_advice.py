@@ -15,6 +15,7 @@ from fine2coarse.cli.commands import programs
 from fine2coarse.cli.completion import flags_of
 from fine2coarse.errors import RecipeError
 from fine2coarse.recipes.card import add_field
+from tests.pages.readers import write_photographs
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 _PAGES = (_ROOT / "README.md", *sorted((_ROOT / "docs").glob("*.md")))
@@ -107,7 +108,9 @@ ALL_FLAGS = set().union(*PROGRAMS.values())
 
 
 @pytest.mark.parametrize("page", _PAGES, ids=lambda page: page.name)
-def test_fields_that_a_page_names(page):
+def test_fields_that_a_page_names(page, tmp_path, monkeypatch):
+    write_photographs(tmp_path)  # which some commands name
+    monkeypatch.chdir(tmp_path)
     for line in commands(page.read_text("utf-8")):
         check_fields(line, page.name)
 

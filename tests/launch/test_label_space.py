@@ -214,7 +214,7 @@ def _arm(source: str, **options) -> dict:
     [
         ([], "choose one of --run, --preset, --hub and --npy; got none"),
         (["--run=a", "--hub=b"], "got ['run', 'hub']"),
-        (["--run=nowhere"], "expected the folder of a finished run"),
+        (["--run=nowhere"], "nowhere: no such folder"),
     ],
 )
 def test_embedding_with_nothing_or_too_much(card, tmp_path, flags, message):

@@ -46,8 +46,11 @@ def test_levels_of_a_csv(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "--taxonomy is imagenet21k, inat2021 or FILE.csv"),
-        (["--taxonomy=birds"], "got 'birds'"),
+        (
+            [],
+            "a folder (or tar or zip) with a taxonomy.csv, FILE.csv, imagenet21k, inat2021 or demo",
+        ),
+        (["--taxonomy=birds"], "--taxonomy=birds: nothing is there"),
         (["--taxonomy=inat2021"], "needs --categories=FILE"),
         (["--taxonomy=birds.csv"], "No such file"),
         (["--taxonomy=imagenet21k", "--node=n1"], "no node 'n1'"),

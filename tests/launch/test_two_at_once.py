@@ -15,11 +15,13 @@ from tests.launch.programs import launch
 
 _LAUNCH = pathlib.Path(__file__).resolve().parents[2] / "launch"
 
-_READ_ONLY = {"levels"}
+_READ_ONLY = {"levels", "list", "fields", "backbones"}
 _OTHERWISE = {
     "study": "claims every run",
     "prepare": "datasets/preparing.py does: test_preparation_claim.py",
     "cloud_tpu": "the machine's name is taken: test_cloud_tpu.py",
+    "clean": "leaves alone what is claimed: folders/test_cleaning.py",
+    "predict": "writes one file, whole, the last one stays",
     "wordnet_table": "writes the same text, whole, whoever does it",
 }
 

@@ -75,7 +75,10 @@ def test_the_papers_recipes_parse(name, forms):
         ({"start": {"kind": "url", "source": "x"}}, "start.kind is one of"),
         ({"dataset": {"name": "demo", "storage": "cloud"}}, "dataset.storage is one of"),
         ({"dataset": {"name": "demo", "train_fraction": 0.0}}, "above 0 and at most 1"),
-        ({"arms": {"a": {"source": "per_image", "transfer_steps": 2}}}, "arm 'a': warmup_steps=5"),
+        (
+            {"arms": {"a": {"source": "per_image", "transfer_steps": 2}}},
+            "arm 'a': transfer.optimizer.warmup_steps=5 of 2 steps",
+        ),
         ({"arms": {"a": {"source": "per_image", "pretrain_steps": -2}}}, "must not be negative"),
     ],
 )
@@ -145,7 +148,7 @@ def test_only_one_arm_and_seed():
 def test_folder_config_takes_level_names():
     loaded = config("folder", "species,genus,family@genus")
     assert set(loaded.arms) == {"species", "family", "random", "per_image"}
-    with pytest.raises(ValueError, match="'order' is not among"):
+    with pytest.raises(ValueError, match="unknown level 'order'; there are: species, genus"):
         config("folder", "species,genus@order")
 
 
@@ -161,3 +164,39 @@ def test_an_arm_may_have_steps_of_its_own():
     recipe = Recipe.from_config(demo(arms=arms))
     assert [phase.total_steps for phase in recipe.phases_of("long")] == [200, 100]
     assert recipe.baseline_phase.total_steps == 200 + 40
+
+
+def test_every_warmup_that_is_too_long_is_told_at_once_and_the_flags_mend_it():
+    content = config("folder", "species,genus").to_dict()
+    content["pretrain"]["total_steps"], content["transfer"]["total_steps"] = 6, 3
+    content["transfer_choices"] = {
+        "slow": {"head": "new", "mode": "finetune", "optimizer": {"warmup_steps": 40}}
+    }
+    with pytest.raises(RecipeError) as error:
+        Recipe.from_config(content)
+    flags = [word for word in str(error.value).replace(",", "").split() if word[:2] == "--"]
+    assert flags == [
+        "--config.pretrain.optimizer.warmup_steps=1",
+        "--config.transfer.optimizer.warmup_steps=1",
+        "--config.transfer_choices.slow.optimizer.warmup_steps=1",
+    ]
+    for flag in flags:
+        *path, last = flag.removeprefix("--config.").partition("=")[0].split(".")
+        holder = content
+        for name in path:
+            holder = holder[name]
+        holder[last] = int(flag.partition("=")[2])
+    recipe = Recipe.from_config(content)
+    assert recipe.pretrain.optimizer.warmup_steps == 1
+    assert recipe.transfer_choices["slow"].optimizer.warmup_steps == 1
+
+
+@pytest.mark.parametrize(("batch_size", "steps"), [(24, 9), (48, 9), (5, 10)])
+def test_steps_that_do_not_go_together_are_told_with_the_flag_that_mends_it(batch_size, steps):
+    content = config("demo", "smoke").to_dict()  # 8 steps of transfer, 16 images each
+    content["pretrain"]["batch_size"] = batch_size
+    with pytest.raises(RecipeError, match=f"--config.transfer.total_steps={steps} makes it one"):
+        Recipe.from_config(content)
+    content["transfer"]["total_steps"] = steps
+    recipe = Recipe.from_config(content)
+    assert recipe.baseline_phase.total_steps * batch_size == 12 * batch_size + 16 * steps

@@ -46,7 +46,7 @@ def test_a_node(tree):
     ("given", "message"),
     [
         ((None,), "none was given"),
-        (("birds",), "got 'birds'"),
+        (("birds",), "--taxonomy=birds: nothing is there"),
         (("inat2021",), "needs --categories=FILE"),
         (("imagenet21k", "", "x"), "goes with --taxonomy=inat2021"),
         (("inat2021", "x"), "goes with --taxonomy=imagenet21k"),
