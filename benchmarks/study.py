@@ -82,14 +82,17 @@ def trainings(recipe, data, run) -> list:
     from fine2coarse.recipes.transfer_spec import NONE, SUMMED
     from fine2coarse.runs.transfers import arm_candidates, baseline_candidates
     from fine2coarse.studies import run_phases
+    from fine2coarse.studies.run_phases import TransferStart
 
     if run.arm == BASELINE:
-        first, source = run_phases.baseline_run(recipe, run.seed, data), run_phases.Source(None)
+        first, source = run_phases.baseline_run(recipe, run.seed, data), TransferStart(None)
         candidates = baseline_candidates(recipe.transfer, recipe.pretrain, recipe.transfer_choices)
     else:
         space = data.spaces[run.arm, run.seed]
         first = run_phases.pretraining_run(recipe, space, run.seed, data, run.arm)
-        source = run_phases.Source(None, data.class_map(space), first.phase.loss)
+        class_map = data.class_map(space)
+        can_sum = data.can_sum(class_map)
+        source = TransferStart(None, class_map, first.phase.loss, can_sum=can_sum)
         _, phase = recipe.phases_of(run.arm)
         candidates = arm_candidates(phase, recipe.transfer_choices, source.can_sum)
     runs = [first]

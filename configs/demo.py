@@ -3,7 +3,7 @@
   fine2coarse study --config=demo --workdir=runs/demo
   fine2coarse study --config=demo:smoke --workdir=runs/smoke
 
-Takes about 5 minutes on two CPU cores. With three seeds: see README for what it printed.
+Takes about 5 minutes on two CPU cores. With three seeds: see docs/results.md for what it printed.
 """
 
 from ml_collections import ConfigDict

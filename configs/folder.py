@@ -15,7 +15,7 @@ are given instead, finest first, and its path by a flag:
   fine2coarse study --config=folder:fine,coarse,macro@coarse --workdir=runs/grocery \
     --config.dataset.options.source=../shared/data/grocery.tar
 
-README holds what the grocery study printed.
+docs/results.md holds what the grocery study printed.
 """
 
 import pathlib
@@ -23,8 +23,9 @@ import pathlib
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
+from fine2coarse.datasets.folder_layout import TAXONOMY_FILE
 from fine2coarse.datasets.folder_survey import read_levels
-from fine2coarse.nearest import unknown
+from fine2coarse.nearest import nearest, unknown
 from fine2coarse.paths import expand
 from fine2coarse.recipes.card import recipe_card
 
@@ -78,6 +79,12 @@ def _exists(path: str) -> bool:
     return pathlib.Path(expand(path)).exists()
 
 
+def _holds_photographs(path: str) -> bool:
+    """Whether it is an archive, or a folder of photographs and not one called like a level."""
+    found = pathlib.Path(expand(path))
+    return found.is_file() or (found / TAXONOMY_FILE).is_file()
+
+
 def _without_small(text: str) -> tuple[str, bool]:
     rest, comma, last = text.rpartition(",")
     return (rest, True) if comma and last == SMALL else (text, False)
@@ -90,11 +97,13 @@ def _source_and_levels(text: str) -> tuple[str, tuple[str, ...], str]:
         path, target = text, ""
     if _exists(path):
         source, levels = path, read_levels(pathlib.Path(expand(path)))
-    elif "," not in path or _exists(path.partition(",")[0]):
+    elif "," not in path or _holds_photographs(path.partition(",")[0]):
+        hint = f"; did you mean ,{SMALL}?" if nearest(path.rpartition(",")[2], [SMALL]) else ""
         raise ValueError(
             f"{path!r}: no such folder or archive (a path is relative to the working directory); "
             "expected folder:PATH[@LEVEL][,small]; where the photographs are gone, "
             "folder:FINEST,…,TOP[@LEVEL][,small] with --config.dataset.options.source=PATH"
+            f"{hint}"
         )
     else:
         source, levels = "", tuple(path.split(","))

@@ -35,7 +35,7 @@ UNEVEN = (
 )  # fmt: skip
 
 
-def get_config(arguments: str) -> ConfigDict:
+def get_config(arguments: str = "") -> ConfigDict:
     """The study on the images in a folder.
 
     Args:

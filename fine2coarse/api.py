@@ -226,7 +226,7 @@ def run_study(
       StudyError: where runs failed; the others are finished.
       Preempted: on SIGTERM; what was trained is saved, and the same call goes on.
     """
-    parsed = parse_recipe(recipe)
+    parsed, address = parse_recipe(recipe), named_folder(workdir)
     from fine2coarse.tensorflow_start import start_tensorflow
 
     start_tensorflow()
@@ -235,7 +235,6 @@ def run_study(
 
     made = named_strategy(strategy)
     runs = select_runs(plan_runs(parsed), arms, seeds, shard)
-    address = os.fspath(workdir)
     if is_remote(address) and shard == (0, 1):
         _LOGGER.info("note: %s", _ONE_MACHINE)
     return do_runs(
@@ -265,7 +264,7 @@ def do_runs(
 ) -> StudyResult:
     """Does some of a study's runs; TensorFlow was started before. See `run_study`."""
     from fine2coarse.report.provenance import record_command
-    from fine2coarse.studies.mirror import is_remote, open_workdir
+    from fine2coarse.studies.mirror import open_workdir
     from fine2coarse.studies.open_study import open_study
     from fine2coarse.studies.study import Study, StudyError
 
@@ -279,13 +278,13 @@ def do_runs(
             study.run(data, strategy, runs=runs, wait=wait)
         except StudyError:
             if report:
-                _LOGGER.info("%s", conclude(study, data_dirs=data_dirs, report=True))
+                told = with_addresses(address, conclude(study, data_dirs=data_dirs, report=True))
+                _LOGGER.info("%s", told)
             raise
         except (Preempted, KeyboardInterrupt):
             _tell_what_is_finished(study, address)
             raise
-        result = conclude(study, data_dirs=data_dirs, report=report)
-    return _at(address, result) if is_remote(address) else result
+        return with_addresses(address, conclude(study, data_dirs=data_dirs, report=report))
 
 
 def data_folder(given: str | os.PathLike | None, address: str) -> str:
@@ -293,8 +292,17 @@ def data_folder(given: str | os.PathLike | None, address: str) -> str:
     return os.fspath(given or os.environ.get("TFDS_DATA_DIR") or f"{address.rstrip('/')}/data")
 
 
-def _at(address: str, result: StudyResult) -> StudyResult:
-    """The result of a study on another file system, with addresses there for its local copies."""
+def with_addresses(address: str, result: StudyResult) -> StudyResult:
+    """The result of a study on another file system, with addresses there for its local copies.
+
+    Args:
+      address: of the study's folder; the result of a local one stays as it is.
+      result: that was read from a copy.
+    """
+    from fine2coarse.studies.mirror import is_remote
+
+    if not is_remote(address):
+        return result
     address = address.rstrip("/")
     report, best = result.report, result.best
     return dataclasses.replace(
@@ -336,6 +344,18 @@ def load(run: str | os.PathLike) -> LoadedModel:
     from fine2coarse.prediction.loaded_model import LoadedModel
 
     return LoadedModel(found.path, is_export=found.is_export)
+
+
+def named_folder(workdir: str | os.PathLike) -> str:
+    """A study's folder or address as text.
+
+    Raises:
+      UsageError: where it is empty, which would be the current folder.
+    """
+    address = os.fspath(workdir)
+    if not address.strip():
+        raise UsageError("workdir is empty; name a folder for the study, such as runs/mine")
+    return address
 
 
 def parse_recipe(recipe: Recipe | ConfigDict | Mapping[str, Any] | str) -> Recipe:
@@ -411,14 +431,13 @@ def conclude(study: Study, *, data_dirs: Sequence[pathlib.Path], report: bool) -
 
 def _tell_what_is_finished(study: Study, address: str) -> None:
     """How to see the finished runs of a study that is stopped."""
+    from fine2coarse.studies.mirror import is_remote
+
     if study.rows():
         finished = sum(map(study.is_finished, study.runs))
-        _LOGGER.info(
-            "note: %d of %d runs are finished; fine2coarse report --workdir=%s shows them",
-            finished,
-            len(study.runs),
-            address,
-        )
+        told = "note: %d of %d runs are finished; fine2coarse report --workdir=%s shows them"
+        place = f"COPY of {address} on this machine" if is_remote(address) else address
+        _LOGGER.info(told, finished, len(study.runs), place)
 
 
 def _records(rows: Sequence[Row], compared: Sequence[ArmComparison]) -> list[dict[str, Any]]:

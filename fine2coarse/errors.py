@@ -21,6 +21,7 @@ import sys
 
 EXIT_BUG, EXIT_USAGE, EXIT_FAILED = 1, 2, 3
 EXIT_BROKEN_PIPE = 128 + 13  # as a shell tells of a program that SIGPIPE ended
+EXIT_INTERRUPTED = 128 + 2  # as a shell tells of a program that SIGINT, Ctrl-C, ended
 # EX_TEMPFAIL of sysexits.h: "try again later". A wrapper starts the same command again.
 EXIT_TRY_AGAIN = 75
 

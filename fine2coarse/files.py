@@ -16,8 +16,14 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
+from fine2coarse.errors import UsageError
+
 PARTIAL_SUFFIX = ".tmp"
 _CANNOT_FLUSH = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)  # folders, on some file systems
+
+
+class DamagedFile(UsageError):
+    """A JSON file that cannot be read; a `ValueError` too, as all of its kind."""
 
 
 @contextlib.contextmanager
@@ -94,10 +100,13 @@ def read_json(path: str | os.PathLike) -> Any:
 
     Raises:
       OSError: where the file cannot be read.
-      ValueError: where it is not UTF-8 or not JSON.
+      DamagedFile: where it is not UTF-8 or not JSON.
     """
     path = path if hasattr(path, "read_text") else pathlib.Path(path)
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DamagedFile(f"{path}: damaged ({error}); expected JSON") from error
 
 
 def partial_name(name: str) -> str:

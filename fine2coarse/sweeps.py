@@ -20,6 +20,7 @@ from fine2coarse.api import (
     StudyResult,
     data_folder,
     do_runs,
+    named_folder,
     named_strategy,
     parse_recipe,
     read_result,
@@ -128,7 +129,7 @@ def run_sweep(
 
     cells = plan_sweep(parsed, over)
     runs = share_of_cells(cells, arms, seeds, shard)
-    folder = local_folder(workdir)
+    folder = local_folder(named_folder(workdir))
     from fine2coarse.tensorflow_start import start_tensorflow
 
     start_tensorflow()
@@ -222,18 +223,19 @@ def conclude_sweep(folder: pathlib.Path, cells: Sequence[Cell], *, report: bool)
       cells: of the grid.
       report: False to write no page.
     """
+    from fine2coarse.analysis.study_folder import MergeError
     from fine2coarse.studies.sweep import noted_cells
 
     noted = noted_cells(folder)
     results: dict[str, StudyResult] = {}
     for cell in noted:
-        with contextlib.suppress(UsageError):  # none of its runs is finished
+        with contextlib.suppress(MergeError):  # none of its runs is finished
             results[cell["name"]] = read_result(folder / cell["name"])
     values = {cell["name"]: cell["values"] for cell in noted if cell["name"] in results}
     table = [_record(name, values[name], result) for name, result in results.items()]
     page, summary = None, ""
     if len(results) > 1:
-        page, summary = _side_by_side(folder, list(results), len(noted), report)
+        page, summary = _side_by_side(folder, results, len(noted), report)
     elif results:
         summary = next(iter(results.values())).summary
     return SweepResult(
@@ -248,20 +250,21 @@ def conclude_sweep(folder: pathlib.Path, cells: Sequence[Cell], *, report: bool)
 
 
 def _side_by_side(
-    folder: pathlib.Path, names: Sequence[str], num_cells: int, report: bool
+    folder: pathlib.Path, results: Mapping[str, StudyResult], num_cells: int, report: bool
 ) -> tuple[pathlib.Path | None, str]:
     """Writes the page unless another process just did; its path, and what it says first."""
-    from fine2coarse.analysis.side_by_side import headline, side_by_side
+    from fine2coarse.analysis.side_by_side import side_by_side
+    from fine2coarse.analysis.side_by_side_words import headline
     from fine2coarse.analysis.study_folder import read_study
     from fine2coarse.claims import Claims
     from fine2coarse.report import PAGE, write_side_by_side
     from fine2coarse.report.claim import report_claim
 
-    places = [folder / name for name in names]
+    places = [folder / name for name in results]
     page = folder / PAGE
     if report:
-        studies = [read_study(place) for place in places]
-        is_whole = len(studies) == num_cells and all(study.is_whole for study in studies)
+        finished = [result.is_finished for result in results.values()]
+        is_whole = len(finished) == num_cells and all(finished)
         with report_claim(Claims(folder / "claims"), lambda: is_whole) as is_mine:
             if is_mine:
                 found = write_side_by_side(places, folder).found
@@ -280,13 +283,16 @@ def _record(name: str, values: Mapping[str, Any], result: StudyResult) -> dict[s
 
 
 def _best(result: StudyResult) -> dict[str, Any]:
-    """The arm of least error in its better use; nothing where no arm is finished."""
+    """The arm of least error in its better use; nothing where no arm is finished.
+
+    Where every run of an arm took its direct use as the transfer, it has one use, as on the page.
+    """
     uses = [
         (error, record["arm"], use)
         for record in result.table
         if record["arm"] != "baseline"
         for use, error in (("transferred", record["error"]), ("direct", record["direct_error"]))
-        if error is not None
+        if error is not None and not (use == "transferred" and record["transfer"] == "direct")
     ]
     error, arm, use = min(uses, key=lambda found: found[0], default=(None, None, None))
     return {"arm": arm, "use": use, "error": error}

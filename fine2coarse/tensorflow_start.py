@@ -42,6 +42,8 @@ def start_tensorflow() -> None:
         import tensorflow as tf
 
         tf.config.list_physical_devices()
+    if not wants_all:
+        tf.get_logger().setLevel("ERROR")  # hints to programmers, as on retracing
 
 
 @contextlib.contextmanager

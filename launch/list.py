@@ -30,7 +30,7 @@ def main(roots: list[str]) -> None:
         return
     print(inventory.table() or f"no studies, runs, prepared data or exports in {', '.join(roots)}")
     for problem in inventory.problems:
-        _log.warning(problem)
+        _log.warning("%s", problem)
 
 
 if __name__ == "__main__":

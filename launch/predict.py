@@ -6,7 +6,8 @@ fine2coarse predict --run=exported/demo photo.jpg
 
 --run is a study (its winner is taken), a run, one of its phases, or an export with its head.
 Folders are gone through to their ends; images are shown to the model as the run evaluates. An
-image that cannot be read is named, and the exit code is 3; all others have their row.
+image that cannot be read is named, and the exit code is 3; all others have their row. What is no
+image at all is passed over.
 """
 
 import pathlib
@@ -33,7 +34,7 @@ def main(paths: list[str]) -> None:
     from fine2coarse.preparation.image_files import find_images
     from fine2coarse.tensorflow_start import start_tensorflow
 
-    images, run = find_images(paths), find_announced(_RUN.value)
+    images, run = find_images(paths, pass_over=True), find_announced(_RUN.value)
     if images.passed_over:
         print(f"passed over: {images.passed_over}", file=sys.stderr)
     start_tensorflow()

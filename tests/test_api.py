@@ -149,3 +149,11 @@ def test_a_study_that_cannot_be_leaves_nothing(tmp_path, recipe, monkeypatch):
     with pytest.raises(UsageError, match="spreads whole runs"):
         fine2coarse.run_study(recipe, tmp_path / "study")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("workdir", ["", " "])
+def test_an_empty_workdir_is_no_folder(workdir):
+    with pytest.raises(UsageError, match="workdir is empty; name a folder"):
+        fine2coarse.run_study("demo:smoke", workdir)
+    with pytest.raises(UsageError, match="workdir is empty; name a folder"):
+        fine2coarse.run_sweep("demo:smoke", workdir, {"pretrain.total_steps": [12]})

@@ -86,6 +86,11 @@ def test_the_site_has_an_api_page_for_each_package():
     assert nav == packages | {"fine2coarse"}
 
 
+def test_the_site_begins_with_the_first_hour():
+    nav = (_ROOT / "mkdocs.yml").read_text("utf-8").partition("\nnav:\n")[2]
+    assert nav.splitlines()[0].strip() == "- First hour: first_hour.md"
+
+
 def test_the_notebook_is_stored_without_outputs():
     cells = json.loads(_NOTEBOOK.read_text("utf-8"))["cells"]
     code = [cell for cell in cells if cell["cell_type"] == "code"]
@@ -138,3 +143,8 @@ def test_words_that_are_avoided():
     for path in (*_PAGES, *(path for folder in folders for path in folder.rglob("*.py"))):
         assert not _AVOIDED.findall(path.read_text("utf-8").lower()), path
     assert _AVOIDED.findall("times are reckoned; it was told apart") == ["reckoned", "told apart"]
+
+
+def test_readme_fits_two_screens():
+    text = _ROOT.joinpath("README.md").read_text("utf-8")
+    assert len(text.splitlines()) <= 75 and text.count("![") == 1

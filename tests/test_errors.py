@@ -116,7 +116,7 @@ def test_tensorflows_errors_of_files(monkeypatch):
     assert exit_code_of(kinds["UnavailableError"]("bucket")) == 1, "not of TensorFlow"
 
 
-def leave(error: Exception) -> int:
+def leave(error: BaseException) -> int:
     """The exit code that a program ends with where its work raises an error."""
     with pytest.raises(SystemExit) as left, one_line_errors():
         raise error
@@ -141,6 +141,14 @@ def test_all_else_is_one_line(error, code, line, capsys, monkeypatch):
     monkeypatch.delenv("FINE2COARSE_TRACEBACK", raising=False)
     assert leave(error) == code
     assert capsys.readouterr() == ("", line)
+
+
+@pytest.mark.parametrize("asks_for_traceback", ["", "1"])
+def test_ctrl_c_is_one_line(asks_for_traceback, capsys, monkeypatch):
+    monkeypatch.setenv("FINE2COARSE_TRACEBACK", asks_for_traceback)
+    assert leave(KeyboardInterrupt()) == 130
+    shown = capsys.readouterr().err
+    assert shown.startswith("error: stopped by Ctrl-C; ") and shown.count("\n") == 1
 
 
 def test_a_full_disk_says_what_to_do(capsys):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import sysconfig
 import tomllib
 
 import pytest
+from packaging.requirements import Requirement
 
 import fine2coarse
 
@@ -32,6 +35,41 @@ def resolve(extras: str, report: pathlib.Path) -> subprocess.CompletedProcess:
 def resolved_names(report: pathlib.Path) -> set[str]:
     items = json.loads(report.read_text())["install"]
     return {item["metadata"]["name"].lower().replace("_", "-") for item in items}
+
+
+def requirements() -> list[Requirement]:
+    """What pyproject.toml asks for, in every extra, without its own extras."""
+    project = tomllib.loads((_ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"].values()
+    listed = [*project["dependencies"], *itertools.chain.from_iterable(extras)]
+    return [one for one in map(Requirement, listed) if one.name != "fine2coarse"]
+
+
+def explained_bounds() -> dict[str, str]:
+    """Package → its bounds in BUILD.md's table of dependencies; one cell may hold several."""
+    text = (_ROOT / "BUILD.md").read_text("utf-8")
+    part = text.partition("### Why each dependency is here")[2].partition("\n###")[0]
+    found = {}
+    for row in (line.strip("| ").split(" | ") for line in part.splitlines()[4:] if "|" in line):
+        names = [name.strip() for name in re.split("[,;]", re.sub(r"\(.*?\)", "", row[0]))]
+        bounds = [bound.strip() for bound in row[1].split(",")]
+        assert len(bounds) in (1, len(names)) and row[2].strip(), row
+        found |= dict(zip(names, bounds * (len(names) // len(bounds)), strict=True))
+    return found
+
+
+def test_every_dependency_has_its_reason_and_its_bounds():
+    explained = explained_bounds()
+    asked = requirements()
+    assert {one.name for one in asked} == set(explained)
+    for one in asked:
+        limits = {limit.operator: limit.version for limit in one.specifier}
+        lower, _, upper = explained[one.name].replace(" … ", "–").partition("–")
+        if lower in ("below 82", "as TensorFlow"):
+            continue
+        digits = lower.split(".")
+        assert limits[">="].split(".")[: len(digits)] == digits, one
+        assert not upper or int(limits["<"].split(".")[0]) == int(upper) + 1, one
 
 
 @pytest.mark.slow
@@ -69,7 +107,9 @@ def test_two_tensorflows_are_refused(tmp_path):
 def test_what_is_declared():
     project = tomllib.loads((_ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     extras = project["optional-dependencies"]
-    assert {"cpu", "gpu", "tpu", "clusters", "beam", "docs", "notebook", "test", "dev"} <= set(extras)
+    assert {"cpu", "gpu", "tpu", "clusters", "beam", "docs", "notebook", "test", "dev"} <= set(
+        extras
+    )
     assert project["scripts"] == {"fine2coarse": "fine2coarse.cli.commands:main"}
     # A bound on both sides, or a part of ours.
     for name in (*project["dependencies"], *(n for names in extras.values() for n in names)):

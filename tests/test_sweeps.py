@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -106,6 +107,17 @@ def test_nothing_finished_and_one_cell_alone(tmp_path, done):
     with pytest.raises(SweepError):
         fine2coarse.run_sweep("demo:smoke", tmp_path / "b", OVER)
     assert not (tmp_path / "b" / "report.html").exists(), "one cell stands beside nothing"
+
+
+def test_the_use_of_a_cells_best_arm_is_that_of_the_page(tmp_path, done):
+    result = fine2coarse.run_sweep("demo:smoke", tmp_path, {RATE: [0.1, 0.2]})
+    cell = result.cells["learning_rate=0.2"]
+    assert sweeps._best(cell)["use"] == "transferred"
+    table = [
+        record | {"direct_error": record["error"], "transfer": "direct"} for record in cell.table
+    ]
+    direct = dataclasses.replace(cell, table=table)
+    assert sweeps._best(direct) == {"arm": "fine", "use": "direct", "error": pytest.approx(0.1)}
 
 
 @pytest.mark.slow

@@ -187,7 +187,7 @@ def _common(study: StudyFolder) -> dict[str, Any]:
         raise MergeError(f"{study.workdir}: its {RECIPE} cannot be read: {error}") from error
     settings = {k: v for k, v in settings.items() if k not in _TRANSFER_SETTINGS}
     flat: dict[str, Any] = {}
-    _flatten(settings | _transfer_settings(study.recipe), "", flat)
+    flatten(settings | _transfer_settings(study.recipe), "", flat)
     flat = {k: v for k, v in flat.items() if not any(_within(k, skip) for skip in _NOT_COMPARED)}
     recipe = study.runs[0].tested_recipe
     flat["target label space"] = recipe["label_space"]["fingerprint"]
@@ -214,10 +214,17 @@ def _within(key: str, prefix: str) -> bool:
     return key == prefix or key.startswith(prefix + ".")
 
 
-def _flatten(value: Any, key: str, into: dict[str, Any]) -> None:
+def flatten(value: Any, key: str, into: dict[str, Any]) -> None:
+    """Adds what mappings within mappings hold, by dotted key; an empty mapping is a value.
+
+    Args:
+      value: a mapping, or what one holds.
+      key: of it; empty for the outermost.
+      into: what it is added to.
+    """
     if isinstance(value, Mapping) and value:
         for name, part in value.items():
-            _flatten(part, f"{key}.{name}" if key else name, into)
+            flatten(part, f"{key}.{name}" if key else name, into)
     else:
         into[key] = value
 

@@ -61,9 +61,11 @@ class Winner:
         """The sentence, and below it the commands that use the model of this study.
 
         Args:
-          workdir: the study's folder, as it was given.
+          workdir: the study's folder, as it was given; of a study on another file system its
+            copy, which no command is told of.
         """
-        return "\n".join(filter(None, [self.sentence, next_commands(os.fspath(workdir))]))
+        place = self.run if isinstance(self.run, str) else workdir
+        return "\n".join(filter(None, [self.sentence, next_commands(os.fspath(place))]))
 
     def moved(self, before: pathlib.Path, address: str) -> Winner:
         """The same with the study's folder at an address, such as gs://bucket/folder.
@@ -131,7 +133,8 @@ def next_commands(workdir: str) -> str:
       workdir: the study's folder, as it was given.
 
     Returns:
-      A line before them, and two lines; empty where the folder is on another file system, such as gs://.
+      A line before them, and two lines; empty where the folder is on another file system, such as
+      gs://.
     """
     if "://" in workdir:
         return ""

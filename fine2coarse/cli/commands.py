@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 
 from fine2coarse.cards import folder_of
 from fine2coarse.cli import startup
-from fine2coarse.errors import EXIT_BROKEN_PIPE, EXIT_USAGE
+from fine2coarse.errors import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, EXIT_USAGE
 from fine2coarse.nearest import unknown
 
 COMPLETION = "completion"
@@ -113,4 +113,7 @@ def main() -> None:
     except BrokenPipeError:  # whoever read what was printed has seen enough, as in `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = EXIT_BROKEN_PIPE
+    except KeyboardInterrupt:  # while a program's modules are imported
+        _complain("stopped by Ctrl-C before any work began")
+        code = EXIT_INTERRUPTED
     sys.exit(code)

@@ -13,6 +13,7 @@ from fine2coarse.cli.path_flags import fail, parse_flags
 from fine2coarse.errors import (
     EXIT_BROKEN_PIPE,
     EXIT_BUG,
+    EXIT_INTERRUPTED,
     Fine2CoarseError,
     UsageError,
     exit_code_of,
@@ -21,6 +22,7 @@ from fine2coarse.errors import (
 from fine2coarse.tensorflow_start import quiet_libraries, start_tensorflow
 
 _OURS = "fine2coarse."
+INTERRUPTED = "stopped by Ctrl-C; what is finished is kept, and the same command goes on from there"
 
 
 def run_main(
@@ -116,6 +118,9 @@ def one_line_errors() -> Iterator[None]:
     except BrokenPipeError:  # whoever read what was printed has seen enough, as in `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_BROKEN_PIPE)
+    except KeyboardInterrupt:
+        print(f"error: {INTERRUPTED}", file=sys.stderr)
+        sys.exit(EXIT_INTERRUPTED)
     except Exception as error:
         code = exit_code_of(error)
         if code == EXIT_BUG:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import fine2coarse
-from fine2coarse.api import conclude
+from fine2coarse.api import conclude, with_addresses
 from fine2coarse.cli.device_flags import strategy_of_flags
 from fine2coarse.cli.folder_flags import DATA_DIR, WORKDIR, data_folder, given_data_folders
 from fine2coarse.cli.jobs import (
@@ -112,6 +112,7 @@ class StudyCommand:
             study = Study(self.recipe, workdir, self.claim_timeout_s, mirror)
             codes = run_jobs(command, num_jobs, visible_gpus())
             result = conclude(study, data_dirs=_data_dirs(), report=_may_report(codes, report))
+            result = with_addresses(WORKDIR.value, result)
             _end_as(codes, result)
             return result
 

@@ -201,7 +201,7 @@ class LeveledBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
         try:
             before = read_json(path)
         except ValueError as error:
-            raise preparation_report.damaged(path, error) from error
+            raise preparation_report.damaged(path, error.__cause__ or error) from error
         try:
             now = json.loads(json.dumps(self._identity_now(config, before)))
         except (SourceError, OSError) as error:  # such as archives that were deleted since

@@ -14,10 +14,10 @@ import numpy as np
 import tensorflow as tf
 
 from fine2coarse.errors import UsageError
-from fine2coarse.files import read_json
 from fine2coarse.labels.space import UNREADABLE
 from fine2coarse.runs.classifiers import load_classifier
-from fine2coarse.runs.phase_folder import RECIPE, WEIGHTS, PhaseFolder
+from fine2coarse.runs.phase_folder import WEIGHTS, PhaseFolder
+from fine2coarse.runs.run_folders import export_recipe
 
 DEFAULT_IMAGE_SIZE_PX = 224
 FEATURES = "image_feature_vector"
@@ -70,9 +70,10 @@ def from_export(path: pathlib.Path) -> Encoder:
 
     Raises:
       EncoderError: where it is no export of `fine2coarse export`, or cannot be loaded.
+      RunError: where its recipe is damaged.
     """
-    recipe = read_json(path / RECIPE) if (path / RECIPE).is_file() else {}
-    if "export" not in recipe:
+    recipe = export_recipe(path)
+    if not recipe:
         raise EncoderError(
             f"{path}: a SavedModel that `fine2coarse export` did not make; embed with it by "
             f"--hub={path}"

@@ -139,7 +139,7 @@ def _problem(file: ImageFile) -> str:
         found = check_image(file.path.read_bytes())
     except OSError as error:
         return f"cannot be read ({error.strerror or error})"
-    return f"{found.problem} ({found.detail})" if found.detail else found.problem
+    return found.why
 
 
 def _digest(files: Sequence[ImageFile]) -> str:

@@ -23,7 +23,7 @@ from fine2coarse.errors import UsageError
 from fine2coarse.files import is_partial
 from fine2coarse.folders.disk import files_below, freed_bytes, measure
 from fine2coarse.folders.search import CLAIMS, find_folders
-from fine2coarse.folders.states import phase_state, study_state, users_of_data
+from fine2coarse.folders.states import datasets_of_phase, datasets_of_study, users_of_data
 from fine2coarse.runs.phase_folder import (
     BRANCH_WEIGHTS,
     CHECKPOINTS,
@@ -186,7 +186,7 @@ def plan_cleaning(
 
 def _refuse_parts(folder: pathlib.Path) -> None:
     """Raises UsageError for a run of a study, or a trial: the claims on it lie further up."""
-    for above in list(folder.resolve().parents)[:3]:
+    for above in list(folder.resolve().parents)[:4]:
         whole = above.parent
         if above.name in (RUNS, TRIALS) and any(
             (whole / name).exists() for name in (RECIPE, CLAIMS)
@@ -232,11 +232,8 @@ def _used_data(folder: pathlib.Path, kind: Kind, root: pathlib.Path | None) -> l
     """Prepared data that a study or lone run uses, with who uses it besides."""
     above = folder.parent if folder.name and folder.name != ".." else folder / ".."
     found = find_folders([above if root is None else root, folder])
-    datasets = {}
-    for other in (*found.studies, *found.phases):
-        state = study_state if other in found.studies else phase_state
-        with contextlib.suppress(OSError, ValueError):  # damaged ones use nothing
-            datasets[other] = state(other).datasets
+    datasets = {study: datasets_of_study(study) for study in found.studies}
+    datasets |= {phase: datasets_of_phase(phase) for phase in found.phases}
     own = folder.resolve()
     used = []
     for data, users in users_of_data(found, datasets).items():

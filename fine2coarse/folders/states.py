@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fine2coarse.analysis.finished import read_run
@@ -168,7 +168,7 @@ def study_state(folder: pathlib.Path, without: Sequence[pathlib.Path] = ()) -> S
         runs=runs,
         best=min(summaries, key=lambda s: (s.mean, s.arm != BASELINE), default=None),
         baseline=next((s for s in summaries if s.arm == BASELINE), None),
-        datasets=_datasets_of_study(folder),
+        datasets=datasets_of_study(folder),
         disk=measure(folder, without),
         problems=problems,
     )
@@ -215,7 +215,8 @@ def _card(folder: pathlib.Path) -> str:
     return pathlib.PurePath(name).stem + colon + form
 
 
-def _datasets_of_study(folder: pathlib.Path) -> tuple[str, ...]:
+def datasets_of_study(folder: pathlib.Path) -> tuple[str, ...]:
+    """Names of the prepared data that a study uses; empty where that is not known."""
     try:
         told = read_json(folder / DATA)["preparations"]
         return tuple(dict.fromkeys(preparation["dataset"] for preparation in told))
@@ -223,7 +224,12 @@ def _datasets_of_study(folder: pathlib.Path) -> tuple[str, ...]:
         return _datasets_of_phases((folder / RUNS).glob(f"*/*/{RECIPE}"))
 
 
-def _datasets_of_phases(recipes: Any) -> tuple[str, ...]:
+def datasets_of_phase(folder: pathlib.Path) -> tuple[str, ...]:
+    """The same of a phase outside of a study, or of its trials."""
+    return _datasets_of_phases([folder / RECIPE, *sorted(folder.glob(f"{TRIALS}/*/{RECIPE}"))])
+
+
+def _datasets_of_phases(recipes: Iterable[pathlib.Path]) -> tuple[str, ...]:
     """Of the first recipe that can be read: all phases of a study use the same."""
     for path in recipes:
         try:
@@ -250,7 +256,7 @@ def phase_state(folder: pathlib.Path, without: Sequence[pathlib.Path] = ()) -> P
             labels=(recipe.get("label_space") or {}).get("name", ""),
             seed=recipe.get("seed"),
             state=RUNNING if is_running else _how_far(folder),
-            datasets=_datasets_of_phases([path, *sorted(folder.glob(f"{TRIALS}/*/{RECIPE}"))]),
+            datasets=datasets_of_phase(folder),
             disk=measure(folder, without),
         )
     except (KeyError, TypeError, AttributeError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 import pathlib
@@ -40,12 +41,16 @@ def write_predictions(
 
     Raises:
       FailedError: where images cannot be read; the rows of all others are written.
+      RunError: of an export without its head.
+      UsageError: where `top` is below 1.
     """
     unreadable: list[Unreadable] = []
     names = model.columns(top)
+    batches = model.rows(files, top, unreadable, batch_size)
+    first = next(batches, [])  # an export without its head ends here, before the header
     with _opened(out) as file:
         file.write(csv_text([], names, header=True))
-        for rows in model.rows(files, top, unreadable, batch_size):
+        for rows in itertools.chain([first], batches):
             file.write(csv_text(rows, names, header=False))
             file.flush()
     if out:

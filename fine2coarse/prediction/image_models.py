@@ -13,13 +13,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from fine2coarse.files import read_json
 from fine2coarse.input.augmentation import eval_image
 from fine2coarse.labels.space import UNREADABLE, LabelSpace
 from fine2coarse.models import SummedHead
 from fine2coarse.runs.classifiers import load_classifier, trained_space
 from fine2coarse.runs.fine_classes import find_fine_space
 from fine2coarse.runs.phase_folder import RECIPE, PhaseFolder, RunError
+from fine2coarse.runs.run_folders import export_recipe
 
 _LABELS = "labels.csv"
 _SERVING, _FEATURES = "serving_default", "image_feature_vector"
@@ -152,8 +152,8 @@ class ExportModel:
 
     def __init__(self, path: pathlib.Path) -> None:
         self._path = path
-        recipe = read_json(path / RECIPE) if (path / RECIPE).is_file() else {}
-        if "export" not in recipe:
+        recipe = export_recipe(path)
+        if not recipe:
             raise RunError(
                 f"{path} holds a SavedModel without the {RECIPE} of an export; expected a folder "
                 "that `fine2coarse export` made"

@@ -70,8 +70,7 @@ def decoded_batches(
         try:
             found = check_image(file.path.read_bytes())
             if found.problem:
-                told = f"{found.problem} ({found.detail})" if found.detail else found.problem
-                return Unreadable(file, told)
+                return Unreadable(file, found.why)
             return file, decode(found.data)
         except OSError as error:
             return Unreadable(file, f"cannot be read ({error.strerror or error})")

@@ -111,8 +111,12 @@ class LoadedModel:
 
         Raises:
           ImageFilesError: where there is no such file, or it is no image.
+          RunError: of an export without its head.
           UnreadableImages: where images are damaged or of a format that is not read.
+          UsageError: on another `on_unreadable`, or a `top` below 1.
         """
+        if on_unreadable not in (_RAISE, _SKIP):
+            raise UsageError(f"on_unreadable is {_RAISE!r} or {_SKIP!r}, got {on_unreadable!r}")
         files = self._found(paths)
         unreadable: list[Unreadable] = []
         found = [row for rows in self.rows(files, top, unreadable) for row in rows]
@@ -220,10 +224,7 @@ def _tell(unreadable: Sequence[Unreadable], num_files: int, on_unreadable: str) 
 
     Raises:
       UnreadableImages: where it shall.
-      UsageError: where `on_unreadable` is neither 'raise' nor 'skip'.
     """
-    if on_unreadable not in (_RAISE, _SKIP):
-        raise UsageError(f"on_unreadable is {_RAISE!r} or {_SKIP!r}, got {on_unreadable!r}")
     if not unreadable:
         return
     if on_unreadable == _SKIP:

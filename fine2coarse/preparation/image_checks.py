@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import re
 import warnings
 
 import numpy as np
@@ -47,6 +48,7 @@ _LOSSY = (JPEG, "JPEG 2000", "AVIF")
 _PLAIN_JPEG_MODES = ("L", "RGB", "CMYK")
 _SUBSAMPLING_444 = 0
 _ORIENTATION_TAG = 0x0112
+_TENSORFLOW_NODE = re.compile(r"\{\{.*?\}\}")  # which operation failed, in its errors
 _PNG_DEPTH_OFFSET = 24  # behind the signature, the first chunk's length and name, width and height
 _WIDE_MODES = {"I;16": 8, "I;16L": 8, "I;16B": 8, "I;16N": 8}
 _REFUSED_MODES = {"I": "32-bit samples", "F": "floating-point samples", "LAB": "CIELAB colours"}
@@ -70,6 +72,11 @@ class CheckedImage:
     problem: str = ""
     detail: str = ""
     digest: tuple[int, int] = (0, 0)
+
+    @property
+    def why(self) -> str:
+        """Problem and detail, for people to read; empty where there is none."""
+        return f"{self.problem} ({self.detail})" if self.detail else self.problem
 
 
 class _Refused(Fine2CoarseError):
@@ -267,7 +274,8 @@ def _why_undecodable(data: bytes, source_format: str) -> str:
 def _one_line(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "its header cannot be read"
-    return " ".join(str(error).split())[:120]
+    told = _TENSORFLOW_NODE.sub("", str(error)).partition(" [Op:")[0]
+    return " ".join(told.split())[:120]
 
 
 def content_digest(data: bytes) -> tuple[int, int]:

@@ -29,6 +29,10 @@ class ImageFilesError(SourceError):
     """Files that are named as images and are none."""
 
 
+class _NoImage(ImageFilesError):
+    """A file that is there, and is no image."""
+
+
 @dataclasses.dataclass(frozen=True)
 class ImageFile:
     """A file that begins as an image does; whether it can be decoded is not known yet.
@@ -53,7 +57,7 @@ class FoundImages:
     Attributes:
       images: in the order of the paths, those of a folder by name; no file twice.
       hidden: names of hidden files in folders, which are passed over.
-      others: names of files in folders that are no images.
+      others: names of files that are no images.
     """
 
     images: Sequence[ImageFile]
@@ -74,27 +78,35 @@ class FoundImages:
         return " and ".join(parts).replace("file that is no images", "files that are no images")
 
 
-def find_images(paths: PathLike | Iterable[PathLike]) -> FoundImages:
+def find_images(paths: PathLike | Iterable[PathLike], *, pass_over: bool = False) -> FoundImages:
     """Finds the images that paths name; of each file the first bytes alone are read.
 
     Args:
       paths: of files and folders, or one of these; `~` and variables are expanded. Folders are
         gone through to their ends.
+      pass_over: files that are named and are no image, as by `photos/*`, where others are.
 
     Raises:
-      ImageFilesError: where there is no such path, a file is no image, or a folder holds none.
+      ImageFilesError: where there is no such path, a folder holds no image, or no file is one.
       PathError: where a path names a variable that is not set.
     """
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if not given:
         raise ImageFilesError("no images are named; give files, or folders that hold them")
     found, hidden, others = [], [], []
+    refused: list[_NoImage] = []
     for one in given:
         path = pathlib.Path(expand(os.fspath(one)))
         if path.is_dir():
             _look_through(path, found, hidden, others)
         else:
-            found.append(_named(path))
+            try:
+                found.append(_named(path))
+            except _NoImage as error:
+                refused.append(error)
+                others.append(printable(os.fspath(path)))
+    if refused and not (pass_over and found):
+        raise refused[0]
     once: dict[pathlib.Path, ImageFile] = {}
     for image in found:
         once.setdefault(image.path.absolute(), image)
@@ -113,7 +125,7 @@ def _look_through(
         name = printable(os.fspath(folder / file.name))
         if is_hidden(file.name):
             hidden.append(name)
-        elif image_format(_head(path)):
+        elif _may_be_image(path):
             images.append(ImageFile(path, name, image_id(pathlib.PurePosixPath(file.name).parts)))
         else:
             others.append(name)
@@ -140,10 +152,18 @@ def _named(path: pathlib.Path) -> ImageFile:
         raise ImageFilesError(f"{path}: no such file or folder{hint}")
     head = _head(path)
     if not head:
-        raise ImageFilesError(f"{path} is an empty file; expected an image")
+        raise _NoImage(f"{path} is an empty file; expected an image")
     if not image_format(head):
-        raise ImageFilesError(f"{path} is no image{_what(path)}; expected {_formats()}")
+        raise _NoImage(f"{path} is no image{_what(path)}; expected {_formats()}")
     return ImageFile(path, printable(os.fspath(path)), image_id((path.name,)))
+
+
+def _may_be_image(path: pathlib.Path) -> bool:
+    """Whether a file begins as an image does, or cannot be opened, which is told later."""
+    try:
+        return bool(image_format(_head(path)))
+    except OSError:
+        return True
 
 
 def _head(path: pathlib.Path) -> bytes:

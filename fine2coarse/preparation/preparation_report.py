@@ -167,7 +167,7 @@ def read_report(folder: epath.PathLike) -> Report:
     try:
         return Report(**read_json(path))
     except (ValueError, TypeError) as error:
-        raise damaged(path, error) from error
+        raise damaged(path, error.__cause__ or error) from error
 
 
 def damaged(path: epath.Path, error: Exception) -> SourceError:

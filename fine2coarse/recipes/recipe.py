@@ -175,7 +175,9 @@ class Recipe:
                 raise RecipeError(f"arm {arm!r}: a name may not be empty, start with . or hold /")
             self.phases_of(arm)
         if not self.seeds or len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
-            raise RecipeError(f"seeds must be distinct and not negative, got {self.seeds}")
+            raise RecipeError(
+                f"seeds must be distinct and not negative, and at least one, got {self.seeds}"
+            )
         self._check_transfers()
         if self.precision not in PRECISIONS:
             raise RecipeError(f"precision is one of {PRECISIONS}, got {self.precision!r}")

@@ -7,7 +7,8 @@ import pathlib
 from collections.abc import Sequence
 
 from fine2coarse import terminal
-from fine2coarse.analysis.side_by_side import SideBySide, headline, ranking, side_by_side
+from fine2coarse.analysis.side_by_side import SideBySide, side_by_side
+from fine2coarse.analysis.side_by_side_words import headline, ranking
 from fine2coarse.analysis.study_folder import read_study
 from fine2coarse.claims import hold_file
 from fine2coarse.errors import UsageError
@@ -57,9 +58,9 @@ def write_side_by_side(
       UsageError: where `out` is a study's own folder.
       AlreadyHeld: where another process writes the same page.
     """
-    if out is None:
+    if out is None and workdirs:
         out = workdirs[0].parent / "comparison"
-    if (out / RECIPE).is_file():
+    if out is not None and (out / RECIPE).is_file():
         raise UsageError(
             f"{out} is the folder of a study, whose own {PAGE} would be lost; give another --out"
         )

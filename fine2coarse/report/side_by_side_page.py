@@ -6,6 +6,7 @@ import dataclasses
 import math
 import pathlib
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,8 @@ from markupsafe import Markup
 
 from fine2coarse import formats
 from fine2coarse.analysis.comparison import Comparison
-from fine2coarse.analysis.side_by_side import Change, SideBySide, headline, ranking
+from fine2coarse.analysis.side_by_side import Change, SideBySide
+from fine2coarse.analysis.side_by_side_words import headline, ranking
 from fine2coarse.analysis.uses import Use
 from fine2coarse.recipes.names import BASELINE, DIRECT
 from fine2coarse.report import cost_section, learning, page, side_by_side_figures
@@ -296,6 +298,9 @@ def _cost_cells(cost: ArmCost) -> list[str]:
 
 
 def _made(found: SideBySide, out: pathlib.Path) -> list[Markup]:
-    names = " ".join(f"runs/{name}" for name in found.names)
-    parts = [page.preformatted(f"fine2coarse report --compare {names}")]
-    return [*parts, page.paragraph("Each study has a report of its own in its folder.", "note")]
+    folders = [str(study.workdir) for study in found.studies]
+    command = shlex.join(["fine2coarse", "report", "--compare", *folders])
+    return [
+        page.preformatted(command),
+        page.paragraph("Each study has a report of its own in its folder.", "note"),
+    ]

@@ -16,7 +16,7 @@ from fine2coarse.models import BackboneSpec
 from fine2coarse.paths import expand
 from fine2coarse.runs.classifiers import backbone_spec
 from fine2coarse.runs.phase_folder import RECIPE, RESULT, PhaseFolder, RunError
-from fine2coarse.runs.run_folders import suggestion
+from fine2coarse.runs.run_folders import export_recipe, suggestion
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +84,7 @@ def exported_weights(folder: pathlib.Path) -> list[tuple[str, np.ndarray]]:
 
 def is_export(folder: pathlib.Path) -> bool:
     """Whether a folder is an export whose backbone our code builds."""
-    if not ((folder / SAVED_MODEL).is_file() and (folder / RECIPE).is_file()):
+    if not (folder / SAVED_MODEL).is_file():
         return False
-    recipe = read_json(folder / RECIPE)
-    return "export" in recipe and isinstance(backbone_spec(recipe), BackboneSpec)
+    recipe = export_recipe(folder)
+    return bool(recipe) and isinstance(backbone_spec(recipe), BackboneSpec)

@@ -5,6 +5,7 @@ Imports no TensorFlow, and starts nothing.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import os
 import pathlib
@@ -110,6 +111,16 @@ def check_finished(phase: pathlib.Path) -> None:
     )
 
 
+def export_recipe(path: pathlib.Path) -> Mapping[str, Any]:
+    """The recipe of an export; empty of a SavedModel that `fine2coarse export` did not make.
+
+    Raises:
+      RunError: where it is damaged.
+    """
+    recipe = _read(path / RECIPE) if (path / RECIPE).is_file() else {}
+    return recipe if "export" in recipe else {}
+
+
 def what_was_expected(path: pathlib.Path) -> str:
     """What an error says of a folder that is none of ours, with the nearest that is."""
     missing = f"no {RECIPE} of a run here" if path.is_dir() else f"no such folder, no {RECIPE}"
@@ -117,8 +128,8 @@ def what_was_expected(path: pathlib.Path) -> str:
     hint = f"; did you mean {found}?" if found else ""
     return (
         f"{path}: {missing}; expected the folder of a study ({RUNS}/ in it), of a run (with "
-        f"{PRETRAIN}/ and {TRANSFER}/, or {BASELINE}/), or of one of its phases ({RECIPE} and "
-        f"{RESULT}){hint}"
+        f"{PRETRAIN}/ and {TRANSFER}/, or {BASELINE}/), of one of its phases ({RECIPE} and "
+        f"{RESULT}), or, where a program takes it, of an export ({SAVED_MODEL}){hint}"
     )
 
 
@@ -134,7 +145,7 @@ def suggestion(path: pathlib.Path) -> str:
         return str(next(_usable_below(path), ""))
     parent = path.parent
     siblings = [one.name for one in parent.iterdir() if one.is_dir()] if parent.is_dir() else []
-    usable = [name for name in siblings if kind_of(parent / name) is not Kind.OTHER]
+    usable = [name for name in siblings if _kind_near(parent / name) is not Kind.OTHER]
     close = nearest(path.name, usable)
     return str(parent / close) if close else ""
 
@@ -145,11 +156,12 @@ def _usable_below(path: pathlib.Path) -> Iterator[pathlib.Path]:
     for _ in range(_SEARCH_DEPTH):
         below = []
         for folder in level:
-            with os.scandir(folder) as items:
+            names = []
+            with contextlib.suppress(OSError), os.scandir(folder) as items:
                 names = sorted(item.name for item in items if item.is_dir(follow_symlinks=False))
             below += [folder / name for name in names if not name.startswith(".")]
         for folder in below[: _MAX_FOLDERS - num_seen]:
-            kind = kind_of(folder)
+            kind = _kind_near(folder)
             is_usable = kind in (Kind.STUDY, Kind.RUN, Kind.EXPORT)
             if is_usable or (kind is Kind.PHASE and PhaseFolder(folder).is_finished):
                 yield folder
@@ -159,11 +171,17 @@ def _usable_below(path: pathlib.Path) -> Iterator[pathlib.Path]:
         level = below
 
 
+def _kind_near(path: pathlib.Path) -> Kind:
+    """What a folder is that nobody named: a damaged or locked one is none of ours."""
+    try:
+        return kind_of(path)
+    except (RunError, OSError):
+        return Kind.OTHER
+
+
 def _read(path: pathlib.Path) -> Mapping[str, Any]:
     try:
         found = read_json(path)
     except ValueError as error:
-        raise RunError(
-            f"{path}: damaged ({error}); expected JSON, as this program wrote"
-        ) from error
+        raise RunError(str(error)) from error
     return found if isinstance(found, Mapping) else {}

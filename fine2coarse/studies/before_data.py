@@ -15,7 +15,7 @@ from fine2coarse.errors import UsageError
 from fine2coarse.labels.embeddings import ids_file_of
 from fine2coarse.labels.spec import SOURCES, Clusters, File, LabelSource, Level, Random
 from fine2coarse.nearest import unknown
-from fine2coarse.recipes.label_card import LabelCard
+from fine2coarse.recipes.label_card import LabelCard, LabelledDataset
 from fine2coarse.recipes.recipe import DatasetSpec, Recipe
 from fine2coarse.studies.run_plan import Run
 from fine2coarse.taxonomy.inat2021 import LEVELS
@@ -43,12 +43,13 @@ def check_recipe(recipe: Recipe, runs: Sequence[Run] | None = None) -> None:
     Raises:
       UsageError: naming the target or arm, what is missing and what makes it.
     """
-    task = recipe.transfer_dataset or recipe.dataset
-    _check_source(recipe.target, "target", task)
+    levels = _levels_of(recipe.dataset)  # read once: an archive may be large
+    task = recipe.transfer_dataset
+    _check_source(recipe.target, "target", _levels_of(task) if task else levels)
     arms = recipe.arms if runs is None else {run.arm: None for run in runs}
     for arm in arms:
         if arm in recipe.arms:
-            _check_source(recipe.arms[arm].label, f"arm {arm!r}", recipe.dataset)
+            _check_source(recipe.arms[arm].label, f"arm {arm!r}", levels)
 
 
 def check_card(card: LabelCard) -> None:
@@ -57,9 +58,10 @@ def check_card(card: LabelCard) -> None:
     Raises:
       UsageError: as `check_recipe`.
     """
+    levels = _levels_of(card.dataset)
     for name, source in (("label", card.label), ("target", card.target)):
         if source is not None:
-            _check_source(source, name, card.dataset)
+            _check_source(source, name, levels)
 
 
 def known_levels(name: str, options: Mapping[str, Any]) -> tuple[str, ...]:
@@ -86,12 +88,17 @@ def known_levels(name: str, options: Mapping[str, Any]) -> tuple[str, ...]:
     return ()
 
 
-def _check_source(source: LabelSource, where: str, dataset: DatasetSpec | Any) -> None:
-    levels = known_levels(dataset.name, dataset.options)
+def _levels_of(dataset: DatasetSpec | LabelledDataset) -> tuple[str, tuple[str, ...]]:
+    """The dataset's name and its levels, as far as they are known."""
+    return dataset.name, known_levels(dataset.name, dataset.options)
+
+
+def _check_source(source: LabelSource, where: str, known: tuple[str, tuple[str, ...]]) -> None:
+    dataset, levels = known
     for place, record in _sources_within(source, where):
         for level in _own_levels(record):
             if levels and level not in levels:
-                raise UsageError(f"{place}: {dataset.name}: {unknown('level', level, levels)}")
+                raise UsageError(f"{place}: {dataset}: {unknown('level', level, levels)}")
         for field, path, remedy in _files_of(record):
             if not pathlib.Path(path).is_file():
                 raise UsageError(_told_missing(place, field, path, remedy))

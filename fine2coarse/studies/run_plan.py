@@ -75,8 +75,8 @@ def select_runs(
 
 
 def _with_seeds(ours: Sequence[int], more: Sequence[int]) -> tuple[int, ...]:
-    """A recipe's seeds with more; those that count up from 0 go on counting."""
-    if list(ours) == list(range(len(ours))):
+    """A recipe's seeds with more; those that count up from 0 go on counting, by a few."""
+    if list(ours) == list(range(len(ours))) and max(more) <= len(ours) + 2:
         return tuple(range(max(*ours, *more) + 1))
     return tuple(sorted({*ours, *more}))
 

@@ -239,8 +239,9 @@ class Study:
 
     def notes(self) -> Iterator[str]:
         """What a user should know of the folder: finished runs that nobody asks for any more."""
-        if self.further:
-            told = runs_in_words([(run.arm, run.seed) for run in self.further])
+        further = self.further
+        if further:
+            told = runs_in_words([(run.arm, run.seed) for run in further])
             yield (
                 "the folder also holds finished runs that this recipe does not ask for; they stay "
                 f"in results.csv and in the report: {told}"

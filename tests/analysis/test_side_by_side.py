@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fine2coarse.analysis.side_by_side import compare_pairs, headline, ranking, side_by_side
+from fine2coarse.analysis.side_by_side import compare_pairs, side_by_side
+from fine2coarse.analysis.side_by_side_words import headline, ranking
 from fine2coarse.analysis.study_folder import MergeError, read_study
 from tests.analysis.fake_study import DIRECT, ERRORS, write_study
 

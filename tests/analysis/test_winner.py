@@ -11,6 +11,8 @@ import pytest
 from fine2coarse.analysis.find_run import find_run
 from fine2coarse.analysis.study_folder import MergeError, read_study
 from fine2coarse.analysis.winner import Winner, find_winner, next_commands
+from fine2coarse.api import read_result, with_addresses
+from fine2coarse.errors import UsageError
 from fine2coarse.runs.phase_folder import RunError
 from tests.analysis.fake_study import DIRECT, write_study
 
@@ -117,8 +119,15 @@ def test_the_commands_are_for_a_shell(study):
 def test_a_study_in_a_bucket_names_its_addresses(study):
     found = winner_of(study).moved(study, "gs://bucket/demo")
     assert found.phase == f"gs://bucket/demo/runs/fine-seed{found.seed}/transfer"
-    assert str(study) not in found.told("gs://bucket/demo")
-    assert "fine2coarse" not in found.told("gs://bucket/demo")
+    for place in ("gs://bucket/demo", study):  # as it was given, and its copy, gone by then
+        assert str(study) not in found.told(place)
+        assert "fine2coarse" not in found.told(place)
+
+
+def test_a_result_from_a_bucket_names_no_local_copy(study):
+    told = str(with_addresses("gs://bucket/demo/", read_result(study)))
+    assert "(gs://bucket/demo/runs/fine-seed" in told and str(study) not in told
+    assert f"--run={study}" in str(with_addresses(str(study), read_result(study)))
 
 
 def test_a_study_stands_for_its_winner(study):
@@ -181,6 +190,16 @@ def test_a_damaged_recipe_is_no_bug(tmp_path):
     (tmp_path / "recipe.json").write_text("{")
     with pytest.raises(RunError, match="damaged"):
         find_run(tmp_path)
+    with pytest.raises(UsageError, match=rf"{tmp_path}/recipe\.json: damaged \(.*expected JSON"):
+        read_study(tmp_path)
+
+
+@pytest.mark.parametrize("path", ["demos", ""])
+def test_a_damaged_neighbour_does_not_matter(study, path):
+    (study.parent / "a").mkdir()
+    (study.parent / "a" / "recipe.json").write_text("{")
+    with pytest.raises(RunError, match=rf"did you mean {study}\?"):
+        find_run(study.parent / path)
 
 
 def test_a_folder_in_a_bucket_is_to_be_copied():

@@ -110,6 +110,9 @@ def test_prepared_data_goes_only_when_asked_for_and_unshared(study):
     other = write_study(study.parent / "other")
     with pytest.raises(UsageError, match=f"shared with {other}"):
         plan_cleaning(study, with_data=True)
+    (other / "recipe.json").write_text('{"arms": {}}')
+    with pytest.raises(UsageError, match=f"shared with {other}"):  # damaged, but it uses it
+        plan_cleaning(study, with_data=True)
     write_data(other / "data")  # now it has its own
     plan = plan_cleaning(study, with_data=True)
     assert names(plan, PREPARED) == [
@@ -155,7 +158,8 @@ def test_a_lone_run(tmp_path):
 
 
 def test_what_is_no_study_is_refused(study, tmp_path):
-    for part in ("runs/fine-seed0", "runs/fine-seed0/transfer", "runs/fine-seed0/trials/new"):
+    run = "runs/fine-seed0"
+    for part in (run, f"{run}/transfer", f"{run}/trials/new", f"{run}/trials/new/probe"):
         with pytest.raises(UsageError, match=f"a part of .*{study.name}"):
             plan_cleaning(study / part)
     with pytest.raises(UsageError, match="did you mean"):

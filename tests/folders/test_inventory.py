@@ -107,7 +107,7 @@ def test_a_damaged_result_is_told_and_the_rest_is_shown(tmp_path):
     (folder / "runs" / "fine-seed0" / "transfer" / "result.json").write_text("{")
     inventory = take_inventory([tmp_path])
     assert "damaged" in inventory.table() and "12/12" in inventory.table()
-    assert "runs/fine-seed0: " in inventory.problems[0]
+    assert "runs/fine-seed0/transfer/result.json: damaged" in inventory.problems[0]
 
 
 def test_a_claim_of_another_machine_lives_as_long_as_it_is_touched(tmp_path):

@@ -28,6 +28,11 @@ _FEW_STEPS = (
     "--config.transfer.batch_size=16",
     "--config.transfer.optimizer.warmup_steps=1",
 )
+_FEW_IMAGES = (
+    "--config.dataset.options.num_train=192",
+    "--config.dataset.options.num_test_easy=32",
+    "--config.dataset.options.num_test_hard=32",
+)
 _ONE_SEED = ("--config.seeds=(0,)",)
 _SMALL_FORMS = ("smoke", "small")
 # Cards that hold out more images than `readers.write_shared` writes.
@@ -38,7 +43,7 @@ _SMALL_PROGRAMS: Mapping[str, Sequence[str]] = {
     "coverage.py": ("--tries=2",),
     "prepare.py": ("--num_images=4", "--repeats=1"),
     "read.py": ("--num_images=8", "--num_batches=2", "--repeats=1"),
-    "study.py": ("--num_runs=1", "--pretrain_steps=4", "--transfer_steps=2"),
+    "study.py": ("--num_runs=2", "--pretrain_steps=4", "--transfer_steps=2"),
 }
 
 
@@ -56,7 +61,11 @@ def at_small_size(words: Sequence[str]) -> list[str]:
         is_planned = "--seed=2" in own or sets_seeds
         if name == "study" and not is_planned:
             own += _ONE_SEED
-        own += [few for few in _FEW_STEPS if few not in own]
+        own += _FEW_STEPS
+        if name == "study":
+            own.append("--transfer_candidates=off")
+        if name == "study" and card == "--config=demo":
+            own += _FEW_IMAGES
     elif name in _SMALL_PROGRAMS:
         own += _SMALL_PROGRAMS[name]
     if any(form in card for form in _HELD_OUT):

@@ -11,14 +11,17 @@ import tensorflow as tf
 from PIL import Image
 
 import fine2coarse
+from fine2coarse.embeddings.encoders import make_encoder
+from fine2coarse.errors import UsageError
 from fine2coarse.input.augmentation import eval_image
 from fine2coarse.input.batches import eval_batches
 from fine2coarse.input.examples import load_examples
+from fine2coarse.prediction.csv_output import write_predictions
 from fine2coarse.prediction.image_models import unique_names
 from fine2coarse.prediction.loaded_model import LoadedModel, UnreadableImages
 from fine2coarse.prediction.records import largest
 from fine2coarse.preparation.image_checks import check_image
-from fine2coarse.preparation.image_files import ImageFilesError
+from fine2coarse.preparation.image_files import ImageFilesError, find_images
 from fine2coarse.runs.phase_folder import RunError
 from fine2coarse.training.evaluate import Predictor
 from fine2coarse.training.strategy import make_strategy
@@ -101,17 +104,29 @@ def test_the_export_gives_the_same(model, classifier, photos):
         _ = export.keras_model
 
 
-def test_an_export_without_its_head(resnet: Sample, photos):
+def test_an_export_without_its_head(resnet: Sample, photos, capsys):
     export = fine2coarse.load(resnet.folder)
     assert export.embed(photos / "a.jpg").shape == (1, 64) and export.classes == ()
     with pytest.raises(RunError, match="export the run again with --head"):
         export.predict(photos)
+    with pytest.raises(RunError, match="export the run again with --head"):
+        write_predictions(export, find_images([photos]).images, None)
+    assert capsys.readouterr().out == ""
 
 
 def test_a_saved_model_of_others(tmp_path):
     tf.saved_model.save(tf.Module(), str(tmp_path / "theirs"))
     with pytest.raises(RunError, match="expected a folder that `fine2coarse export` made"):
         fine2coarse.load(tmp_path / "theirs")
+
+
+def test_a_damaged_export_is_no_bug(tmp_path):
+    tf.saved_model.save(tf.Module(), str(tmp_path / "export"))
+    (tmp_path / "export" / "recipe.json").write_text("{")
+    with pytest.raises(RunError, match=r"recipe\.json: damaged"):
+        fine2coarse.load(tmp_path / "export")
+    with pytest.raises(RunError, match=r"recipe\.json: damaged"):
+        make_encoder("export", str(tmp_path / "export"))
 
 
 def test_the_same_numbers_as_the_evaluation_of_a_run(model, tmp_path):
@@ -157,6 +172,8 @@ def test_a_damaged_image_does_not_hide_the_others(model, photos, tmp_path, told)
 
 
 def test_what_is_no_image_is_told_before_anything_is_read(model, photos):
+    with pytest.raises(UsageError, match="on_unreadable is 'raise' or 'skip', got 'ignore'"):
+        model.predict("nowhere", on_unreadable="ignore")
     with pytest.raises(ImageFilesError, match=r"taxonomy\.csv is no image"):
         model.predict([photos / "a.jpg", photos / "taxonomy.csv"])
 

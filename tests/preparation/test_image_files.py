@@ -85,6 +85,29 @@ def test_what_is_no_image(photos, path, message):
         find_images(path)
 
 
+def test_a_named_file_that_is_no_image_is_passed_over_beside_one_that_is(photos):
+    (photos.parent / "empty.jpg").touch()
+    named = ["empty.jpg", "photos/c.jpg", "photos/notes.jpg"]
+    with pytest.raises(ImageFilesError, match="empty.jpg is an empty file"):
+        find_images(named)  # a row of numbers for each path would stand beside another
+    found = find_images(named, pass_over=True)
+    assert [image.name for image in found.images] == ["photos/c.jpg"]
+    assert found.others == ["empty.jpg", "photos/notes.jpg"]
+
+
+def test_a_locked_file_is_left_to_whoever_reads_it(photos, monkeypatch):
+    def locked(self, *args, **kwargs):
+        if self.name == "c.jpg":
+            raise PermissionError(13, "Permission denied", str(self))
+        return opened(self, *args, **kwargs)
+
+    opened = pathlib.Path.open
+    monkeypatch.setattr(pathlib.Path, "open", locked)
+    assert "photos/c.jpg" in [image.name for image in find_images("photos").images]
+    with pytest.raises(PermissionError):
+        find_images("photos/c.jpg")
+
+
 def test_nothing_is_named():
     with pytest.raises(ImageFilesError, match="no images are named"):
         find_images([])

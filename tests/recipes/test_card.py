@@ -70,6 +70,12 @@ def test_every_field_of_every_card(stem):
     assert after == dataclasses.replace(before, pretrain=pretrain)
 
 
+def test_a_card_that_needs_a_folder_says_so(monkeypatch):
+    monkeypatch.setattr(f"{__name__}._ARGUMENT", {})
+    with pytest.raises(ValueError, match=r"expected FOLDER.* after the colon, got ''"):
+        card("imagenet21k_mini")  # --config=imagenet21k_mini
+
+
 def test_a_record_that_the_card_has_not_is_made_by_one_of_its_fields():
     config = card("demo", "smoke")
     assert Recipe.from_config(config).evaluation is None

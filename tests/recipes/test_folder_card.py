@@ -41,6 +41,11 @@ def test_they_may_be_given_instead(photos):
     assert by_name == by_path
 
 
+def test_a_folder_may_be_called_like_a_level(photos, tmp_path):
+    (tmp_path / "species").mkdir()
+    assert recipe("folder:species,genus,family@genus").target.level == "genus"
+
+
 def test_the_small_form_suits_a_handful_of_photographs(photos):
     small, full = recipe("folder:photos,small"), recipe("folder:photos")
     assert (small.seeds, full.seeds) == ((0,), (0, 1, 2))
@@ -59,7 +64,7 @@ def test_an_archive_and_a_path_with_signs(photos, tmp_path):
     ("text", "message"),
     [
         ("folder:photo,small", "'photo': no such folder .* relative to the working directory"),
-        ("folder:photos,smal", "'photos,smal': no such folder .* expected folder:PATH"),
+        ("folder:photos,smal", "'photos,smal': no such folder .* did you mean ,small"),
         ("folder:photos@gens", "unknown level 'gens'; did you mean 'genus'"),
         ("folder:a,b@c", "unknown level 'c'; there are: a, b"),
         ("folder:empty", "empty: no taxonomy.csv"),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import html
 import re
+import shlex
 
 import pytest
 
@@ -45,6 +47,7 @@ def test_the_page_lies_beside_the_first_study_and_needs_nothing_else(studies, wr
     assert "rate&lt;0.05&gt;" in text
     headings = re.findall(r'<h2 id="[^"]*">([^<]*)</h2>', text)
     assert headings == ["What differs", "Errors", "Learning curves", "Cost", "How this was made"]
+    assert shlex.join(["--compare", *map(str, studies)]) in html.unescape(text)
     assert not [path for path in written.page.parent.rglob("*") if is_partial(path.name)]
 
 

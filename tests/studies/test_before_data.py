@@ -100,6 +100,15 @@ def test_levels_of_each_dataset(folder):
     assert before_data.known_levels("folder", {"source": "gone"}) == ()
 
 
+def test_levels_are_read_once_for_all_arms(folder, monkeypatch):
+    (folder / "photos").mkdir()
+    (folder / "photos" / "taxonomy.csv").write_text("breed,animal\na,x\nb,y\n")
+    read, paths = before_data.read_levels, []
+    monkeypatch.setattr(before_data, "read_levels", lambda path: paths.append(path) or read(path))
+    before_data.check_recipe(recipe("folder:photos"))
+    assert paths == [pathlib.Path("photos")]
+
+
 def test_a_label_spaces_card():
     content = load_card("labels:clusters").to_dict()
     content["dataset"]["name"] = "demo"
