@@ -47,7 +47,8 @@ def test_classes_that_the_archive_decides_are_not_told_as_known(tmp_path):
 
 
 def test_what_would_be_downloaded_is_told(tmp_path):
-    (line,) = [line for line in plan_of(tmp_path, "paper_inat2021") if "is downloaded first" in line]
+    lines = plan_of(tmp_path, "paper_inat2021")
+    (line,) = [line for line in lines if "is downloaded first" in line]
     assert "293.8 GB (train 240.1 GB, mini 44.7 GB, val 8.9 GB)" in line
     own = load_card("paper_inat2021").to_dict()["dataset"]
     own["options"] = {"manual_dir": str(tmp_path)}
