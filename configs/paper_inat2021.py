@@ -98,7 +98,12 @@ def _shrink(config: ConfigDict) -> None:
     """The same on the Grocery Store data (81 fine, 43 coarse, 3 macro classes) at 32 px."""
     config.dataset.options = ConfigDict()
     config.dataset.update(
-        {"name": "folder", "options": {"source": placeholder(str)}, "eval_split": "test"}
+        {
+            "name": "folder",
+            "options": {"source": placeholder(str)},
+            "train_split": "train",
+            "eval_split": "test",
+        }
     )
     config.target = _level("macro")
     config.arms = ConfigDict(

@@ -95,6 +95,7 @@ def _shrink(config: ConfigDict) -> None:
         {
             "name": "demo",
             "options": {"seed": 0, "num_train": 192, "num_test_easy": 64, "num_test_hard": 64},
+            "eval_split": "test",
         }
     )
     config.transfer_dataset = None

@@ -141,7 +141,8 @@ def commands_of(block: Block, variables: dict[str, str] | None = None) -> Iterat
         if _SHELL_ONLY.search(re.sub(r"'[^']*'|\"[^\"]*\"|#.*", "", text)):
             yield Command(text, ())
             continue
-        words = [_expanded(word, known) for word in shlex.split(text, comments=True)]
+        given = shlex.split(text, comments=True)
+        words = [word for one in given for word in _expanded(one, known)]
         if words[-1] == "&":
             words.pop()
         given = []
@@ -154,8 +155,10 @@ def commands_of(block: Block, variables: dict[str, str] | None = None) -> Iterat
             known.update(given)
 
 
-def _expanded(word: str, variables: dict[str, str]) -> str:
-    return re.sub(r"\$(\w+)", lambda match: variables.get(match[1], match[0]), word)
+def _expanded(word: str, variables: dict[str, str]) -> list[str]:
+    """A word with its variables' values; one that is a variable is split, as by a shell."""
+    value = re.sub(r"\$(\w+)", lambda match: variables.get(match[1], match[0]), word)
+    return value.split() if re.fullmatch(r"\$\w+", word) else [value]
 
 
 _NUMBER = re.compile(r"[+\-−]?(?<![\w.])\d[\d,.]*(?:[eE][+-]?\d+)?|\bnan\b")

@@ -39,7 +39,7 @@ _SMALL_FORMS = ("smoke", "small")
 _HELD_OUT = ("imagenet21k_mini", "label_sources")
 # Program → arguments that make it small.
 _SMALL_PROGRAMS: Mapping[str, Sequence[str]] = {
-    "theory": ("--smoke",),
+    "theory": ("--experiment=default", "--num_seeds=2"),
     "coverage.py": ("--tries=2",),
     "prepare.py": ("--num_images=4", "--repeats=1"),
     "read.py": ("--num_images=8", "--num_batches=2", "--repeats=1"),
@@ -57,18 +57,16 @@ def at_small_size(words: Sequence[str]) -> list[str]:
     card = next((word for word in own if word.startswith("--config=")), "")
     is_small = any(form in card for form in _SMALL_FORMS)
     if own[0] == "fine2coarse" and name in ("study", "pretrain", "transfer") and not is_small:
-        sets_seeds = any(word.startswith("--config.seeds") for word in own)
-        is_planned = "--seed=2" in own or sets_seeds
-        if name == "study" and not is_planned:
-            own += _ONE_SEED
         own += _FEW_STEPS
-        if name == "study":
-            own.append("--transfer_candidates=off")
+        if name == "study" and not any(word.startswith("--config.seeds") for word in own):
+            own += _ONE_SEED
         if name == "study" and card == "--config=demo":
             own += _FEW_IMAGES
-    elif name in _SMALL_PROGRAMS:
+    elif name in _SMALL_PROGRAMS and "--smoke" not in own:
         own += _SMALL_PROGRAMS[name]
-    if any(form in card for form in _HELD_OUT):
+    if own[:2] == ["fine2coarse", "study"]:
+        own.append("--transfer_candidates=off")
+    if any(form in card for form in _HELD_OUT) and not card.endswith(":demo"):
         own.append("--config.dataset.options.num_validation=200")
     return own + rest
 

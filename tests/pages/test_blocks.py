@@ -13,7 +13,7 @@ Text.
 # a remark
 fine2coarse study --config=demo \\
   --workdir=runs/x   # its own remark
-CARD="--config=mine:a b"
+CARD="--config=mine --seed=1"
 A='{"b": 1}' fine2coarse pretrain $CARD -- --own=1
 ls | head
 ```
@@ -49,8 +49,8 @@ def test_what_no_block_may_be(block):
 def test_commands():
     study, pretrain, shell = commands_of(blocks_of(_PAGE)[0])
     assert study.words == ("fine2coarse", "study", "--config=demo", "--workdir=runs/x")
-    assert pretrain.words[:3] == ("fine2coarse", "pretrain", "--config=mine:a b")
-    assert pretrain.variables == (("A", '{"b": 1}'),) and pretrain.flags == ["config"]
+    assert pretrain.words[:4] == ("fine2coarse", "pretrain", "--config=mine", "--seed=1")
+    assert pretrain.variables == (("A", '{"b": 1}'),) and pretrain.flags == ["config", "seed"]
     assert shell.words == () and shell.text == "ls | head"
 
 
