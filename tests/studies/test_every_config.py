@@ -52,7 +52,7 @@ def documented_forms(stem: str) -> list[str]:
     for text in [*texts, *(page.read_text("utf-8") for page in pages)]:
         forms += re.findall(rf"(?:configs/{stem}\.py|--config={stem}):([^\s`\"')]+)", text)
     (parameter,) = inspect.signature(get_config_of(stem)).parameters.values()
-    default = [] if parameter.default is parameter.empty else [parameter.default]
+    default = [parameter.default] if parameter.default else []  # a card may need an argument
     return list(dict.fromkeys([*default, *(form.rstrip(".,;:") for form in forms)]))
 
 
