@@ -52,7 +52,8 @@ def documented_forms(stem: str) -> list[str]:
     for text in [*texts, *(page.read_text("utf-8") for page in pages)]:
         forms += re.findall(rf"(?:configs/{stem}\.py|--config={stem}):([^\s`\"')]+)", text)
     (parameter,) = inspect.signature(get_config_of(stem)).parameters.values()
-    default = [parameter.default] if parameter.default else []  # a card may need an argument
+    # A card may need an argument.
+    default = [] if parameter.default in ("", parameter.empty) else [parameter.default]
     return list(dict.fromkeys([*default, *(form.rstrip(".,;:") for form in forms)]))
 
 
