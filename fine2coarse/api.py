@@ -11,12 +11,13 @@ imported by the first study.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import math
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fine2coarse.cards import load_card
@@ -269,8 +270,9 @@ def do_runs(
     from fine2coarse.studies.study import Study, StudyError
 
     with open_workdir(address) as (folder, mirror):
-        study = Study(recipe, folder, claim_timeout_s, mirror)
-        data = open_study(recipe, data_dir, runs)
+        with _removed_again(folder):
+            study = Study(recipe, folder, claim_timeout_s, mirror)
+            data = open_study(recipe, data_dir, runs)
         if command:
             record_command(folder, command[0], command[1:])
         data_dirs = [pathlib.Path(data_dir)]
@@ -285,6 +287,19 @@ def do_runs(
             _tell_what_is_finished(study, address)
             raise
         return with_addresses(address, conclude(study, data_dirs=data_dirs, report=report))
+
+
+@contextlib.contextmanager
+def _removed_again(folder: pathlib.Path) -> Iterator[None]:
+    """Removes a folder that the body made and left empty, where it raises."""
+    was_there = folder.exists()
+    try:
+        yield
+    except BaseException:
+        if not was_there:
+            with contextlib.suppress(OSError):  # something lies in it
+                folder.rmdir()
+        raise
 
 
 def data_folder(given: str | os.PathLike | None, address: str) -> str:

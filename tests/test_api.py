@@ -157,3 +157,14 @@ def test_an_empty_workdir_is_no_folder(workdir):
         fine2coarse.run_study("demo:smoke", workdir)
     with pytest.raises(UsageError, match="workdir is empty; name a folder"):
         fine2coarse.run_sweep("demo:smoke", workdir, {"pretrain.total_steps": [12]})
+
+
+def test_a_study_that_cannot_begin_leaves_no_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arm = {"source": "file", "options": {"path": "nowhere.npz"}}
+    config = fine2coarse.load_config("demo:smoke").to_dict() | {"arms": {"mine": arm}}
+    for workdir in (tmp_path / "new", tmp_path / "mine"):
+        (tmp_path / "mine").mkdir(exist_ok=True)
+        with pytest.raises(UsageError, match=r"nowhere\.npz: there is no such file"):
+            fine2coarse.run_study(config, workdir)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]  # which was there before
