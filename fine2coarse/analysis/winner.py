@@ -94,7 +94,8 @@ def find_winner(study: StudyFolder, compared: Sequence[ArmComparison] | None = N
     }
     arm = min(errors, key=lambda name: (errors[name], name != BASELINE))
     runs = list(by_arm(study.runs)[arm].values())
-    run = min(runs, key=lambda one: (_held_out_error(one), one.seed))
+    is_chosen = all(_held_out(one) is not None for one in runs)
+    run = min(runs, key=lambda one: (_held_out_error(one) if is_chosen else 0.0, one.seed))
     if compared is None:
         try:
             compared = compare(study.runs)

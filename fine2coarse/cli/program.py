@@ -22,7 +22,7 @@ from fine2coarse.errors import (
 from fine2coarse.tensorflow_start import quiet_libraries, start_tensorflow
 
 _OURS = "fine2coarse."
-INTERRUPTED = "stopped by Ctrl-C; what is finished is kept, and the same command goes on from there"
+INTERRUPTED = "stopped by Ctrl-C; what is saved is kept, and a run goes on with the same command"
 
 
 def run_main(

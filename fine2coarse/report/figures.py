@@ -78,6 +78,13 @@ def set_loss_axis(axis: Axes) -> None:
     axis.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False))
 
 
+def set_count_axis(axis: Axes, label: str, num_ticks: int) -> None:
+    """Makes the horizontal axis one of whole numbers, such as steps or images."""
+    axis.set_xlabel(label)
+    axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axis.locator_params(axis="x", nbins=num_ticks)
+
+
 def _default_style() -> dict[str, object]:
     """Matplotlib's own settings; the backend is the user's."""
     import matplotlib

@@ -11,7 +11,7 @@ import numpy as np
 
 from fine2coarse.analysis.finished import FinishedRun
 from fine2coarse.recipes.names import BASELINE, PRETRAIN, STRAIGHT
-from fine2coarse.report.figures import COLOURS, saved_figure, set_loss_axis
+from fine2coarse.report.figures import COLOURS, saved_figure, set_count_axis, set_loss_axis
 from fine2coarse.report.pictures import WIDE, add_legend, legend_inches
 from fine2coarse.report.points import shortened
 from fine2coarse.runs.phase_folder import TRIALS, PhaseFolder
@@ -115,9 +115,7 @@ def draw_learning(path: pathlib.Path, curves: Sequence[Curve], width_inches: flo
                     marker="." if measured.sum() < 3 else None,
                     label=None if curve.phase == "transfer" else shortened(curve.arm),
                 )
-            axis.set_xlabel("images seen")
-            axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-            axis.locator_params(axis="x", nbins=4 if width_inches < WIDE else 7)
+            set_count_axis(axis, "images seen", 4 if width_inches < WIDE else 7)
         set_loss_axis(axes[0, 0])
         if len(panels) > 1:
             axes[1, 0].set_ylabel("validation accuracy (%)")

@@ -10,7 +10,7 @@ import numpy as np
 
 from fine2coarse.analysis.side_by_side import SideBySide
 from fine2coarse.recipes.names import BASELINE
-from fine2coarse.report.figures import COLOURS, MARKERS, saved_figure, set_loss_axis
+from fine2coarse.report.figures import COLOURS, MARKERS, saved_figure, set_count_axis, set_loss_axis
 from fine2coarse.report.learning import Curve
 from fine2coarse.report.pictures import (
     WIDE,
@@ -139,9 +139,7 @@ def draw_curves(
                 for position, curve in enumerate(of_study):
                     label = None if position else shortened(names[number])
                     _draw_curve(axis, curve, name, number, label)
-            axis.set_xlabel("steps")
-            axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-            axis.locator_params(axis="x", nbins=4 if width_inches < WIDE else 7)
+            set_count_axis(axis, "steps", 4 if width_inches < WIDE else 7)
         set_loss_axis(axes[0, 0])
         if len(panels) > 1:
             axes[1, 0].set_ylabel("validation accuracy (%)")

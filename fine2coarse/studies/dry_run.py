@@ -176,13 +176,14 @@ def _upper_bounds(recipe: Recipe) -> Iterator[str]:
 
 def _downloads(recipe: Recipe) -> Iterator[str]:
     """What preparing inat2021 downloads where no archives are given."""
-    for spec in filter(None, (recipe.dataset, recipe.transfer_dataset, recipe.evaluation)):
-        if spec.name == "inat2021" and not spec.options.get("manual_dir"):
+    for field in ("dataset", "transfer_dataset", "evaluation"):
+        spec = getattr(recipe, field)
+        if spec and spec.name == "inat2021" and not spec.options.get("manual_dir"):
             sizes = download_sizes(spec.options.get("splits"))
             told = ", ".join(f"{split} {disk_size(size)}" for split, size in sizes.items())
             yield (
                 f"inat2021 is downloaded first, {disk_size(sum(sizes.values()))} ({told}); "
-                "--config.dataset.options.splits=\"('mini', 'val')\" takes fewer"
+                f"--config.{field}.options.splits=\"('mini', 'val')\" takes fewer"
             )
 
 
