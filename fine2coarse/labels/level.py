@@ -14,7 +14,7 @@ def level(taxonomy: Taxonomy, level_name: str, rule: str = "") -> LabelSpace:
 
     Args:
       taxonomy: whose leaves the dataset is labelled with.
-      level_name: one of its levels.
+      level_name: one of its levels, or `hops:K` or `depth:K`: see `Taxonomy.ancestors_at`.
       rule: which class a leaf keeps where the graph gives it several. Empty: all of them, so the
         space is multi-label. 'first': the one met first on a walk up that takes parents in the
         order the taxonomy names them. 'deepest': the one farthest from the root, the first of
@@ -62,8 +62,9 @@ def _one_each(
         depth = depths(taxonomy)
         return [(max(nodes, key=lambda node: depth[node]),) for nodes in nodes_of_leaf]
     parent = tree_parents(taxonomy, "first")
-    if taxonomy.level_kind == "hops":
-        return [(_climb(parent, leaf, int(level_name)),) for leaf in taxonomy.leaf_nodes]
+    num_hops = taxonomy.num_hops(level_name)
+    if num_hops is not None:
+        return [(_climb(parent, leaf, num_hops),) for leaf in taxonomy.leaf_nodes]
     return [
         nodes if len(nodes) == 1 else (_first_met(taxonomy, leaf, set(nodes)),)
         for leaf, nodes in zip(taxonomy.leaf_nodes, nodes_of_leaf)

@@ -105,24 +105,100 @@ class Imagenet21kOptions(Inat2021Options):
       splits: refused here; `num_validation` makes the second split.
       num_validation: training images held out as the split `validation` (102,400 of the whole
         archive, else that share).
-      leaves: 'all' 21,843 synsets as leaves, or 'present', those that the archive has (all).
+      leaves: 'all' 21,843 synsets as leaves, or 'present', those that the archive has (all; with
+        a minimum present).
+      subset: '21k_p', the rule of ImageNet-21K-P: classes of at least 501 images, of each of which
+        50 are held out (none).
+      min_images_per_class: classes with fewer images that can be used are left out (none are).
+      num_validation_per_class: images of each class that become the split `validation`, the first
+        by name, instead of `num_validation` (none).
     """
 
     leaves: str | None = None
+    subset: str | None = None
+    min_images_per_class: int | None = None
+    num_validation_per_class: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class TfdsOptions:
-    """Options of any TFDS dataset whose labels nest.
+    """Options of any TFDS dataset whose labels nest, or that has a taxonomy from a file.
 
     Attributes:
       name: TFDS's own name of it, as in cifar100; needed.
       label_features: its label features, finest first, as in ("label", "coarse_label"); only
-        cifar100, omniglot and imagenet2012 can do without.
+        cifar100, omniglot and imagenet2012 can do without. With `taxonomy` one, which may be left
+        out where there is no other.
+      taxonomy: file of what stands above the classes: an edge list, Newick, JSON or a table of
+        levels (none).
+      taxonomy_format: how to read it, where its content does not tell: levels, edges,
+        parent_child, child_parent, newick or json (auto).
     """
 
     name: str | None = None
     label_features: tuple[str, ...] | None = None
+    taxonomy: str | None = path(None, is_operational=True)
+    taxonomy_format: str | None = operational(None)
+
+
+@dataclasses.dataclass(frozen=True)
+class _ShardOptions:
+    """Options of images in shards.
+
+    Attributes:
+      source: a folder of shards, or a pattern such as train-{0000..1023}.tar or data/*.parquet;
+        needed.
+      name: that the prepared data's folder begins with (made from `source`).
+      taxonomy: 'wordnet', where the classes are synset ids, or a taxonomy's file; else several
+        labels show how they nest, and one label makes a flat list of classes (none).
+      taxonomy_format: how that file is read: see `fine2coarse levels --help` (auto).
+      classes: file of the ids that the labels' integers stand for, one a line (none).
+      test_share: share of each class that becomes the split `test`, where no file's name says one
+        (0.2 where no name says a split).
+      max_skipped_share: preparing stops where more than this share of a split's images cannot be
+        used (0.01).
+      num_workers: processes that prepare (1).
+    """
+
+    source: str | None = path(None, is_operational=True)
+    name: str | None = operational(None)
+    taxonomy: str | None = path(None, is_operational=True)
+    taxonomy_format: str | None = operational(None)
+    classes: str | None = path(None, is_operational=True)
+    test_share: float | None = None
+    max_skipped_share: float | None = operational(None)
+    num_workers: int | None = operational(None)
+
+
+@dataclasses.dataclass(frozen=True)
+class WebDatasetOptions(_ShardOptions):
+    """Options of WebDataset shards.
+
+    Attributes:
+      source: a folder of tars, or a pattern such as "train-{0000..1023}.tar"; needed.
+      label_fields: what holds the labels, finest first: cls, fields of the JSON, or __key__ for the
+        synset id that a key begins with (cls).
+      image_field: the image's suffix, where keys have several, as in seg.png (the only image).
+    """
+
+    label_fields: tuple[str, ...] | None = None
+    image_field: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class ParquetOptions(_ShardOptions):
+    """Options of Parquet files.
+
+    Attributes:
+      source: a folder of Parquet files, or a pattern such as "data/train-*.parquet"; needed.
+      label_columns: columns of the labels, finest first (the only one with classes, or label).
+      image_column: column of the images: bytes, or a struct of bytes and path (the only one).
+      id_column: column of the images' ids, as in image.path (file and row).
+    """
+
+    label_columns: tuple[str, ...] | None = None
+    image_column: str | None = None
+    id_column: str | None = None
 
 
 DATASET_OPTIONS: Mapping[str, type] = {
@@ -130,7 +206,9 @@ DATASET_OPTIONS: Mapping[str, type] = {
     "folder": FolderOptions,
     "imagenet21k": Imagenet21kOptions,
     "inat2021": Inat2021Options,
+    "parquet": ParquetOptions,
     "tfds": TfdsOptions,
+    "webdataset": WebDatasetOptions,
 }
 """Dataset → its options."""
 

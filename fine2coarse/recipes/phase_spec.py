@@ -75,8 +75,9 @@ class OptimizerSpec:
       max_gradient_norm: the gradient's global norm, summed over all replicas, is clipped to
         this; 0 for no clipping.
       backbone_rate_factor: the backbone's learning rate, as a multiple of the head's.
-      ema_decay: decay of an exponential moving average of the weights, which is then what is
-        tested; 0 for none. Early on it is smaller: see `training/optimizers.py`.
+      ema_decay: decay of an exponential moving average of the weights and the batch-norm
+        statistics, which is then what is tested; 0 for none. Early on it is smaller: see
+        `training/optimizers.py`.
     """
 
     name: str = "sgd"
@@ -129,8 +130,8 @@ class PhaseSpec:
       log_every_steps: steps between two rows of `metrics.csv`.
       checkpoint_every_steps: steps between two checkpoints.
       checkpoints_to_keep: how many of the newest stay; the best stays besides.
-      steps_per_call: most steps that run on the devices without a return to Python; 0 for all
-        up to the next log row, checkpoint or validation.
+      steps_per_call: most steps between two movements of the progress bar; 0 for all up to the
+        next log row, checkpoint or validation. It moves after three seconds in any case.
     """
 
     total_steps: int

@@ -22,7 +22,7 @@ from fine2coarse.schema import defining, inline, operational, parse, to_plain
 SCHEMA_VERSION = 2
 CANDIDATES = (AUTO, OFF)
 _STEPS_PER_WARMUP = 10  # of a phase, in what an error suggests
-STORAGES = ("auto", "memory", "disk")
+STORAGES = ("auto", "memory", "disk", "stream")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,8 +36,11 @@ class DatasetSpec:
       eval_split: split to evaluate on.
       train_fraction: share of `train_split` that is used, chosen by image ids: the same images
         whatever the seed, and those of a smaller share are among those of a larger one.
-      storage: 'memory', 'disk' (images are read as they are needed), or 'auto': on disk where a
-        split is larger than 2 GiB.
+      storage: where images are read from: 'memory'; 'disk', at random places as they are needed;
+        'stream', shards in sequence, for buckets and slow disks; or 'auto': memory for splits of up
+        to 2 GiB, of larger ones stream in a bucket and else disk.
+      stream_window_images: how many images 'stream' shuffles among each other; memory holds up to
+        twice as many.
       drop_duplicates: train without the images of `train_split` that the test images hold too.
     """
 
@@ -46,6 +49,7 @@ class DatasetSpec:
     train_split: str = "train"
     eval_split: str = "test"
     storage: str = operational("auto")
+    stream_window_images: int = operational(8192)
     train_fraction: float = 1.0
     drop_duplicates: bool = False
 
@@ -58,6 +62,10 @@ class DatasetSpec:
             )
         if self.storage not in STORAGES:
             raise RecipeError(f"dataset.storage is one of {STORAGES}, got {self.storage!r}")
+        if self.stream_window_images < 1:
+            raise RecipeError(
+                f"dataset.stream_window_images is at least 1, got {self.stream_window_images}"
+            )
 
     def normalised(self) -> DatasetSpec:
         """The same without the options that say where images lie and how to prepare them."""

@@ -37,15 +37,18 @@ def levels_table(taxonomy: Taxonomy, summaries: Sequence[LevelSummary]) -> str:
     return f"{head}\n{terminal.table(list(_HEADINGS.values()), cells)}"
 
 
-def levels_with_images(taxonomy: Taxonomy, num_images: Mapping[int, int]) -> list[dict[str, Any]]:
+def levels_with_images(
+    taxonomy: Taxonomy, num_images: Mapping[int, int], levels: Sequence[str] | None = None
+) -> list[dict[str, Any]]:
     """Each level as `summarize_level` has it, and how many images its classes hold; JSON-able.
 
     Args:
       taxonomy: the hierarchy.
       num_images: leaf label → images; a leaf that is left out has none.
+      levels: those to describe; all that the taxonomy names where None.
     """
     records = []
-    for level in taxonomy.levels:
+    for level in taxonomy.levels if levels is None else levels:
         sizes: collections.Counter[int] = collections.Counter()
         for label, nodes in enumerate(taxonomy.ancestors_at(level)):
             for node in nodes:
@@ -70,8 +73,15 @@ def images_table(records: Sequence[Mapping[str, Any]]) -> str:
     return terminal.table(headings, cells)
 
 
-def describe_node(taxonomy: Taxonomy, node_id: str) -> dict[str, Any]:
+def describe_node(
+    taxonomy: Taxonomy, node_id: str, levels: Sequence[str] | None = None
+) -> dict[str, Any]:
     """What a node is and where it lies; JSON-able.
+
+    Args:
+      taxonomy: the hierarchy.
+      node_id: which node.
+      levels: those to tell its labels at; all that the taxonomy names where None.
 
     Raises:
       TaxonomyError: where the taxonomy has no such node.
@@ -93,7 +103,7 @@ def describe_node(taxonomy: Taxonomy, node_id: str) -> dict[str, Any]:
         "paths": [[ids[step] for step in path] for path in taxonomy.paths(node)],
         "labels": {
             level: [ids[label] for label in taxonomy.labels_of(node, level)]
-            for level in taxonomy.levels
+            for level in (taxonomy.levels if levels is None else levels)
         },
     }
 

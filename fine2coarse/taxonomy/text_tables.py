@@ -135,6 +135,15 @@ def read_lines(data: bytes, where: str) -> list[str]:
     return lines[:-1] if not lines[-1] else lines
 
 
+def read_text(data: bytes, where: str) -> str:
+    """The text of a file, encoded as `read_rows` says.
+
+    Raises:
+      TableError: naming the line that is not text.
+    """
+    return _decoded(data, where, "line")
+
+
 def parse_json(data: bytes, where: str) -> Any:
     """Reads JSON, encoded as `read_rows` says.
 
@@ -144,7 +153,12 @@ def parse_json(data: bytes, where: str) -> Any:
     text = _decoded(data, where, "line")
     try:
         return json.loads(text)
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise TableError(
+            f"{where}: brackets within brackets, more than can be read; of a deep hierarchy write "
+            "each class's parent, as an edge list"
+        ) from error
+    except ValueError as error:
         raise TableError(
             f"{where}: not JSON: {error}; if the file was cut off, copy or download it again"
         ) from error
@@ -155,6 +169,8 @@ def normalized(name: str) -> str:
 
     So a folder that macOS named matches the same name in a spreadsheet.
     """
+    if name.isascii():
+        return name.strip()
     return _without_blank_ends(unicodedata.normalize("NFC", name))
 
 
@@ -309,6 +325,8 @@ def _named(signs: Iterable[str]) -> str:
 
 def _cells(line: str, delimiter: str, place: str) -> list[str]:
     """The cells of a line; quotes stand around a whole cell and double inside it, or nowhere."""
+    if '"' not in line:
+        return line.split(delimiter)
     # Possessive repeats (*+, ++) never go back, so a lone quote costs no more than a good row.
     cell = re.compile(rf' *+(?:"((?:[^"]++|"")*+)" *+|([^"{delimiter}]*+))({delimiter}|\Z)')
     found: list[str] = []

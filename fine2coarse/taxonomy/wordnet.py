@@ -61,6 +61,12 @@ def imagenet21k_synsets() -> tuple[str, ...]:
     return tuple(_read_table(TABLE_PATH.read_text(encoding="utf-8"))[1])
 
 
+def synset_names(synset_ids: Iterable[str]) -> dict[str, str]:
+    """Display names of those of the synsets that the shipped table has."""
+    nouns, _ = _read_table(TABLE_PATH.read_text(encoding="utf-8"))
+    return {synset: ", ".join(nouns[synset][1]) for synset in synset_ids if synset in nouns}
+
+
 def known_synsets() -> frozenset[str]:
     """ImageNet-21k's synset ids, those above them, and `BESIDE_IMAGENET21K`."""
     return frozenset(_read_table(TABLE_PATH.read_text(encoding="utf-8"))[0])
