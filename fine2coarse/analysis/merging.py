@@ -249,7 +249,9 @@ def _different_images(first: StudyFolder, other: StudyFolder) -> list[str]:
             f"{len(ours.image_ids)} test images in {first.name}, "
             f"{len(theirs.image_ids)} in {other.name}"
         ]
+    if ours.same_images(theirs):
+        return []
     not_shared = len(np.setdiff1d(ours.image_ids, theirs.image_ids))
     if not_shared:
         return [f"the test images, of which {not_shared} are not shared"]
-    return [] if ours.same_images(theirs) else ["the order or the targets of the test images"]
+    return ["the order or the targets of the test images"]

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import io
 import pathlib
+import weakref
 
 import numpy as np
 
@@ -36,9 +37,27 @@ class StoredPredictions:
 
     def same_images(self, other: StoredPredictions) -> bool:
         """Whether both are of the same images, in the same order, for one task."""
-        return np.array_equal(self.image_ids, other.image_ids) and np.array_equal(
-            self.targets, other.targets
-        )
+        return _same(self.image_ids, other.image_ids) and _same(self.targets, other.targets)
+
+
+def _same(ours: np.ndarray, theirs: np.ndarray) -> bool:
+    return ours is theirs or np.array_equal(ours, theirs)
+
+
+_last_read: weakref.WeakValueDictionary[str, np.ndarray] = weakref.WeakValueDictionary()
+
+
+def _shared(name: str, column: np.ndarray) -> np.ndarray:
+    """The column, as the array that was read before it where that is in use and holds the same.
+
+    Half a million ids are 40 MB, and a study's runs and trials were tested on the same images.
+    """
+    last = _last_read.get(name)
+    if last is not None and last.dtype == column.dtype and np.array_equal(last, column):
+        return last
+    column.setflags(write=False)  # others will hold it too
+    _last_read[name] = column
+    return column
 
 
 def read_predictions(phase: pathlib.Path) -> StoredPredictions:
@@ -65,6 +84,8 @@ def read_predictions(phase: pathlib.Path) -> StoredPredictions:
     missing = [name for name in expected if name not in columns]
     if missing:
         raise RunError(f"{path}: lacks {', '.join(missing)}; expected {', '.join(expected)}")
+    for name in ("image_ids", "targets"):
+        columns[name] = _shared(name, columns[name])
     return StoredPredictions(**{name: columns[name] for name in expected})
 
 

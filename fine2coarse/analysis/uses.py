@@ -9,6 +9,8 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
 from fine2coarse.analysis.finished import FinishedRun
 from fine2coarse.analysis.predictions import StoredPredictions
 from fine2coarse.errors import UsageError
@@ -83,9 +85,7 @@ def check_same_images(runs: Sequence[FinishedRun]) -> None:
     for run in runs[1:]:
         ours, theirs = run.predictions.transferred, runs[0].predictions.transferred
         if not ours.same_images(theirs):
-            same_ids = len(ours.image_ids) == len(theirs.image_ids) and bool(
-                (ours.image_ids == theirs.image_ids).all()
-            )
+            same_ids = np.array_equal(ours.image_ids, theirs.image_ids)
             raise ComparisonError(
                 f"{run.tested_folder} was tested on {len(ours.targets)} images and "
                 f"{runs[0].tested_folder} on {len(theirs.targets)}: their "

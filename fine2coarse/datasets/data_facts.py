@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from fine2coarse.preparation.comparison import Comparison
+
 if TYPE_CHECKING:
     from fine2coarse.datasets.prepared import PreparedDataset
 
@@ -48,6 +50,12 @@ def _preparation(dataset: PreparedDataset) -> Mapping[str, Any]:
     told |= dataclasses.asdict(found.report)
     told["first_skips"] = [list(row) for row in found.skips(_NUM_SKIPS_TOLD)]
     return told
+
+
+def published_in_words(preparation: Mapping[str, Any]) -> str:
+    """What is published of such data, beside what was found; empty where nothing is."""
+    compared = (Comparison(**fields) for fields in preparation.get("compared", ()))
+    return "; ".join(f"{found.name}: {found.sentence()}" for found in compared)
 
 
 def overlap_in_words(overlap: Mapping[str, Any]) -> str:

@@ -12,8 +12,9 @@ from fine2coarse.archives.file_tree import FileTree, ListedFile, is_hidden
 from fine2coarse.preparation.digests import hash128
 from fine2coarse.preparation.file_batches import BESIDE_SPLITS, HIDDEN, NOT_IN_LAYOUT
 from fine2coarse.preparation.image_files import image_id
-from fine2coarse.taxonomy.csv_reader import from_bytes, from_rows
+from fine2coarse.taxonomy.csv_reader import from_rows
 from fine2coarse.taxonomy.taxonomy import Taxonomy
+from fine2coarse.taxonomy.taxonomy_file import from_bytes
 from fine2coarse.taxonomy.text_tables import normalized
 
 TRAIN, VAL, TEST = "train", "val", "test"
@@ -107,7 +108,7 @@ class _Place:
 def read_layout(tree: FileTree, where: str, *, is_flat: bool) -> FolderLayout:
     """Finds the taxonomy, and every file's class and split.
 
-    A file's class is the folder in its path whose name is a leaf of the taxonomy; other folders
+    A file's class is the folder in its path whose name is a leaf's, or its id; other folders
     may stand above and below that. Where the taxonomy is flat, it is the first folder (below the
     split's).
 
@@ -159,7 +160,7 @@ def survey_layout(
         taxonomy = _flat_taxonomy(places, has_splits, where)
     else:
         table, data = _read_table(tree, places, skips, where)
-        taxonomy = from_bytes(data, where=f"{where}: {TAXONOMY_FILE}")
+        taxonomy = from_bytes(data, f"{where}: {TAXONOMY_FILE}", is_headed=True)
         table_digest[table.name] = hash128(data)
     sorter.sort(places, taxonomy, is_flat)
     for skip in skips:
@@ -188,7 +189,7 @@ def read_taxonomy(tree: FileTree, where: str) -> Taxonomy:
         if file.name == f"{root}{TAXONOMY_FILE}"
     ]
     _, data = _read_table(tree, places, listing.skips, where)
-    return from_bytes(data, where=f"{where}: {TAXONOMY_FILE}")
+    return from_bytes(data, f"{where}: {TAXONOMY_FILE}", is_headed=True)
 
 
 def _root(files: Sequence[ListedFile], is_flat: bool) -> str:
@@ -257,6 +258,13 @@ def _flat_taxonomy(places: Iterable[_Place], has_splits: bool, where: str) -> Ta
     return from_rows([["class"], *([name] for name in sorted(classes))], where=where)
 
 
+def _label_of_folder(taxonomy: Taxonomy) -> dict[str, int]:
+    """Leaf label by what its folder is called: the leaf's name, or its id, such as a synset's."""
+    leaves = list(enumerate(taxonomy.leaf_nodes))
+    by_name = {normalized(taxonomy.names[node]): label for label, node in leaves}
+    return {normalized(taxonomy.node_ids[node]): label for label, node in leaves} | by_name
+
+
 class _Sorter:
     """Tells images of classes from all else."""
 
@@ -268,10 +276,7 @@ class _Sorter:
 
     def sort(self, places: Iterable[_Place], taxonomy: Taxonomy, is_flat: bool) -> None:
         """Gives each file its class, or a reason why it has none."""
-        label_of = {
-            normalized(taxonomy.names[node]): label
-            for label, node in enumerate(taxonomy.leaf_nodes)
-        }
+        label_of = _label_of_folder(taxonomy)
         for place in places:
             if place.parts == (TAXONOMY_FILE,):
                 continue
@@ -323,7 +328,7 @@ class _Sorter:
           FolderError: where two files would have one image id.
         """
         leaves = [taxonomy.names[node] for node in taxonomy.leaf_nodes]
-        classes = set(map(normalized, leaves))
+        classes = _label_of_folder(taxonomy)
         empty = [name for name in empty_folders if _is_class_folder(name, classes)]
         for split in () if is_flat else (TRAIN if self._has_splits else UNSPLIT,):
             with_files = {image.label for image in self.splits.get(split, ())}

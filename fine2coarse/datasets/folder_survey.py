@@ -21,8 +21,8 @@ from fine2coarse.datasets.folder_layout import (
     read_taxonomy,
     survey_layout,
 )
-from fine2coarse.taxonomy.csv_reader import read_csv
 from fine2coarse.taxonomy.taxonomy import Taxonomy
+from fine2coarse.taxonomy.taxonomy_file import read_taxonomy_file
 
 _NUM_NAMES_TOLD = 5
 
@@ -62,13 +62,23 @@ def read_levels(path: pathlib.Path) -> tuple[str, ...]:
     """Names of the levels of a folder or archive of photographs, finest first.
 
     Raises:
+      FolderError, TaxonomyError, SourceError: see `taxonomy_of_folder`.
+    """
+    return taxonomy_of_folder(path).levels
+
+
+def taxonomy_of_folder(path: pathlib.Path) -> Taxonomy:
+    """The taxonomy of a folder or archive of photographs, which are not looked at.
+
+    Raises:
       FolderError: where there is no taxonomy.csv.
       TaxonomyError: where its rows contradict each other.
       SourceError: where there is no such folder or archive, or it is damaged.
     """
     table = path / TAXONOMY_FILE
-    taxonomy = read_csv(table) if table.is_file() else read_taxonomy(open_tree(path), str(path))
-    return tuple(taxonomy.levels)
+    if table.is_file():
+        return read_taxonomy_file(table, is_headed=True)
+    return read_taxonomy(open_tree(path), str(path))
 
 
 def survey_folder(path: pathlib.Path) -> FolderSurvey:

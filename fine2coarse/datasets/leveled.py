@@ -25,6 +25,8 @@ from fine2coarse.files import read_json
 from fine2coarse.formats import disk_size
 from fine2coarse.labels import sources
 from fine2coarse.preparation import preparation_report
+from fine2coarse.preparation.class_rule import ClassRule
+from fine2coarse.preparation.comparison import Comparison
 from fine2coarse.preparation.engine import (
     SOURCE_NAME,
     Preparation,
@@ -178,6 +180,19 @@ class LeveledBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
     def _split_rule(self, source: Source, config: PrepareConfig) -> SplitRule | None:
         """How to divide images whose source names no split."""
 
+    def _class_rule(self, taxonomy: Taxonomy) -> ClassRule | None:
+        """Which of the source's leaves remain, and what each holds out; None for no such rule."""
+        del taxonomy
+
+    def _taxonomy_of(self, taxonomy: Taxonomy, remaining: np.ndarray) -> Taxonomy:
+        """The taxonomy over those leaves alone that a class rule keeps: bool [leaves]."""
+        raise NotImplementedError(f"{type(self).__name__} has a class rule, and no way to apply it")
+
+    def _compare(self, report: preparation_report.Report, plan: Plan) -> tuple[Comparison, ...]:
+        """What is published of such a source, beside what was found."""
+        del report, plan
+        return ()
+
     def _check_prepared(self, config: PrepareConfig) -> None:
         """Raises PreparationRefused where what is asked for is not what is there."""
 
@@ -246,7 +261,9 @@ class LeveledBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
         return root, os.fspath(path.parent.parent / self._level_config.stored_as / path.name)
 
     def _features(self) -> tfds.features.FeaturesDict:
-        known = self._known_taxonomy()
+        return self._features_over(self._known_taxonomy())
+
+    def _features_over(self, known: Taxonomy | None) -> tfds.features.FeaturesDict:
         if not self.is_leaf_view:
             label: tfds.features.ClassLabel = LevelLabel(self._level_config.level, known)
         elif known is None:
@@ -325,17 +342,14 @@ class LeveledBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
         download_config: PrepareConfig,
     ) -> None:
         source, taxonomy = self._find_source(dl_manager, download_config)
-        label = self.info.features["label"]
-        if label.num_classes is None:
-            label.names = leaf_names(taxonomy)
-        self.info.metadata.update(stored_taxonomy.metadata(taxonomy))
         preparation = Preparation(
             source=source,
-            features=self.info.features,
+            features=self._features_over(taxonomy),
             filename_template=self._shards_of,
             file_format=self.info.file_format.value,
             num_classes=taxonomy.num_leaves,
             split_rule=self._split_rule(source, download_config),
+            class_rule=self._class_rule(taxonomy),
             settings={
                 "version": str(self.version),
                 "taxonomy": taxonomy.fingerprint,
@@ -346,12 +360,19 @@ class LeveledBuilder(dataset_builder.FileReaderBuilder, skip_registration=True):
             max_skipped_share=self._max_skipped_share,
             check_plan=functools.partial(self._check_plan, taxonomy=taxonomy),
             write_state=functools.partial(self._write_state, source),
+            compare=self._compare,
         )
         ours = self.data_path  # where TFDS wants the data before it is renamed
         temporary = self._prepared_path.parent.glob(f"{constants.INCOMPLETE_PREFIX}*")
         version = self._prepared_path.name
         stale = [path for path in temporary if path.name.endswith(version) and path != ours]
-        infos = preparation.run(stale)
+        infos, remaining = preparation.run(stale)
+        if remaining is not None:
+            taxonomy = self._taxonomy_of(taxonomy, remaining)
+        label = self.info.features["label"]
+        if label.num_classes is None:
+            label.names = leaf_names(taxonomy)
+        self.info.metadata.update(stored_taxonomy.metadata(taxonomy))
         ours.rmdir()
         preparation.final.rename(ours)
         self.info.set_splits(tfds.core.SplitDict(infos))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import logging
@@ -18,16 +19,28 @@ from fine2coarse.datasets.demo import Demo, DemoConfig
 from fine2coarse.datasets.folder import FolderConfig, LabelledFolder, find_prepared
 from fine2coarse.datasets.folder_layout import FolderError
 from fine2coarse.datasets.imagenet21k import Imagenet21k
+from fine2coarse.datasets.imagenet21k_subsets import SUBSET_OPTIONS, subset_of
 from fine2coarse.datasets.inat2021 import Inat2021
 from fine2coarse.datasets.leveled import LeveledBuilder, PrepareConfig
+from fine2coarse.datasets.parquet import ParquetConfig, ParquetImages
 from fine2coarse.datasets.preparation_claim import first_to_prepare
 from fine2coarse.datasets.prepared import DatasetError, PreparedDataset
 from fine2coarse.datasets.quiet_tfds import prepare_quietly, without_warnings
-from fine2coarse.datasets.tfds_hierarchy import open_hierarchy
+from fine2coarse.datasets.shard_files import ShardsError
+from fine2coarse.datasets.shard_survey import ShardSurvey, survey_shards
+from fine2coarse.datasets.sharded import ShardedBuilder, ShardedConfig, find_prepared_shards
+from fine2coarse.datasets.tfds_hierarchy import (
+    check_taxonomy_file,
+    one_label_feature,
+    open_hierarchy,
+)
+from fine2coarse.datasets.webdataset import WebDatasetConfig, WebdatasetImages
+from fine2coarse.errors import UsageError
 from fine2coarse.nearest import unknown
 from fine2coarse.paths import expand
 from fine2coarse.preparation.preparation_report import StoredReport
 from fine2coarse.recipes.dataset_options import read_options
+from fine2coarse.taxonomy.taxonomy_file import AUTO
 
 _log = logging.getLogger(__name__)
 
@@ -138,9 +151,7 @@ def _folder(options: dict[str, Any], data_dir: str, prepare: bool) -> PreparedDa
         )
     source = pathlib.Path(expand(given)).resolve()
     shaping = {key: options[key] for key in ("flat", "test_share") if options.get(key)}
-    name = options.pop("name", None) or f"folder-{_digest(str(source))}"
-    if not re.fullmatch(r"[\w.-]+", name) or name.startswith("."):
-        raise FolderError(f"name is made of letters, digits, '-', '_' and '.', got {name!r}")
+    name = _checked_name(options.pop("name", None) or f"folder-{_digest(str(source))}", FolderError)
     if shaping:
         name += f"-{_digest(shaping)}"
     num_workers = options.pop("num_workers", 1)
@@ -154,11 +165,87 @@ def _folder(options: dict[str, Any], data_dir: str, prepare: bool) -> PreparedDa
     return _prepared(builder, prepare, config)
 
 
+def _checked_name(name: str, error: type[Exception]) -> str:
+    if not re.fullmatch(r"[\w.-]+", name) or name.startswith("."):
+        raise error(f"name is made of letters, digits, '-', '_' and '.', got {name!r}")
+    return name
+
+
+def _webdataset(options: dict[str, Any], data_dir: str, prepare: bool) -> PreparedDataset:
+    return _sharded("webdataset", WebdatasetImages, WebDatasetConfig, options, data_dir, prepare)
+
+
+def _parquet(options: dict[str, Any], data_dir: str, prepare: bool) -> PreparedDataset:
+    return _sharded("parquet", ParquetImages, ParquetConfig, options, data_dir, prepare)
+
+
+def _sharded(
+    dataset: str,
+    builder_class: type[ShardedBuilder],
+    config_class: type[ShardedConfig],
+    options: dict[str, Any],
+    data_dir: str,
+    prepare: bool,
+) -> PreparedDataset:
+    """Images in shards; what decides labels and splits is part of the prepared folder's name."""
+    num_workers = options.pop("num_workers", 1)
+    own = _shards_config(dataset, config_class, options)
+
+    def builder_named(name: str) -> ShardedBuilder:
+        config = dataclasses.replace(own, name=name, stored_as=name)
+        return builder_class(config=config, data_dir=data_dir)
+
+    builder = find_prepared_shards(own, builder_class, builder_named, data_dir)
+    config = PrepareConfig(num_workers=num_workers, show_progress=sys.stderr.isatty())
+    return _prepared(builder, prepare, config)
+
+
+def _shards_config(
+    dataset: str, config_class: type[ShardedConfig], options: dict[str, Any]
+) -> ShardedConfig:
+    given = options.pop("source", None)
+    if not given:
+        raise ShardsError(
+            f"dataset {dataset!r} needs `source`: a folder of shards, or a pattern: "
+            "--config.dataset.options.source=..."
+        )
+    source = expand(given)
+    if "://" not in source:
+        source = str(pathlib.Path(source).absolute())
+    how = ("name", "max_skipped_share")
+    shaping = {key: value for key, value in options.items() if key not in how and value}
+    name = options.pop("name", None) or f"{dataset}-{_digest(source)}"
+    name = _checked_name(name, ShardsError)
+    if shaping:
+        name += f"-{_digest(shaping)}"
+    return config_class(name=name, source=source, **options)
+
+
+def survey_unprepared(name: str, options: Mapping[str, Any]) -> ShardSurvey | None:
+    """What a dataset holds whose labels can be read before its images; None of others.
+
+    Args:
+      name: of the dataset.
+      options: see `open_prepared`.
+
+    Raises:
+      ShardsError, TaxonomyError: where there are no shards, or labels are not as expected.
+    """
+    config_class = {"webdataset": WebDatasetConfig, "parquet": ParquetConfig}.get(name)
+    if config_class is None:
+        return None
+    given = read_options(name, options)
+    num_workers = given.pop("num_workers", 1)
+    return survey_shards(_shards_config(name, config_class, given), num_workers)
+
+
 def _imagenet21k(options: dict[str, Any], data_dir: str, prepare: bool) -> PreparedDataset:
-    leaves = options.pop("leaves", "all")
-    if leaves not in _IMAGENET21K_LEAVES:
-        raise DatasetError(f"leaves is one of {list(_IMAGENET21K_LEAVES)}, got {leaves!r}")
-    builder = Imagenet21k(config=_IMAGENET21K_LEAVES[leaves], data_dir=data_dir)
+    try:
+        subset = subset_of(options)
+    except UsageError as error:
+        raise DatasetError(f"dataset 'imagenet21k': {error}") from error
+    options = {name: value for name, value in options.items() if name not in SUBSET_OPTIONS}
+    builder = Imagenet21k(config=subset.config_name(), data_dir=data_dir)
     return _prepared(builder, prepare, _prepare_config(**options))
 
 
@@ -183,29 +270,34 @@ def _prepare_config(
 
 
 def _tfds(options: dict[str, Any], data_dir: str, prepare: bool) -> PreparedDataset:
-    """Any TFDS dataset whose labels nest: `name`, and `label_features` finest first."""
+    """Any TFDS dataset whose labels nest, or with a file of what stands above its classes."""
     name = options.pop("name", None)
     label_features = options.pop("label_features", None)
+    taxonomy = options.pop("taxonomy", "")
+    taxonomy_format = options.pop("taxonomy_format", AUTO)
     if not name or options:
         raise DatasetError(
-            "dataset 'tfds' takes `name` (as in cifar100) and `label_features` (finest first); "
-            f"got also {sorted(options)}"
+            "dataset 'tfds' takes `name` (as in cifar100), `label_features` (finest first), "
+            f"`taxonomy` and `taxonomy_format`; got also {sorted(options)}"
         )
     builder = tfds.builder(name, data_dir=data_dir)
+    if taxonomy:  # what is wrong with it is told before anything is downloaded
+        feature = builder.info.features[one_label_feature(builder, label_features)]
+        check_taxonomy_file(builder.name, feature, taxonomy, taxonomy_format)
     _prepare(builder, prepare)
-    return open_hierarchy(builder, label_features)
+    return open_hierarchy(builder, label_features, taxonomy, taxonomy_format)
 
 
 def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:10]
 
 
-_IMAGENET21K_LEAVES: Mapping[str, str] = {"all": "level0", "present": "present_level0"}
-
 _OPENERS: Mapping[str, Callable[[dict[str, Any], str, bool], PreparedDataset]] = {
     "demo": _demo,
     "folder": _folder,
     "imagenet21k": _imagenet21k,
     "inat2021": _inat2021,
+    "parquet": _parquet,
     "tfds": _tfds,
+    "webdataset": _webdataset,
 }

@@ -10,16 +10,24 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from fine2coarse.claims import Claim, Claims, hold
+from fine2coarse.datasets.imagenet21k_subsets import SUBSET_OPTIONS, subset_of
 from fine2coarse.paths import expand
 
 _LOGGER = logging.getLogger(__name__)
 CLAIMS = "claims"
 # Datasets whose prepared data depends on these options alone, with their defaults.
-_PREPARED_BY = {"imagenet21k": {"leaves": "all"}, "inat2021": {}}
+_PREPARED_BY = {
+    "imagenet21k": dict.fromkeys(SUBSET_OPTIONS),
+    "inat2021": {},
+}
 
 
 def claim_name(name: str, options: Mapping[str, Any]) -> str:
-    """Name of the claim on preparing a dataset: the same where the prepared data is the same."""
+    """Name of the claim on preparing a dataset: the same where the prepared data is the same.
+
+    Raises:
+      UsageError: where options of imagenet21k contradict each other.
+    """
     kept = {key: value for key, value in options.items() if value is not None}
     if "source" in kept:
         kept["source"] = str(pathlib.Path(expand(kept["source"])).resolve())
@@ -27,6 +35,8 @@ def claim_name(name: str, options: Mapping[str, Any]) -> str:
         kept.pop(key, None)
     if name in _PREPARED_BY:
         kept = {key: kept.get(key, default) for key, default in _PREPARED_BY[name].items()}
+    if name == "imagenet21k":
+        kept = {"config": subset_of(kept).config_name()}
     digest = hashlib.sha256(f"{name} {sorted(kept.items())}".encode()).hexdigest()
     return f"prepare-{digest[:16]}"
 

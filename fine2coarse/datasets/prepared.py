@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import logging
 import os
 import pathlib
 from collections.abc import Mapping
@@ -13,37 +12,17 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from fine2coarse.datasets.reading import undecoded
+from fine2coarse.datasets.stored_facts import StoredFacts, stored_facts
 from fine2coarse.errors import UsageError
-from fine2coarse.preparation.contents import (
-    SplitContents,
-    fingerprint,
-    read_contents,
-    store_contents,
-)
+from fine2coarse.preparation.contents import SplitContents, fingerprint
 from fine2coarse.preparation.preparation_report import StoredReport
+from fine2coarse.preparation.record_index import SplitIndex, joined
 from fine2coarse.taxonomy.taxonomy import Taxonomy
-
-_LOGGER = logging.getLogger(__name__)
-_NUM_IMAGES_TOLD = 100_000
 
 
 class DatasetError(UsageError):
     """A dataset that is missing, unprepared or lacks what a study needs."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class SplitIndex:
-    """Who the images of a split are, in stored order, without their pixels.
-
-    Attributes:
-      image_ids: N unique ids.
-      labels: int64 [N], the leaf label of each.
-      hard: bool [N], or None where the dataset does not flag hard images.
-    """
-
-    image_ids: tuple[str, ...]
-    labels: np.ndarray
-    hard: np.ndarray | None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -105,50 +84,70 @@ class PreparedDataset:
         Raises:
           DatasetError: on an unknown split.
         """
+        self._check_split(split)
+        return undecoded(self.builder, split)
+
+    def index(self, split: str) -> SplitIndex:
+        """Ids, labels, flags and places of a split, or of a part of one; nothing is decoded.
+
+        Raises:
+          DatasetError: on an unknown split.
+        """
+        first = self._first_shards(split)
+        whole = self._stored.indexes
+        found = [whole[name].take(rows).moved(first[name]) for name, rows in self._parts(split)]
+        return found[0] if len(found) == 1 else joined(found)
+
+    def paths(self, split: str) -> tuple[str, ...]:
+        """The files that the index of a split counts (`SplitIndex.shard`)."""
+        splits = self.builder.info.splits
+        return tuple(
+            os.fspath(path) for name in self._first_shards(split) for path in splits[name].filepaths
+        )
+
+    def _first_shards(self, split: str) -> dict[str, int]:
+        """Of each split that a split's name is made of, the number of its first file."""
+        first, count = {}, 0
+        for name, _ in self._parts(split):
+            if name not in first:
+                first[name] = count
+                count += len(self.builder.info.splits[name].filepaths)
+        return first
+
+    @property
+    def file_format(self) -> str:
+        """Of the records, as TFDS calls it, e.g. 'tfrecord'."""
+        return self.builder.info.file_format.value
+
+    def _parts(self, split: str) -> list[tuple[str, slice]]:
+        """The splits, and the rows of each, that a split's name stands for, as in `train[:50%]`."""
+        self._check_split(split)
+        parts = tfds.core.ReadInstruction.from_spec(split).to_absolute(self.builder.info.splits)
+        found = []
+        for part in parts:
+            begin, end, _ = slice(part.from_, part.to).indices(self.splits[part.splitname])
+            found.append((part.splitname, slice(begin, end)))
+        return found
+
+    def _check_split(self, split: str) -> None:
         if split.split("[")[0] not in self.splits:
             hint = getattr(self.builder, "MISSING_SPLIT_HINT", "")
             raise DatasetError(
-                f"{self.name} has no split {split!r}; it has {sorted(self.splits)}{hint}"
+                f"{self.name} has no split {split!r}; it has {sorted(map(str, self.splits))}{hint}"
             )
-        return self.builder.as_dataset(
-            split=split,
-            decoders={"image": tfds.decode.SkipDecoding()},
-            read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
-        )
-
-    def index(self, split: str) -> SplitIndex:
-        """Ids, labels and flags of a split (the pixels are not decoded)."""
-        rows = [
-            (example["image_id"].decode(), example["label"], example.get("hard"))
-            for example in self.read(split).as_numpy_iterator()
-        ]
-        ids, labels, hard = zip(*rows, strict=True) if rows else ((), (), ())
-        if len(set(ids)) != len(ids):
-            raise DatasetError(f"{self.name}: image ids of split {split!r} repeat")
-        flagged = "hard" in self.builder.info.features
-        return SplitIndex(ids, np.asarray(labels, np.int64), np.asarray(hard) if flagged else None)
 
     @functools.cached_property
+    def _stored(self) -> StoredFacts:
+        return stored_facts(self)
+
+    @property
     def contents(self) -> Mapping[str, SplitContents]:
         """What each split holds, image by image.
 
-        Data that our own builders prepared comes with it; of other data it is read once, and kept
-        beside the records where they lie in a folder that can be written.
+        Data that our own builders prepared comes with it, and with the index; of other data both
+        are made by reading it once, and kept (see `stored_facts`).
         """
-        folder = self.builder.data_dir
-        found = read_contents(folder, self.splits)
-        if found is None:
-            num_images = sum(self.splits.values())
-            if num_images >= _NUM_IMAGES_TOLD:
-                _LOGGER.warning(
-                    "reading the %d images of %s once, for their fingerprint", num_images, self.name
-                )
-            found = {
-                split: SplitContents.of_examples(self.read(split).as_numpy_iterator())
-                for split in self.splits
-            }
-            store_contents(folder, found)
-        return found
+        return self._stored.contents
 
     def preparation(self) -> StoredReport | None:
         """How the images were prepared; None of data that our own builders did not prepare."""
@@ -156,10 +155,8 @@ class PreparedDataset:
 
     def digests(self, split: str) -> np.ndarray:
         """What each image of a split, or of a part of one, shows: uint64 [N, 2], stored order."""
-        parts = tfds.core.ReadInstruction.from_spec(split).to_absolute(self.builder.info.splits)
-        return np.concatenate(
-            [self.contents[part.splitname].digests[part.from_ : part.to] for part in parts]
-        )
+        found = [self.contents[name].digests[rows] for name, rows in self._parts(split)]
+        return found[0] if len(found) == 1 else np.concatenate(found)
 
     @functools.cached_property
     def fingerprint(self) -> str:

@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from fine2coarse.datasets.imagenet21k import Imagenet21k
+from fine2coarse.datasets.imagenet21k_subsets import parse_config_name
 from fine2coarse.datasets.inat2021 import ARCHIVES, Inat2021
 from fine2coarse.datasets.leveled import PrepareConfig
 from fine2coarse.datasets.leveled_names import check_archives, check_name
 from fine2coarse.datasets.preparation_claim import only_to_prepare
 from fine2coarse.datasets.quiet_tfds import prepare_quietly
+from fine2coarse.preparation.comparison import Comparison
 
 _BUILDERS = {"imagenet21k": Imagenet21k, "inat2021": Inat2021}
 
@@ -23,7 +25,8 @@ def prepare_dataset(
     """Prepares a dataset, or goes on where an earlier call was stopped.
 
     Args:
-      dataset: 'imagenet21k' or 'inat2021', perhaps with a config, as in 'imagenet21k/level0'.
+      dataset: 'imagenet21k' or 'inat2021', perhaps with a config, as in 'imagenet21k/level0' or
+        'imagenet21k/min100_val20_level0' (see `leveled_names.with_class_rule`).
       data_dir: folder of prepared data.
       config: archives, splits, processes; where it names no splits, those of all archives.
       file_format: of the records: 'tfrecord' or 'array_record'.
@@ -40,8 +43,7 @@ def prepare_dataset(
     check_archives(name, config.manual_dir)
     if name == "inat2021" and not config.splits:
         config = dataclasses.replace(config, splits=tuple(ARCHIVES))
-    options = {"leaves": "present" if level.startswith("present") else "all"}
-    with only_to_prepare(data_dir, name, options):
+    with only_to_prepare(data_dir, name, _options(name, level)):
         builder = _BUILDERS[name](config=level or None, data_dir=data_dir)
         prepare_quietly(builder, download_config=config, file_format=file_format)
     return {
@@ -52,16 +54,27 @@ def prepare_dataset(
     }
 
 
+def _options(name: str, level: str) -> Mapping[str, Any]:
+    """The options of a dataset that a config's name stands for."""
+    parsed = parse_config_name(level) if name == "imagenet21k" else None
+    return dataclasses.asdict(parsed[0]) if parsed else {}
+
+
 def summary_text(summary: Mapping[str, Any]) -> str:
     """What `prepare_dataset` returned, for people to read."""
 
     def counts(values: Mapping[str, int]) -> str:
         return ", ".join(f"{key} {value:,}" for key, value in values.items()) or "none"
 
+    compared = [Comparison(**fields) for fields in summary["compared"]]
     return "\n".join(
         [
             f"{summary['dataset']} in {summary['folder']}",
             f"source      {summary['source']}, {summary['num_files']:,} files",
+            *(
+                f"{'compared' * (not number):11} {comparison.name}: {comparison.sentence()}"
+                for number, comparison in enumerate(compared)
+            ),
             f"examples    {counts(summary['splits'])}",
             f"classes     {summary['classes_seen']:,} seen of {summary['num_classes']:,}",
             f"skipped     {counts(summary['skipped'])}",

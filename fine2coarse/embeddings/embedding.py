@@ -11,15 +11,16 @@ import dataclasses
 import json
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import tensorflow as tf
 
 from fine2coarse.embeddings.encoders import Encoder
 from fine2coarse.files import read_json, replacing, write_atomic, write_json
+from fine2coarse.image_ids import ImageIds
 from fine2coarse.input.augmentation import eval_image
-from fine2coarse.input.prepared_images import PreparedImages
+from fine2coarse.input.prepared_images import ImageColumns, PreparedImages
 from fine2coarse.labels.embeddings import (
     LARGEST_VALUE,
     Embeddings,
@@ -82,7 +83,7 @@ def embed_dataset(
     """
     finish = finish or FinishSpec()
     indexes = [dataset.index(split) for split in splits]
-    ids = [image_id for index in indexes for image_id in index.image_ids]
+    ids = _all_ids(indexes)
     plan = {
         "dataset": dataset.name,
         "dataset_fingerprint": dataset.fingerprint,
@@ -96,10 +97,14 @@ def embed_dataset(
     for image_ids, vectors in _encoded(batches, encoder, strategy):
         expected = ids[raw.num_done : raw.num_done + len(image_ids)]
         if image_ids != expected:
-            raise RuntimeError(f"read images {image_ids[:3]}, expected {expected[:3]}")
+            raise RuntimeError(f"read images {image_ids[:3]}, expected {list(expected[:3])}")
         raw.append(vectors)
         announce(raw.num_done, len(ids))
     return _finish(raw.finished(len(ids)), ids, len(indexes[0].image_ids), plan, finish, out)
+
+
+def _all_ids(indexes: Sequence[ImageColumns]) -> ImageIds:
+    return ImageIds.concatenate([ImageIds.of(index.image_ids) for index in indexes])
 
 
 def progress_bar() -> Callable[[int, int], None]:
@@ -129,7 +134,7 @@ def adopt(
         cannot be computed with.
     """
     indexes = [dataset.index(split) for split in splits]
-    ids = [image_id for index in indexes for image_id in index.image_ids]
+    ids = _all_ids(indexes)
     rows = given.rows_for(ids, dataset.fingerprint)
     finish = finish or FinishSpec()
     given.check_values(rows, any_scale=finish.any_scale)
@@ -282,13 +287,13 @@ def _encoded(
 
 def _finish(
     raw: _Rows,
-    ids: Sequence[str],
+    ids: ImageIds,
     num_fitted: int,
     plan: dict[str, Any],
     finish: FinishSpec,
     out: pathlib.Path,
 ) -> Embeddings:
-    if any("\n" in image_id or "\r" in image_id for image_id in ids):
+    if any(end in block.tobytes() for block in ids.blocks() for end in (b"\n", b"\r")):
         raise LabelSpaceError("an image id holds a line break and cannot be written one a line")
     mean, axes = _principal_axes(raw, num_fitted, finish.num_pca_dims)
     num_dims = finish.num_pca_dims or raw.vectors.shape[1]
@@ -297,15 +302,21 @@ def _finish(
         start = 0
         for block in raw.blocks():
             block = block if axes is None else (block - mean) @ axes
-            vectors[start : start + len(block)] = _unit(block, ids[start:]) if finish.l2 else block
+            part = slice(start, start + len(block))
+            vectors[part] = _unit(block, ids[part]) if finish.l2 else block
             start += len(block)
         vectors.flush()
         source = plan["source"] | dataclasses.asdict(finish)
-        write_atomic(ids_file_of(out), "\n".join(ids) + "\n")
+        write_atomic(ids_file_of(out), lambda file: _write_lines(file, ids))
         write_json(meta_file_of(out), plan | {"source": source, "num_dims": num_dims})
     for leftover in (".partial.npy", ".partial.json"):
         out.with_name(out.name + leftover).unlink(missing_ok=True)
     return Embeddings.load(out)
+
+
+def _write_lines(file: IO[bytes], ids: ImageIds) -> None:
+    for block in ids.blocks():
+        file.write(b"\n".join(block.tolist()) + b"\n")
 
 
 def _principal_axes(

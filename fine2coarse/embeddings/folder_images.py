@@ -32,7 +32,7 @@ SPLIT = "images"
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FolderIds:
-    """Who the images are: see `input.prepared_images.ImageIds`; none has a label."""
+    """Who the images are: see `input.prepared_images.ImageColumns`; none has a label."""
 
     image_ids: tuple[str, ...]
     labels: np.ndarray

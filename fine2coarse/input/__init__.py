@@ -10,13 +10,12 @@ keras_settings.prefer_tensorflow()  # before TensorFlow, which imports Keras
 
 # ruff: noqa: E402
 from fine2coarse.input.batches import Shard, eval_batches, train_batches
-from fine2coarse.input.examples import Examples, load_examples, stored_examples
+from fine2coarse.input.examples import Examples, load_examples
 
 __all__ = [
     "Examples",
     "Shard",
     "eval_batches",
     "load_examples",
-    "stored_examples",
     "train_batches",
 ]

@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from fine2coarse.errors import UsageError
 from fine2coarse.input.augmentation import eval_image, train_image
-from fine2coarse.input.examples import Examples
+from fine2coarse.input.examples import Examples, on_host
+from fine2coarse.input.stream import Stream
 from fine2coarse.labels.space import LabelSpaceError
 from fine2coarse.recipes.phase_spec import AugmentSpec
 
@@ -26,6 +27,7 @@ def num_cores() -> int:
 
 
 _NUM_CORES = num_cores()
+_SHUFFLE_PADDING = 498247692  # that of `tf.random.experimental.index_shuffle`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,10 +73,10 @@ def train_batches(
 ) -> tf.data.Dataset:
     """Training batches of the steps [first_step, num_steps).
 
-    Position p of the stream shows image `shuffle(p mod N)` of epoch p // N, where the shuffle
-    and every random change of the image depend on (seed, p) alone. Starting at `first_step`
-    gives exactly the batches an uninterrupted run would have seen from there, and any number of
-    hosts together see exactly what one alone would.
+    Position p shows image `shuffle(p mod N)` of epoch p // N, where the shuffle and every random
+    change of the image depend on (seed, p) alone; images that are streamed are shuffled as
+    `stream_order` says. Starting at `first_step` gives exactly the batches an uninterrupted run
+    would have seen from there, and any number of hosts together see exactly what one alone would.
 
     Args:
       examples: the split.
@@ -98,15 +100,16 @@ def train_batches(
     covered = np.flatnonzero((labels >= 0).any(1))
     if not len(covered):
         raise LabelSpaceError("the label space covers no image of the training split")
-    rows, table = tf.constant(covered, tf.int64), tf.constant(labels, tf.int32)
-    last = tf.constant(len(covered) - 1, tf.int64)
+    with on_host():
+        rows, table = tf.constant(covered, tf.int64), tf.constant(labels, tf.int32)
+        last = tf.constant(len(covered) - 1, tf.int64)
 
-    def example(position: tf.Tensor) -> Batch:
+    def row_at(position: tf.Tensor) -> tf.Tensor:
         epoch, place = position // len(covered), position % len(covered)
-        order_seed = tf.stack([tf.constant(seed, tf.int64), epoch])
-        row = rows[tf.random.experimental.index_shuffle(place, order_seed, last)]
+        return tf.gather(rows, _shuffled(place, seed, epoch, last))
+
+    def example(position: tf.Tensor, row: tf.Tensor, image: tf.Tensor) -> Batch:
         image_seed = tf.stack([tf.constant(seed, tf.int64), position * 2])
-        image = examples.images[row]
         if not examples.holds_features:
             image = train_image(image, image_seed, image_size_px, augment)
         found = {"image": image, "label": table[row], "weight": tf.constant(1.0)}
@@ -114,10 +117,29 @@ def train_batches(
             found["own_share"] = own_share(seed, position // 2, mixup)
         return found
 
-    part_size = shard.part_size(batch_size)
-    steps = range(first_step, num_steps)
-    found = _mapped(example, steps, batch_size, shard.index * part_size, part_size)
-    return _batched(found, part_size // shard.pieces)
+    part = _Part(batch_size, range(first_step, num_steps), shard)
+    num_waiting = examples.images.num_requests if examples.is_stored else 0
+    if examples.is_streamed:
+        streamed = Stream(examples.images, covered, batch_size=batch_size, seed=seed)
+        found = streamed.images(part.steps, part.start, part.size)
+        num_waiting = streamed.order.num_lanes
+        found = tf.data.Dataset.zip(part.positions(), found).map(
+            _traced_fast(lambda position, found: example(position, *found)),
+            num_parallel_calls=_NUM_CORES,
+        )
+    else:
+        found = _read_and_map(examples, part, row_at, example)
+    return _batched(found, part.size // shard.pieces, num_waiting)
+
+
+def _shuffled(place: tf.Tensor, seed: int, epoch: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
+    """`tf.random.experimental.index_shuffle` by (seed, epoch), of one place or of several.
+
+    Its own code pads seeds of several places along the wrong axis (TensorFlow 2.21).
+    """
+    padding = tf.fill(tf.shape(epoch), tf.constant(_SHUFFLE_PADDING, tf.int64))
+    seeds = tf.stack([padding, tf.zeros_like(epoch) + seed, epoch], -1)
+    return tf.raw_ops.RandomIndexShuffle(index=place, seed=seeds, max_index=last, rounds=4)
 
 
 def own_share(seed: int, pair: tf.Tensor, alpha: float) -> tf.Tensor:
@@ -153,7 +175,8 @@ def eval_batches(
       As `train_batches`; the weights sum to N.
     """
     num_batches = -(-len(examples) // batch_size)
-    table = tf.constant(labels, tf.int32)
+    with on_host():
+        table = tf.constant(labels, tf.int32)
 
     def view(image: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
         if examples.holds_features:
@@ -163,38 +186,93 @@ def eval_batches(
         seed = tf.stack([tf.constant(random_crop, tf.int64), row * 2])
         return train_image(image, seed, image_size_px, _TEST_CROP)
 
-    def example(position: tf.Tensor) -> Batch:
-        row = tf.minimum(position, len(examples) - 1)
+    def row_at(position: tf.Tensor) -> tf.Tensor:
+        return tf.minimum(position, len(examples) - 1)
+
+    def example(position: tf.Tensor, row: tf.Tensor, image: tf.Tensor) -> Batch:
         return {
-            "image": view(examples.images[row], row),
+            "image": view(image, row),
             "label": table[row],
             "weight": tf.cast(position < len(examples), tf.float32),
         }
 
-    part_size = shard.part_size(batch_size)
-    found = _mapped(example, range(num_batches), batch_size, shard.index * part_size, part_size)
-    return _batched(found, part_size // shard.pieces)
+    part = _Part(batch_size, range(num_batches), shard)
+    found = _read_and_map(examples, part, row_at, example)
+    num_waiting = examples.images.num_requests if examples.is_stored else 0
+    return _batched(found, part.size // shard.pieces, num_waiting)
 
 
-def _mapped(
-    example: Callable[[tf.Tensor], Batch],
-    batches: range,
-    batch_size: int,
-    start: int,
-    size: int,
+class _Part:
+    """What one host reads of some batches.
+
+    Args:
+      batch_size: images a batch, over all hosts.
+      steps: numbers of the batches.
+      shard: which part of each.
+    """
+
+    def __init__(self, batch_size: int, steps: range, shard: Shard) -> None:
+        self.batch_size, self.steps = batch_size, steps
+        self.size = shard.part_size(batch_size)
+        self.start = shard.index * self.size
+
+    def positions(self) -> tf.data.Dataset:
+        """Of its images, in the order of the whole stream: scalars int64."""
+        numbers = tf.data.Dataset.range(self.steps.start * self.size, self.steps.stop * self.size)
+        return numbers.map(_traced_fast(self.position))
+
+    def position(self, number: tf.Tensor) -> tf.Tensor:
+        """The position of image `number` of this part, counted over all batches."""
+        return (number // self.size) * self.batch_size + self.start + number % self.size
+
+
+def _read_and_map(
+    examples: Examples,
+    part: _Part,
+    row_at: Callable[[tf.Tensor], tf.Tensor],
+    example: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Batch],
 ) -> tf.data.Dataset:
-    """The examples at the positions [start, start + size) of each of some batches."""
+    """The examples at a part's positions: each read by its row, on all cores.
 
-    @tf.autograph.experimental.do_not_convert  # no tensor decides a branch; this traces faster
-    def numbered(number: tf.Tensor) -> Batch:
-        return example((number // size) * batch_size + start + number % size)
+    Args:
+      examples: the split.
+      part: which positions.
+      row_at: positions int64 [...] to rows.
+      example: position, row and stored image to an element of a batch.
+    """
 
-    numbers = tf.data.Dataset.range(batches.start * size, batches.stop * size)
-    return numbers.map(numbered, num_parallel_calls=_NUM_CORES)
+    def from_memory(position: tf.Tensor) -> Batch:
+        row = row_at(position)
+        return example(position, row, examples.images[row])
+
+    def from_storage(positions: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        rows = row_at(positions)
+        return positions, rows, examples.images.gather(rows)
+
+    positions = part.positions()
+    if not examples.is_stored:
+        return positions.map(_traced_fast(from_memory), num_parallel_calls=_NUM_CORES)
+    read = positions.batch(examples.images.read_at_once).map(
+        _traced_fast(from_storage), num_parallel_calls=examples.images.num_requests
+    )
+    return read.unbatch().map(_traced_fast(example), num_parallel_calls=_NUM_CORES)
 
 
-def _batched(examples: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
+_traced_fast = tf.autograph.experimental.do_not_convert  # no tensor decides a branch here
+
+
+def _batched(examples: tf.data.Dataset, batch_size: int, num_waiting: int = 0) -> tf.data.Dataset:
+    """Batches, in order.
+
+    Args:
+      examples: elements of the batches.
+      batch_size: of each.
+      num_waiting: calls that may wait for a disk or a bucket at the same time, for which there are
+        threads besides those that decode.
+    """
     options = tf.data.Options()
+    if num_waiting:
+        options.threading.private_threadpool_size = _NUM_CORES + num_waiting
     options.deterministic = True
     # Letting go of an iterator waits for the tuning thread, which may sleep through being told to
     # stop.

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fine2coarse.errors import UsageError
+from fine2coarse.image_ids import ImageIds
 
 
 def select_share(
@@ -32,8 +33,24 @@ def select_share(
             f"{what}={share} of {len(image_ids)} training images is {count}; expected at "
             "least one on each side"
         )
-    keys = [hashlib.sha256(image_id.encode()).digest() for image_id in image_ids]
-    chosen = sorted(range(len(keys)), key=keys.__getitem__)[:count]
-    mask = np.zeros(len(keys), bool)
-    mask[chosen] = True
+    ids = ImageIds.of(image_ids)
+    turns = _turns(ids)
+    last = np.partition(turns, count - 1)[count - 1]
+    mask = turns < last
+    # The first 64 bits order all but a few; of those that share the last ones, the rest decides.
+    equal = np.flatnonzero(turns == last)
+    rest = [hashlib.sha256(key.encode()).digest() for key in ids.subset(equal)]
+    order = sorted(range(len(equal)), key=rest.__getitem__)
+    mask[equal[order[: count - int(mask.sum())]]] = True
     return mask
+
+
+def _turns(ids: ImageIds) -> np.ndarray:
+    """The first 64 bits of each id's SHA-256, big end first: uint64 [N]."""
+    digest, found = hashlib.sha256, np.empty(len(ids), np.uint64)
+    begin = 0
+    for block in ids.blocks():
+        joined = b"".join([digest(key).digest()[:8] for key in block.tolist()])
+        found[begin : begin + len(block)] = np.frombuffer(joined, ">u8")
+        begin += len(block)
+    return found

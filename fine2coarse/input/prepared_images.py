@@ -8,19 +8,20 @@ from typing import Protocol
 import numpy as np
 import tensorflow as tf
 
+from fine2coarse.image_ids import ImageIds
 from fine2coarse.taxonomy.taxonomy import Taxonomy
 
 
-class ImageIds(Protocol):
+class ImageColumns(Protocol):
     """Who the images of a split are, in stored order.
 
     Attributes:
       image_ids: N unique ids.
-      labels: int64 [N], the leaf label of each.
+      labels: int [N], the leaf label of each.
       hard: bool [N], or None where the dataset does not flag hard images.
     """
 
-    image_ids: tuple[str, ...]
+    image_ids: ImageIds
     labels: np.ndarray
     hard: np.ndarray | None
 
@@ -47,5 +48,5 @@ class PreparedImages(Protocol):
     def read(self, split: str) -> tf.data.Dataset:
         """Undecoded examples in stored order: image bytes, image_id, label and perhaps hard."""
 
-    def index(self, split: str) -> ImageIds:
+    def index(self, split: str) -> ImageColumns:
         """Ids, labels and flags of a split."""

@@ -1,107 +1,92 @@
-"""Images left on disk: any image of a prepared split by its row, so order and restarts are exact.
+"""Images left where they are stored: read by their row as they are needed, in parallel.
 
-A split that does not fit in memory is read by position, as one in memory is: position p of the
-stream is the same image in both. No shuffle buffer has to be refilled after a restart, and each
-host reads the rows of its own part and no others. It wants a disk that is good at random reads (a
-local SSD); from an object store, copy the shards first.
+`window_images` says in which order a training reads them. 0 is the order of images in memory: any
+image may follow any other, for disks that read at random places. Else it is the order of
+`stream_order`, for buckets and slow disks: long pieces of shards, shuffled within windows.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
-import os
-import pathlib
-import struct
 from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from fine2coarse.errors import UsageError
+from fine2coarse.input.record_reader import RecordPlaces, is_remote, read_records
 
-# A TFRecord is: length (uint64), checksum of it (uint32), the bytes, their checksum (uint32).
-_HEADER, _CHECKSUM_BYTES = struct.Struct("<QI"), 4
+# Records of a window that lie closer than this are read together: what a bucket or a turning disk
+# carries in the time that it takes to begin (50 ms at 100 MB/s are 5 MB).
+MAX_GAP_BYTES = 1 << 20
+# Images that one call reads: few enough to begin soon, many enough to cost little each.
+_READ_AT_ONCE, _STREAMED_AT_ONCE = 32, 256
+# To a bucket more at a time, to keep its line busy while each waits to begin.
+_LOCAL_REQUESTS, _REMOTE_REQUESTS = 4, 16
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class StoredImages:
-    """Encoded images inside TFRecord shards.
+    """Encoded images inside records, each the feature `image` of a `tf.train.Example`.
 
     Attributes:
-      paths: of the shards.
-      shard: int32 [N], which one holds each image's record.
-      offset: int64 [N], where the record's bytes begin.
-      size: int64 [N], how many they are.
+      places: where the records lie.
+      kept: int [N], the records of these images; None for all.
+      window_images: images a window of the stream; 0 where they are read at random places.
     """
 
-    paths: tuple[str, ...]
-    shard: np.ndarray
-    offset: np.ndarray
-    size: np.ndarray
+    places: RecordPlaces
+    kept: np.ndarray | None = None
+    window_images: int = 0
 
     dtype = tf.string
 
-    @classmethod
-    def index(cls, paths: Sequence[str | os.PathLike]) -> StoredImages:
-        """Finds all records, reading their headers alone.
-
-        Raises:
-          UsageError: where a shard is cut short, or lies on another file system.
-        """
-        remote = [str(path) for path in paths if "://" in str(path)]
-        if remote:
-            raise UsageError(
-                f"images are read at random places, too slowly from {remote[0]}: copy the prepared "
-                "data to a local disk, or set dataset.storage=memory where it fits"
-            )
-        found = [_record_places(pathlib.Path(path)) for path in paths]
-        shard = np.repeat(np.arange(len(found), dtype=np.int32), [len(rows) for rows in found])
-        places = np.concatenate([np.zeros((0, 2), np.int64), *found])
-        return cls(tuple(map(str, paths)), shard, places[:, 0], places[:, 1])
-
     def __len__(self) -> int:
         """Number of images."""
-        return len(self.shard)
+        return len(self.places if self.kept is None else self.kept)
+
+    @property
+    def read_at_once(self) -> int:
+        """How many images in stored order one call should read."""
+        return _STREAMED_AT_ONCE if self.window_images else _READ_AT_ONCE
+
+    @property
+    def num_requests(self) -> int:
+        """How many calls may read at the same time: they wait more than they compute."""
+        return _REMOTE_REQUESTS if is_remote(self.places.paths) else _LOCAL_REQUESTS
 
     def __getitem__(self, row: tf.Tensor) -> tf.Tensor:
-        """The encoded image of a row: scalar string; inside tf.data."""
-        record = tf.numpy_function(self._read, [row], tf.string)
-        parsed = tf.io.parse_single_example(
-            tf.ensure_shape(record, []), {"image": tf.io.FixedLenFeature([], tf.string)}
-        )
-        return parsed["image"]
+        """The encoded image of a row: scalar string; eagerly or inside tf.data."""
+        return self.gather(tf.reshape(tf.cast(row, tf.int64), [1]))[0]
+
+    def gather(self, rows: tf.Tensor) -> tf.Tensor:
+        """The encoded images of some rows, int64 [n]: string [n]; eagerly or inside tf.data."""
+        # Not stateful: under deterministic operations TensorFlow makes every map that holds a
+        # stateful operation run one call at a time.
+        records = tf.numpy_function(self._read, [rows], tf.string, stateful=False)
+        return encoded_images(tf.ensure_shape(records, rows.shape))
 
     def rows(self, rows: np.ndarray) -> StoredImages:
         """Some of the images, in the order given."""
-        return StoredImages(self.paths, self.shard[rows], self.offset[rows], self.size[rows])
+        return dataclasses.replace(self, kept=rows if self.kept is None else self.kept[rows])
 
-    def _read(self, row: int) -> bytes:
-        place, size = int(self.offset[row]), int(self.size[row])
-        found = os.pread(_descriptor(self.paths[self.shard[row]]), size, place)
-        if len(found) != size:
-            raise UsageError(f"{self.paths[self.shard[row]]}: cut short at byte {place}")
-        return found
+    def shards(self, rows: np.ndarray) -> np.ndarray:
+        """Which shard holds each of some images: int [n]."""
+        return np.asarray(self.places.shard[rows if self.kept is None else self.kept[rows]])
+
+    def _read(self, rows: np.ndarray) -> np.ndarray:
+        return np.asarray(self.records(rows), object)
+
+    def records(self, rows: Sequence[int] | np.ndarray) -> list[bytes]:
+        """The records of some rows, in the order given.
+
+        Raises:
+          UsageError: where a shard is cut short or missing.
+        """
+        places = rows if self.kept is None else self.kept[rows]
+        return read_records(self.places, places, MAX_GAP_BYTES if self.window_images else 0)
 
 
-@functools.cache
-def _descriptor(path: str) -> int:
-    """Shards stay open as long as the process: there are at most a few thousand."""
-    return os.open(path, os.O_RDONLY)
-
-
-def _record_places(path: pathlib.Path) -> np.ndarray:
-    """Offset and size of each record: int64 [n, 2]."""
-    places, end = [], path.stat().st_size
-    with path.open("rb") as file:
-        position = 0
-        while position < end:
-            header = file.read(_HEADER.size)
-            size = _HEADER.unpack(header)[0] if len(header) == _HEADER.size else end
-            start = position + _HEADER.size
-            position = start + size + _CHECKSUM_BYTES
-            if position > end:
-                raise UsageError(f"{path}: record at byte {start} reaches beyond the file's end")
-            places.append((start, size))
-            file.seek(position)
-    return np.asarray(places, np.int64).reshape(-1, 2)
+def encoded_images(records: tf.Tensor) -> tf.Tensor:
+    """The encoded images inside records: string [n] → string [n]."""
+    feature = {"image": tf.io.FixedLenFeature([], tf.string)}
+    return tf.io.parse_example(records, feature)["image"]

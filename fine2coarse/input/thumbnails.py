@@ -20,7 +20,9 @@ def jpeg_thumbnails(
 
     Images that the examples do not hold are left out; none is enlarged.
     """
-    wanted = np.isin(np.asarray(examples.image_ids), list(image_ids))
+    rows = examples.image_ids.rows_of(list(image_ids))
+    wanted = np.zeros(len(examples), bool)
+    wanted[rows[rows >= 0]] = True
     chosen = examples.subset(wanted)
     return {
         image_id: _thumbnail(chosen.images[row], side_px)

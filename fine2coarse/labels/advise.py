@@ -127,7 +127,7 @@ def advise(
     spec = spec or AdviseSpec()
     kmeans_spec = kmeans_spec or KMeansSpec()
     train = np.flatnonzero(images.is_train)
-    rows = embeddings.rows_for([images.image_ids[i] for i in train], images.dataset_fingerprint)
+    rows = embeddings.rows_for(images.train_ids, images.dataset_fingerprint)
     embeddings.check_values(rows, any_scale=kmeans_spec.spherical)
     targets = images.target_labels(target)[train]
     trials = [

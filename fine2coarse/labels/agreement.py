@@ -99,6 +99,13 @@ def _contingency(
     left: np.ndarray, right: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     """The nonzero cells of the table of pairs: classes, other classes, (weighted) images."""
+    if left.shape[1] == right.shape[1] == 1:
+        left, right = left[:, 0], right[:, 0]
+        both = (left >= 0) & (right >= 0)
+        base = max(1, int(right.max(initial=0)) + 1)
+        keys = left[both].astype(np.int64) * base + right[both]
+        cells, counts = np.unique(keys, return_counts=True)
+        return cells // base, cells % base, counts.astype(np.float64), len(keys)
     num_left, num_right = np.sum(left >= 0, axis=1), np.sum(right >= 0, axis=1)
     both = (num_left > 0) & (num_right > 0)
     width = right.shape[1]

@@ -76,16 +76,26 @@ class ClassMap:
           shape: (C, K), numbers of classes and of targets.
         """
         num_classes, num_targets = shape
-        known = labels >= 0
-        rows, _ = np.nonzero(known)
-        classes, aims = labels[known].astype(np.int64), np.asarray(targets, np.int64)[rows]
-        totals = np.bincount(classes, minlength=num_classes)
-        has_target = aims >= 0
-        keys, counts = np.unique(
-            classes[has_target] * num_targets + aims[has_target], return_counts=True
-        )
-        classes = keys // num_targets
-        return cls(num_classes, num_targets, classes, keys % num_targets, counts / totals[classes])
+        targets = np.asarray(targets)
+        totals = np.zeros(num_classes, np.int64)
+        pairs = []
+        for column in labels.T:  # each class of an image counts
+            known = column >= 0
+            totals += np.bincount(column[known], minlength=num_classes)
+            known &= targets >= 0
+            pairs.append(column[known].astype(np.int64))
+            pairs[-1] *= num_targets
+            pairs[-1] += targets[known]
+        keys = np.concatenate(pairs) if len(pairs) > 1 else pairs[0]
+        del pairs
+        keys.sort()
+        starts = np.flatnonzero(np.diff(keys, prepend=-1))
+        counts = np.diff(starts, append=len(keys))
+        keys = keys[starts]
+        classes = (keys // num_targets).astype(np.int32)
+        targets = (keys % num_targets).astype(np.int32)
+        del keys, starts
+        return cls(num_classes, num_targets, classes, targets, counts / totals[classes])
 
     @property
     def is_nested(self) -> bool:

@@ -11,6 +11,7 @@ from fine2coarse.files import write_atomic
 from fine2coarse.labels import kmeans
 from fine2coarse.labels.apportion import share_out
 from fine2coarse.labels.embeddings import LARGEST_VALUE, Embeddings
+from fine2coarse.labels.grouping import by_group, rows_where
 from fine2coarse.labels.image_index import ImageIndex
 from fine2coarse.labels.kmeans import KMeansSpec
 from fine2coarse.labels.space import UNREADABLE, LabelSpace, LabelSpaceError
@@ -63,10 +64,10 @@ class Centroids:
             )
         labels = np.full(len(rows), -1, np.int32)
         inertia = 0.0
-        for group in np.unique(groups):
-            own = np.flatnonzero(self.groups == group).astype(np.int32)
-            inside = np.flatnonzero(groups == group)
-            if len(own):
+        own_of = dict(by_group(self.groups))
+        for group, inside in by_group(groups):
+            own = own_of.get(group)
+            if own is not None:
                 nearest, part = kmeans.assign(
                     embeddings.vectors, rows[inside], self.vectors[own], spherical=self.spherical
                 )
@@ -181,7 +182,7 @@ def assigned(
         )
     rows = embeddings.rows_for(images.image_ids, images.dataset_fingerprint)
     embeddings.check_values(rows, any_scale=centroids.spherical)
-    groups = np.zeros(len(images), np.int64) if within is None else images.single_labels(within)
+    groups = np.zeros(len(images), np.int32) if within is None else images.single_labels(within)
     labels, inertia = _label(images, embeddings, rows, groups, centroids)
     num_clusters = len(centroids.vectors)
     return images.make_space(
@@ -200,7 +201,7 @@ def powers_of_two(fewest: int, most: int) -> tuple[int, ...]:
 
 def _groups(images: ImageIndex, within: LabelSpace | None) -> np.ndarray:
     if within is None:
-        return np.zeros(len(images), np.int64)
+        return np.zeros(len(images), np.int32)
     return images.target_labels(within)
 
 
@@ -228,9 +229,10 @@ def _fit_groups(
     Groups pick their best starts independently, so the kept inertia may be below every sum.
     """
     vectors, inertias = [], np.zeros(spec.num_restarts)
-    for group, share in enumerate(shares):
-        members = rows[images.is_train & (groups == group)]
-        found = kmeans.fit(embeddings.vectors, members, int(share), spec, seed=seed)
+    train = rows_where(images.is_train)
+    for group, places in by_group(groups[train]):  # each has images, see `target_labels`
+        members = rows[train[places]]
+        found = kmeans.fit(embeddings.vectors, members, int(shares[group]), spec, seed=seed)
         vectors.append(found.centroids)
         inertias += found.inertias
     owners = np.repeat(np.arange(len(shares), dtype=np.int32), shares)
@@ -246,7 +248,7 @@ def _label(
 ) -> tuple[np.ndarray, float]:
     """Clusters of all images, and the inertia of the training images."""
     labels = np.empty(len(images), np.int32)
-    train, rest = np.flatnonzero(images.is_train), np.flatnonzero(~images.is_train)
+    train, rest = rows_where(images.is_train), rows_where(~images.is_train)
     labels[train], inertia = centroids.nearest(embeddings, rows[train], groups[train])
     labels[rest], _ = centroids.nearest(embeddings, rows[rest], groups[rest])
     return labels, inertia

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fine2coarse.labels.grouping import by_group, rows_where
 from fine2coarse.labels.image_index import ImageIndex
 from fine2coarse.labels.space import LabelSpace, LabelSpaceError
 from fine2coarse.seeds import generator
@@ -36,8 +37,8 @@ def corrupted(
     """
     if not 0 <= share <= 1:
         raise LabelSpaceError(f"share={share}; expected a fraction in [0, 1]")
-    labels = images.single_labels(base).astype(np.int64)
-    covered = np.flatnonzero(images.is_train & (labels >= 0))
+    labels = images.single_labels(base)
+    covered = rows_where(images.is_train & (labels >= 0))
     groups = _groups_of_classes(base, images, labels, covered, within)
     # Noise upon noise must not move the same labels again.
     is_noisy = base.source.get("kind") == "corrupted"
@@ -95,13 +96,13 @@ def _move(
 ) -> tuple[np.ndarray, int]:
     """Gives each drawn image one of the other classes of its group, chosen by `luck` in [0, 1)."""
     moved, num_moved = labels.copy(), 0
-    for group in np.unique(groups[groups >= 0]):
-        classes = np.flatnonzero(groups == group)
-        inside = groups[labels[drawn]] == group
-        if len(classes) < 2 or not inside.any():
+    classes_of = dict(by_group(groups))
+    for group, inside in by_group(groups[labels[drawn]]):
+        classes = classes_of[group]
+        if len(classes) < 2:
             continue
         own = np.searchsorted(classes, labels[drawn[inside]])
         step = 1 + np.floor(luck[inside] * (len(classes) - 1)).astype(np.int64)
         moved[drawn[inside]] = classes[(own + step) % len(classes)]
-        num_moved += int(inside.sum())
+        num_moved += len(inside)
     return moved, num_moved

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import collections
+import codecs
 import dataclasses
-import functools
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from fine2coarse.labels.space import UNREADABLE, LabelSpaceError
+from fine2coarse.image_ids import ImageIds
+from fine2coarse.labels.space import UNREADABLE, LabelSpaceError, as_image_ids
 from fine2coarse.taxonomy.text_tables import normalized, parse_json, read_lines
 
 # Beyond this the squares that k-means and PCA add up leave float32: 1e24, times 4 for a distance,
@@ -23,6 +23,7 @@ LARGEST_VALUE = 1e12
 LEAST_SCALE = 1e-12
 
 _CHECK_ROWS = 16_384
+_ID_BYTES = 1 << 24  # of a file of ids, read at a time
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -31,20 +32,21 @@ class Embeddings:
 
     Attributes:
       vectors: float [N, d], perhaps memory-mapped.
-      image_ids: N unique ids, the rows' own.
+      image_ids: N unique ids, the rows' own; any sequence of str is taken, and kept as `ImageIds`.
       dataset_fingerprint: of the prepared images; empty where unknown (a user's own file).
       source: how they were made, JSON-able.
       path: the file that they were loaded from; empty where they were not.
     """
 
     vectors: np.ndarray
-    image_ids: tuple[str, ...]
+    image_ids: Sequence[str]
     dataset_fingerprint: str = ""
     source: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     path: str = ""
 
     def __post_init__(self) -> None:
         """Checks shape, dtype and ids."""
+        object.__setattr__(self, "image_ids", as_image_ids(self.image_ids))
         if self.vectors.ndim != 2 or self.vectors.dtype.kind != "f" or not self.vectors.shape[1]:
             raise LabelSpaceError(
                 f"{self._called}embeddings must be float [images, dimensions], got "
@@ -55,25 +57,17 @@ class Embeddings:
             raise LabelSpaceError(
                 f"{self._called}{len(self.vectors)} rows, but {len(self.image_ids)} image ids"
             )
-        if len(self._row_of) != len(self.image_ids):
-            repeated = next(
-                image_id
-                for row, image_id in enumerate(self.image_ids)
-                if self._row_of[image_id] != row
-            )
+        repeated = self.image_ids.duplicates()
+        if repeated:
             raise LabelSpaceError(
-                f"{self._called}{len(self.image_ids) - len(self._row_of)} image ids of the "
-                f"embeddings repeat, such as {repeated!r}"
+                f"{self._called}{len(repeated)} image ids of the embeddings repeat, such as "
+                f"{repeated[0]!r}"
             )
 
     @property
     def _called(self) -> str:
         """How an error begins."""
         return f"{self.path}: " if self.path else ""
-
-    @functools.cached_property
-    def _row_of(self) -> Mapping[str, int]:
-        return {image_id: row for row, image_id in enumerate(self.image_ids)}
 
     def rows_for(self, image_ids: Sequence[str], dataset_fingerprint: str = "") -> np.ndarray:
         """The row of each image: int64 [len(image_ids)], in their order.
@@ -91,10 +85,10 @@ class Embeddings:
                 f"the embeddings belong to images {mine[:12]}, but these are "
                 f"{dataset_fingerprint[:12]}; embed these images"
             )
-        found = [self._row_of.get(image_id, -1) for image_id in image_ids]
-        if -1 in found:
-            found = self._found_by_form(image_ids, found)
-        rows = np.asarray(found, np.int64)
+        image_ids = as_image_ids(image_ids)
+        rows = self.image_ids.rows_of(image_ids)
+        if (rows < 0).any():
+            rows = self._found_by_form(image_ids, rows)
         missing = np.flatnonzero(rows < 0)
         if len(missing):
             raise LabelSpaceError(
@@ -104,21 +98,18 @@ class Embeddings:
             )
         return rows
 
-    def _found_by_form(self, image_ids: Sequence[str], found: list[int]) -> list[int]:
+    def _found_by_form(self, image_ids: ImageIds, rows: np.ndarray) -> np.ndarray:
         """Rows also of ids that differ in Unicode form or blank ends only, as macOS makes them.
 
         A form that two images, or two rows, have in common is no row of either.
         """
-        forms = [normalized(image_id) for image_id in image_ids]
-        num_images = collections.Counter(forms)
-        row_of: dict[str, int] = {}
-        for row, image_id in enumerate(self.image_ids):
-            form = normalized(image_id)
-            row_of[form] = -1 if form in row_of else row
-        return [
-            row_of.get(form, -1) if row < 0 and num_images[form] == 1 else row
-            for form, row in zip(forms, found)
-        ]
+        ours, theirs = _forms(self.image_ids), _forms(image_ids)
+        found = ours.rows_of(theirs)
+        for forms in (ours, theirs):
+            shared = forms.duplicates()
+            if shared:
+                found[ImageIds.of(shared).rows_of(theirs) >= 0] = -1
+        return np.where(rows < 0, found, rows)
 
     def check_values(self, rows: np.ndarray, *, any_scale: bool = False) -> None:
         """Checks that vectors can be computed with in float32; reads them a block at a time.
@@ -189,17 +180,52 @@ class Embeddings:
         ids_file = pathlib.Path(ids_path) if ids_path else ids_file_of(path)
         try:
             vectors = _mapped(path)
-            ids = read_lines(ids_file.read_bytes(), str(ids_file))
+            ids = _read_ids(ids_file)
             meta = _read_meta(meta_file_of(path))
         except UNREADABLE as error:
             raise LabelSpaceError(
                 f"{path}: expected a .npy of floats and its image ids, one a line, in {ids_file}: "
                 f"{' '.join(str(error).split())}"
             ) from error
-        while len(ids) > len(vectors) and not ids[-1].strip():
-            ids.pop()  # blank lines at the end, as editors and spreadsheets leave them
+        num_ids = len(ids)
+        while num_ids > len(vectors) and not ids[num_ids - 1].strip():
+            num_ids -= 1  # blank lines at the end, as editors and spreadsheets leave them
+        ids = ids if num_ids == len(ids) else ids[:num_ids]
         source = meta.get("source", {"kind": "file", "path": str(path)})
-        return cls(vectors, tuple(ids), meta.get("dataset_fingerprint", ""), source, str(path))
+        return cls(vectors, ids, meta.get("dataset_fingerprint", ""), source, str(path))
+
+
+def _forms(ids: ImageIds) -> ImageIds:
+    """The ids without what tells apart two that look the same."""
+    parts = [ImageIds.of(map(normalized, chunk)) for chunk in ids.chunks()]
+    return ImageIds.concatenate(parts)
+
+
+def _read_ids(path: pathlib.Path) -> ImageIds:
+    """A file's lines, of which no list is made where there are millions in plain UTF-8."""
+    if path.stat().st_size > _ID_BYTES:
+        found = _read_plain_ids(path)
+        if found is not None:
+            return found
+    return as_image_ids(read_lines(path.read_bytes(), str(path)))
+
+
+def _read_plain_ids(path: pathlib.Path) -> ImageIds | None:
+    """The lines of a file in UTF-8 with Unix's line ends; None of any other."""
+    parts = []
+    with path.open("rb") as file:
+        while lines := file.readlines(_ID_BYTES):
+            block = b"".join(lines)
+            if not parts and block.startswith(codecs.BOM_UTF8):
+                return None
+            try:
+                block.decode("utf-8")
+            except UnicodeDecodeError:
+                return None
+            if b"\r" in block or b"\0" in block:
+                return None
+            parts.append(np.asarray([line.removesuffix(b"\n") for line in lines], np.bytes_))
+    return ImageIds(np.concatenate(parts))
 
 
 def largest_values(vectors: np.ndarray) -> np.ndarray:

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from fine2coarse.labels.space import LabelSpace, LabelSpaceError
+from fine2coarse.image_ids import ImageIds
+from fine2coarse.labels.space import LabelSpace, LabelSpaceError, as_image_ids
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -16,14 +17,14 @@ class ImageIndex:
     """Ids and leaf labels of a dataset's images, and which of them are trained on.
 
     Attributes:
-      image_ids: unique over all splits.
-      leaf_labels: int64 [N], the dataset's own label of each image.
+      image_ids: unique over all splits; any sequence of str is taken, and kept as `ImageIds`.
+      leaf_labels: int [N], the dataset's own label of each image; may be memory-mapped.
       is_train: bool [N]; label spaces are *made* from these, and label the others as well.
       dataset_fingerprint: of the prepared images; label spaces keyed by image carry it.
       taxonomy_fingerprint: of their taxonomy; label spaces keyed by leaf carry it.
     """
 
-    image_ids: tuple[str, ...]
+    image_ids: Sequence[str]
     leaf_labels: np.ndarray
     is_train: np.ndarray
     dataset_fingerprint: str
@@ -31,7 +32,10 @@ class ImageIndex:
 
     def __post_init__(self) -> None:
         """Checks lengths, uniqueness and that something is trained on."""
-        object.__setattr__(self, "leaf_labels", np.asarray(self.leaf_labels, np.int64))
+        object.__setattr__(self, "image_ids", as_image_ids(self.image_ids))
+        labels = np.asarray(self.leaf_labels)
+        labels = labels if labels.dtype.kind in "iu" else labels.astype(np.int64)
+        object.__setattr__(self, "leaf_labels", labels)
         object.__setattr__(self, "is_train", np.asarray(self.is_train, bool))
         num = len(self.image_ids)
         if self.leaf_labels.shape != (num,) or self.is_train.shape != (num,):
@@ -39,8 +43,11 @@ class ImageIndex:
                 f"{num} image ids, leaf labels {self.leaf_labels.shape} and is_train "
                 f"{self.is_train.shape}; expected one of each per image"
             )
-        if len(set(self.image_ids)) != num:
-            raise LabelSpaceError("image ids repeat; they must be unique over all splits")
+        repeated = self.image_ids.duplicates()
+        if repeated:
+            raise LabelSpaceError(
+                f"image ids repeat, such as {repeated[0]!r}; they must be unique over all splits"
+            )
         if not self.is_train.any():
             raise LabelSpaceError("no image is marked as a training image")
 
@@ -60,21 +67,29 @@ class ImageIndex:
         """
         if train_split not in splits:
             raise LabelSpaceError(f"no split {train_split!r} among {sorted(splits)}")
-        ids = [image_id for split_ids, _ in splits.values() for image_id in split_ids]
-        return cls(
-            image_ids=tuple(ids),
-            leaf_labels=np.concatenate([np.asarray(labels) for _, labels in splits.values()]),
+        ids = {name: as_image_ids(split_ids) for name, (split_ids, _) in splits.items()}
+        labels = [np.asarray(labels) for _, labels in splits.values()]
+        index = cls(
+            image_ids=ImageIds.concatenate(list(ids.values())),
+            leaf_labels=labels[0] if len(labels) == 1 else np.concatenate(labels),
             is_train=np.repeat(
                 [name == train_split for name in splits],
-                [len(split_ids) for split_ids, _ in splits.values()],
+                [len(split_ids) for split_ids in ids.values()],
             ),
             dataset_fingerprint=dataset_fingerprint,
             taxonomy_fingerprint=taxonomy_fingerprint,
         )
+        index.__dict__["train_ids"] = ids[train_split]  # the same object: its rows are known
+        return index
 
     def __len__(self) -> int:
         """Number of images, trained on or not."""
         return len(self.image_ids)
+
+    @functools.cached_property
+    def train_ids(self) -> ImageIds:
+        """Ids of the training images, in order."""
+        return self.image_ids if self.is_train.all() else self.image_ids.subset(self.is_train)
 
     @functools.cached_property
     def num_train(self) -> int:
@@ -141,10 +156,18 @@ class ImageIndex:
         source: Mapping,
         class_names: Sequence[str] = (),
     ) -> LabelSpace:
-        """A label space of these images: `labels` int [N], -1 where one is left out."""
+        """A label space of these images: `labels` int [N], -1 where one is left out.
+
+        Args:
+          labels: the class of each image.
+          class_ids: as `LabelSpace` takes them.
+          name: of the space.
+          source: how it was made.
+          class_names: same order; the ids where empty.
+        """
         return LabelSpace(
-            class_ids=tuple(class_ids),
-            class_names=tuple(class_names or class_ids),
+            class_ids=_kept(class_ids),
+            class_names=_kept(class_names or class_ids),
             table=np.asarray(labels, np.int32)[:, None],
             keyed_by="image",
             image_ids=self.image_ids,
@@ -152,3 +175,7 @@ class ImageIndex:
             dataset_fingerprint=self.dataset_fingerprint,
             source=source,
         )
+
+
+def _kept(strings: Sequence[str]) -> Sequence[str]:
+    return strings if isinstance(strings, ImageIds) else tuple(strings)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fine2coarse.labels.space import LabelSpace
+from fine2coarse.labels.space import LabelSpace, as_image_ids
 
 
 def per_image(image_ids: Sequence[str], *, dataset_fingerprint: str) -> LabelSpace:
@@ -14,7 +14,7 @@ def per_image(image_ids: Sequence[str], *, dataset_fingerprint: str) -> LabelSpa
 
     Images of other splits have no class here, so there is nothing to validate on.
     """
-    ids = tuple(image_ids)
+    ids = as_image_ids(image_ids)
     return LabelSpace(
         class_ids=ids,
         class_names=ids,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from fine2coarse.labels.apportion import share_out
+from fine2coarse.labels.grouping import by_group, num_pairs, rows_where
 from fine2coarse.labels.image_index import ImageIndex
 from fine2coarse.labels.space import LabelSpace, LabelSpaceError
 from fine2coarse.seeds import generator
@@ -34,7 +35,8 @@ def random_within(
     """
     groups = np.unique(np.asarray(target_classes), return_inverse=True)[1]
     trained = np.ones(len(image_ids), bool)
-    images = ImageIndex(tuple(image_ids), np.zeros(len(groups)), trained, dataset_fingerprint, "")
+    leaves = np.zeros(len(groups), np.int32)
+    images = ImageIndex(image_ids, leaves, trained, dataset_fingerprint, "")
     return _balanced(images, groups, num_classes, seed, aligned=True)
 
 
@@ -57,7 +59,7 @@ def random_ids(
       LabelSpaceError: where there are fewer ids than target classes, or more than a class has
         training images; or where a target class is empty.
     """
-    groups = np.zeros(len(images), np.int64) if within is None else images.target_labels(within)
+    groups = np.zeros(len(images), np.int32) if within is None else images.target_labels(within)
     return _balanced(images, groups, num_classes, seed, aligned=within is not None)
 
 
@@ -74,12 +76,12 @@ def random_like(
         although `within` asks that none does.
     """
     labels = images.single_labels(like)
-    groups = np.zeros(len(images), np.int64)
+    groups = np.zeros(len(images), np.int32)
     if within is not None:
         groups = images.target_labels(within)
         _check_nested(labels, groups, like, within)
     random = generator(seed, "random_like")
-    dealt = np.full(len(images), -1, np.int64)
+    dealt = np.full(len(images), -1, np.int32)
     for members in _members(images, groups):
         dealt[members] = labels[random.permutation(members)]
     return images.make_space(
@@ -108,7 +110,7 @@ def _balanced(
     shares = share_out(sizes, num_classes)
     starts = np.cumsum(shares) - shares
     random = np.random.default_rng(seed)
-    labels = np.full(len(images), -1, np.int64)
+    labels = np.full(len(images), -1, np.int32)
     for members in _members(images, groups):
         group = groups[members[0]]
         if group >= 0:
@@ -122,22 +124,20 @@ def _balanced(
     )
 
 
-def _members(images: ImageIndex, groups: np.ndarray) -> list[np.ndarray]:
-    """Positions of each group's images, those of training and the others apart."""
-    found = [
-        np.flatnonzero((groups == group) & (images.is_train == trained))
-        for trained in (True, False)
-        for group in np.unique(groups)
-    ]
-    return [members for members in found if len(members)]
+def _members(images: ImageIndex, groups: np.ndarray) -> Iterator[np.ndarray]:
+    """Positions of each group's images, ascending: first those of training, then the others."""
+    for is_member in (images.is_train, ~images.is_train):
+        rows = rows_where(is_member)
+        for _, places in by_group(groups[rows]):
+            yield rows[places]
 
 
 def _check_nested(
     labels: np.ndarray, groups: np.ndarray, like: LabelSpace, within: LabelSpace
 ) -> None:
     covered = labels >= 0
-    pairs = np.unique(np.stack([labels[covered], groups[covered]]), axis=1)
-    straddling = len(pairs[0]) - len(np.unique(pairs[0]))
+    pairs, classes, _ = num_pairs(labels[covered], groups[covered])
+    straddling = pairs - classes
     if straddling:
         raise LabelSpaceError(
             f"classes of {like.name!r} straddle classes of target {within.name!r}, so ids aligned "

@@ -7,8 +7,12 @@ space, so a finer space has fewer of each class. The space's source says which c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from fine2coarse.image_ids import ImageIds
+from fine2coarse.labels.grouping import order_by, rows_where
 from fine2coarse.labels.image_index import ImageIndex
 from fine2coarse.labels.space import LabelSpace, LabelSpaceError
 from fine2coarse.seeds import generator
@@ -40,10 +44,9 @@ def fixed_images_per_class(
             f"{small}"
         )
     order = _shuffled_train(images, seed)
-    order = order[np.argsort(labels[order], kind="stable")]
+    order = order[order_by(labels[order])]
     order = order[labels[order] >= 0]
-    place_in_class = np.arange(len(order)) - (np.cumsum(sizes) - sizes)[labels[order]]
-    kept = order[place_in_class < num_images_per_class]
+    kept = order[_places(labels[order], sizes) < num_images_per_class]
     return _keeping(base, images, labels, kept, IMAGES_PER_CLASS, num_images_per_class, seed)
 
 
@@ -90,16 +93,25 @@ def fixed_total_images(
 
 
 def _shuffled_train(images: ImageIndex, seed: int) -> np.ndarray:
-    return generator(seed, "size_matched").permutation(np.flatnonzero(images.is_train))
+    return generator(seed, "size_matched").permutation(rows_where(images.is_train))
 
 
 def _spread(order: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """Reorders so that every beginning holds each group in its proportion (to one image)."""
-    by_group = order[np.argsort(groups[order], kind="stable")]
-    sizes = np.bincount(groups[order])
+    by_group = order[order_by(groups[order])]
     group = groups[by_group]
-    place = np.arange(len(order)) - (np.cumsum(sizes) - sizes)[group]
-    return by_group[np.argsort((place + 0.5) / sizes[group], kind="stable")]
+    sizes = np.bincount(group)
+    turns = _places(group, sizes) + 0.5
+    turns /= sizes[group]
+    del group
+    return by_group[np.argsort(turns, kind="stable")]
+
+
+def _places(groups: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """The place of each row within its group, counted from 0: int32 [N], rows by group."""
+    places = np.arange(len(groups), dtype=np.int32)
+    places -= (np.cumsum(sizes) - sizes).astype(np.int32)[groups]
+    return places
 
 
 def _keeping(
@@ -114,13 +126,13 @@ def _keeping(
     is_kept = ~images.is_train
     is_kept[kept] = True
     present = np.unique(labels[kept])
-    new_class = np.full(base.num_classes + 1, -1, np.int64)  # the last one serves label -1
+    new_class = np.full(base.num_classes + 1, -1, np.int32)  # the last one serves label -1
     new_class[present] = np.arange(len(present))
     suffix = "per-class" if control == IMAGES_PER_CLASS else "total"
     return images.make_space(
-        np.where(is_kept, new_class[labels], -1),
-        [base.class_ids[index] for index in present],
-        class_names=[base.class_names[index] for index in present],
+        np.where(is_kept, new_class[labels], np.int32(-1)),
+        _chosen(base.class_ids, present),
+        class_names=_chosen(base.class_names, present),
         name=f"{base.name}-{number}-{suffix}",
         source={
             "kind": "size_matched",
@@ -133,3 +145,9 @@ def _keeping(
             "seed": seed,
         },
     )
+
+
+def _chosen(strings: Sequence[str], rows: np.ndarray) -> Sequence[str]:
+    if isinstance(strings, ImageIds):
+        return strings.subset(rows)
+    return [strings[row] for row in rows]

@@ -9,6 +9,7 @@ the context's, so that every run of a study draws its own.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Annotated
 
 from fine2coarse import schema
@@ -69,7 +70,7 @@ class Level:
     """A level of the taxonomy: see `sources.level`.
 
     Attributes:
-      level: its name, as `fine2coarse levels` lists it.
+      level: its name, as `fine2coarse levels` lists it: also `hops:K` and `depth:K`.
       rule: one class where the taxonomy gives a leaf several: 'first' (the parent named first, all
         the way up) or 'deepest' (of the level's classes the one farthest from the root); empty to
         keep all of them.
@@ -282,8 +283,7 @@ class PerImage:
     def build(self, context: Context) -> LabelSpace:
         """Makes the label space, of the training images alone."""
         images = context.images
-        trained = [image_id for image_id, kept in zip(images.image_ids, images.is_train) if kept]
-        return sources.per_image(trained, dataset_fingerprint=images.dataset_fingerprint)
+        return sources.per_image(images.train_ids, dataset_fingerprint=images.dataset_fingerprint)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -378,6 +378,15 @@ class File:
         space = LabelSpace.load(self.path)
         context.images.check(space)
         return space
+
+
+def sources_within(source: LabelSource) -> Iterator[LabelSource]:
+    """A label source, and those that it starts from."""
+    yield source
+    for field in dataclasses.fields(source):
+        inner = getattr(source, field.name)
+        if type(inner) in SOURCES.values():
+            yield from sources_within(inner)
 
 
 SOURCES = {

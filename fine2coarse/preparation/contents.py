@@ -6,12 +6,12 @@ Our own preparations write it; of other datasets, such as TFDS's, it is made whe
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 from etils import epath
@@ -22,6 +22,7 @@ from fine2coarse.preparation.digests import hash128
 from fine2coarse.preparation.image_checks import content_digest
 
 CONTENTS_NAME = "contents.json"
+_BLOCK_ROWS = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -29,7 +30,8 @@ class SplitContents:
     """What a split holds, in stored order; N images.
 
     Attributes:
-      digests: uint64 [N, 2], `content_digest` of each image's stored bytes.
+      digests: uint64 [N, 2], `content_digest` of each image's stored bytes; memory-mapped where
+        they lie on this machine.
       digest: hex SHA-256 over every image's id, label, flag and bytes.
     """
 
@@ -115,12 +117,6 @@ def read_contents(
     return found if lengths == dict(num_examples) else None
 
 
-def store_contents(folder: epath.PathLike, splits: Mapping[str, SplitContents]) -> None:
-    """As `write_contents`; does nothing where the folder takes no files of ours."""
-    with contextlib.suppress(OSError):
-        write_contents(folder, splits)
-
-
 def fingerprint(taxonomy_fingerprint: str, splits: Mapping[str, SplitContents]) -> str:
     """Hex SHA-256 over a taxonomy and every image's id, label, flag, split and bytes."""
     total = hashlib.sha256(f"{taxonomy_fingerprint}\n".encode())
@@ -136,11 +132,29 @@ def found_in(digests: np.ndarray, others: np.ndarray) -> np.ndarray:
       digests: uint64 [N, 2].
       others: uint64 [M, 2].
     """
-    maybe = np.flatnonzero(np.isin(digests[:, 0], others[:, 0]))
-    known = {tuple(row) for row in others[np.isin(others[:, 0], digests[maybe, 0])].tolist()}
-    found = np.zeros(len(digests), bool)
-    found[maybe] = [tuple(row) in known for row in digests[maybe].tolist()]
-    return found
+    # The smaller side is sorted by its first words; the larger one goes by in blocks.
+    small, large = sorted((digests, others), key=len)
+    words = np.unique(small[:, 0])
+    maybe = np.concatenate([np.zeros(0, np.int64), *_rows_with(words, large)])
+    whole = _as_bytes(large[maybe])
+    if large is digests:
+        found = np.zeros(len(digests), bool)
+        found[maybe[np.isin(whole, _as_bytes(small))]] = True
+        return found
+    return np.isin(_as_bytes(small), whole)
+
+
+def _rows_with(words: np.ndarray, digests: np.ndarray) -> Iterator[np.ndarray]:
+    """Rows whose first word is among these, which are sorted."""
+    for begin in range(0, len(digests) if len(words) else 0, _BLOCK_ROWS):
+        block = np.asarray(digests[begin : begin + _BLOCK_ROWS, 0])
+        places = np.minimum(np.searchsorted(words, block), len(words) - 1)
+        yield begin + np.flatnonzero(words[places] == block)
+
+
+def _as_bytes(digests: np.ndarray) -> np.ndarray:
+    """Each digest as 16 bytes, which are compared as one: [N]."""
+    return np.ascontiguousarray(digests, np.uint64).view("S16").reshape(len(digests))
 
 
 def duplicates_across(splits: Mapping[str, np.ndarray]) -> dict[str, int]:
@@ -163,5 +177,7 @@ def _array_path(folder: epath.Path, split: str) -> epath.Path:
 
 
 def _load(path: epath.Path) -> np.ndarray:
+    if "://" not in os.fspath(path):
+        return np.load(os.fspath(path), mmap_mode="r", allow_pickle=False)
     with path.open("rb") as file:
         return np.load(io.BytesIO(file.read()), allow_pickle=False)

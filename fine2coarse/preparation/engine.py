@@ -21,6 +21,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow_datasets as tfds
 from etils import epath
 
@@ -29,8 +30,12 @@ from fine2coarse.archives.archives import Skip, SourceError
 from fine2coarse.errors import EXIT_USAGE, FailedError, UsageError
 from fine2coarse.files import read_json, remove_partial, write_atomic, write_json
 from fine2coarse.formats import disk_size
+from fine2coarse.image_ids import ImageIds
 from fine2coarse.preparation import contents, pool, preparation_report, spill
+from fine2coarse.preparation.class_rule import ClassRule, NoClassLeft
+from fine2coarse.preparation.comparison import Comparison
 from fine2coarse.preparation.file_batches import Source, Unit
+from fine2coarse.preparation.record_index import SplitIndex, record_places, write_index
 from fine2coarse.preparation.shards import (
     Plan,
     ShardTask,
@@ -104,8 +109,10 @@ class Preparation:
       features: of the stored examples.
       filename_template: TFDS's template of the shards' names, for a split.
       file_format: 'tfrecord' or 'array_record'.
-      num_classes: leaves.
+      num_classes: leaves, as the source has them.
       split_rule: for sources that name no split.
+      class_rule: for the same sources, where a class needs so many images to remain, or holds out
+        images of its own; the classes that remain are numbered anew.
       settings: what else shapes the result; JSON-able.
       config: how to go about it.
       staging: folder for everything until it is done.
@@ -113,6 +120,7 @@ class Preparation:
         stops; None for any share.
       check_plan: raises SourceError where the examples are not what the dataset needs.
       write_state: writes into a folder what the source's files were, to notice changes by.
+      compare: puts what is published of such a source beside what was found.
     """
 
     source: Source
@@ -124,9 +132,11 @@ class Preparation:
     settings: Mapping[str, Any]
     config: PrepareConfig
     staging: epath.Path
+    class_rule: ClassRule | None = None
     max_skipped_share: float | None = None
     check_plan: Callable[[Plan], None] = lambda plan: None
     write_state: Callable[[epath.Path, Sequence[spill.SpillIndex]], None] = lambda *_: None
+    compare: Callable[[preparation_report.Report, Plan], tuple[Comparison, ...]] = lambda *_: ()
 
     @property
     def _spills(self) -> epath.Path:
@@ -137,11 +147,16 @@ class Preparation:
         """Folder of the shards and the report, inside the staging folder."""
         return self.staging / "final"
 
-    def run(self, stale: Sequence[epath.Path] = ()) -> list[tfds.core.SplitInfo]:
+    def run(
+        self, stale: Sequence[epath.Path] = ()
+    ) -> tuple[list[tfds.core.SplitInfo], np.ndarray | None]:
         """Prepares what is not prepared yet; the result is in `final`.
 
         Args:
           stale: folders that an earlier run may have moved `final` to, just before it died.
+
+        Returns:
+          The splits, and which of the source's classes remain: bool [C], None where all do.
 
         Raises:
           PreparationError: where the disk is too small, another process is at it, or the staging
@@ -159,14 +174,16 @@ class Preparation:
                 if not any(len(index.sizes) for index in indices):
                     self._fail_without_examples(indices, source_skips)
                 self._check_skipped(indices)
-                plan = make_plan(indices, self.split_rule)
+                plan = self._make_plan(indices)
                 self.check_plan(plan)
                 made, skips = preparation_report.make_report(
-                    self.source.kind, self.num_classes, indices, plan, source_skips
+                    self.source.kind, self._num_classes(plan), indices, plan, source_skips
                 )
+                made = dataclasses.replace(made, compared=self.compare(made, plan))
                 infos = self._write_shards(workers, keys, plan)
                 self._check_unchanged(identity)
                 contents.write_contents(self.final, _contents(plan))
+                write_index(self.final, self._record_index(plan, indices, infos))
                 write_json(self.final / SOURCE_NAME, identity)
                 self.write_state(self.final, indices)
                 preparation_report.write_preparation_report(self.final, made, skips, indices, plan)
@@ -174,7 +191,40 @@ class Preparation:
                 if error.errno != errno.ENOSPC:
                     raise
                 raise PreparationError(self._disk_message("the disk is full: ")) from error
-        return infos
+        return infos, plan.remaining
+
+    def _record_index(
+        self,
+        plan: Plan,
+        indices: Sequence[spill.SpillIndex],
+        infos: Sequence[tfds.core.SplitInfo],
+    ) -> dict[str, SplitIndex]:
+        """Ids, labels and places of all images, from what was planned and written."""
+        lengths = [len(index.sizes) for index in indices]
+        firsts = np.cumsum(lengths) - lengths
+        ids = np.concatenate([index.image_ids for index in indices])
+        shard_lengths = {info.name: info.shard_lengths for info in infos}
+        return {
+            name: SplitIndex(
+                ImageIds(ids[firsts[split.units] + split.rows]),
+                split.labels.astype(np.int32),
+                None,
+                *record_places(split.sizes, shard_lengths[name], self.file_format),
+                split.sizes.astype(np.int32),
+            )
+            for name, split in plan.splits.items()
+        }
+
+    def _make_plan(self, indices: Sequence[spill.SpillIndex]) -> Plan:
+        try:
+            return make_plan(indices, self.split_rule, self.class_rule)
+        except NoClassLeft as error:
+            raise NoClassLeft(
+                f"{error}; the checked images in {self.staging} are of no use to it: delete them"
+            ) from error
+
+    def _num_classes(self, plan: Plan) -> int:
+        return self.num_classes if plan.remaining is None else int(plan.remaining.sum())
 
     def _check_settings(self) -> None:
         if self.config.use_beam and not self.source.can_be_shared:
@@ -290,7 +340,8 @@ class Preparation:
             first = 0
             for path, length in zip(paths, lengths):
                 rows = split.take(slice(first, first + length))
-                tasks.append(shard_task(path, self.file_format, spills, rows))
+                is_relabelled = plan.remaining is not None
+                tasks.append(shard_task(path, self.file_format, spills, rows, is_relabelled))
                 first += length
             infos.append(
                 tfds.core.SplitInfo(

@@ -17,6 +17,7 @@ from etils import epath
 from fine2coarse.archives.archives import REPEATED_MEMBER, Skip, SourceError
 from fine2coarse.archives.file_tree import LINK_LOOP
 from fine2coarse.files import read_json, write_atomic
+from fine2coarse.preparation.comparison import Comparison
 from fine2coarse.preparation.contents import duplicates_across
 from fine2coarse.preparation.file_batches import BESIDE_SPLITS, HIDDEN, NOT_IN_LAYOUT
 from fine2coarse.preparation.image_checks import NOT_AN_IMAGE
@@ -51,6 +52,7 @@ class Report:
       duplicate_groups: sets of files of the same picture within a split (all are kept).
       duplicate_files: files in these sets.
       duplicates_across: 'SPLIT in OTHER' → images of a split that another holds too.
+      compared: with what is published of such a source.
     """
 
     source: str
@@ -63,6 +65,7 @@ class Report:
     duplicate_groups: int
     duplicate_files: int
     duplicates_across: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    compared: tuple[Comparison, ...] = ()
 
 
 def make_report(
@@ -80,7 +83,8 @@ def make_report(
     Raises:
       AssertionError: where files and examples do not add up: something was lost.
     """
-    skips = [*source_skips, *plan.repeated, *(skip for index in indices for skip in index.skips)]
+    skips = [*source_skips, *plan.repeated, *plan.left_out]
+    skips += [skip for index in indices for skip in index.skips]
     skips.sort(key=dataclasses.astuple)
     num_files = sum(index.num_files for index in indices)
     num_files += sum(skip.num_files for skip in source_skips)
@@ -165,7 +169,9 @@ def read_report(folder: epath.PathLike) -> Report:
     """
     path = epath.Path(folder) / REPORT_NAME
     try:
-        return Report(**read_json(path))
+        stored = read_json(path)
+        compared = tuple(Comparison(**fields) for fields in stored.pop("compared", ()))
+        return Report(**stored, compared=compared)
     except (ValueError, TypeError) as error:
         raise damaged(path, error.__cause__ or error) from error
 

@@ -100,6 +100,37 @@ class ExampleEncoder:
         return proto.SerializeToString(deterministic=True)
 
 
+def relabelled(example: bytes, label: int) -> bytes:
+    """A serialized example with another label, as `ExampleEncoder` would have serialized it."""
+    proto = tf.train.Example.FromString(example)
+    proto.features.feature["label"].int64_list.value[:] = [label]
+    return proto.SerializeToString(deterministic=True)
+
+
+def relabelled_sizes(sizes: np.ndarray, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """The bytes that serialized examples have with other labels, without serializing them.
+
+    A label takes as many bytes as its varint; the example's own length stands before all of it.
+
+    Args:
+      sizes: int64 [N], bytes of each example.
+      before: int [N], its label.
+      after: int [N], its label then.
+
+    Returns:
+      int64 [N].
+    """
+    inner = sizes - 1  # less the tag of `features`, the only field of an example
+    inner = inner - _varint_bytes(inner - _varint_bytes(inner))
+    inner = inner + _varint_bytes(after) - _varint_bytes(before)
+    return 1 + _varint_bytes(inner) + inner
+
+
+def _varint_bytes(values: np.ndarray) -> np.ndarray:
+    """How many bytes protocol buffers need for each of some numbers from 0 on: int64 [N]."""
+    return 1 + sum((values >= 1 << (7 * digits)).astype(np.int64) for digits in range(1, 5))
+
+
 def spill_path(folder: epath.Path, unit_key: str) -> epath.Path:
     """Path of a unit's spill without its suffixes."""
     return folder / hashlib.sha256(unit_key.encode()).hexdigest()[:24]

@@ -10,7 +10,9 @@ from typing import Any
 
 from fine2coarse.archives.archives import SourceError
 from fine2coarse.datasets.demo import DemoConfig
-from fine2coarse.datasets.folder_survey import read_levels
+from fine2coarse.datasets.folder_survey import taxonomy_of_folder
+from fine2coarse.datasets.label_levels import levels_of_labels
+from fine2coarse.datasets.shard_files import MISSING_SPLIT_HINT, splits_of_shards
 from fine2coarse.errors import UsageError
 from fine2coarse.labels.embeddings import ids_file_of
 from fine2coarse.labels.spec import SOURCES, Clusters, File, LabelSource, Level, Random
@@ -18,8 +20,10 @@ from fine2coarse.nearest import unknown
 from fine2coarse.recipes.label_card import LabelCard, LabelledDataset
 from fine2coarse.recipes.recipe import DatasetSpec, Recipe
 from fine2coarse.studies.run_plan import Run
+from fine2coarse.taxonomy import level_names
 from fine2coarse.taxonomy.inat2021 import LEVELS
-from fine2coarse.taxonomy.taxonomy import TaxonomyError
+from fine2coarse.taxonomy.taxonomy import Taxonomy, TaxonomyError
+from fine2coarse.taxonomy.taxonomy_file import AUTO, read_taxonomy_file
 from fine2coarse.taxonomy.wordnet import NUM_LEVELS
 
 _EMBED = (
@@ -34,15 +38,18 @@ _CENTROIDS = (
 
 
 def check_recipe(recipe: Recipe, runs: Sequence[Run] | None = None) -> None:
-    """Checks the files and levels that a study's target and arms name.
+    """Checks the files and levels that a study's target and arms name, and splits of shards.
 
     Args:
       recipe: of the study.
       runs: those whose label spaces are wanted; all of them where None.
 
     Raises:
-      UsageError: naming the target or arm, what is missing and what makes it.
+      UsageError: naming the target, arm or split, what is missing and what makes it.
     """
+    for place, spec in (("dataset", recipe.dataset), ("transfer_dataset", recipe.transfer_dataset)):
+        if spec is not None:
+            _check_splits(spec, place, is_tested_on=recipe.evaluation is None)
     levels = _levels_of(recipe.dataset)  # read once: an archive may be large
     task = recipe.transfer_dataset
     _check_source(recipe.target, "target", _levels_of(task) if task else levels)
@@ -50,6 +57,18 @@ def check_recipe(recipe: Recipe, runs: Sequence[Run] | None = None) -> None:
     for arm in arms:
         if arm in recipe.arms:
             _check_source(recipe.arms[arm].label, f"arm {arm!r}", levels)
+
+
+def _check_splits(spec: DatasetSpec, place: str, *, is_tested_on: bool) -> None:
+    """Raises UsageError where the names of shards say that a split is missing."""
+    known = splits_of_shards(spec.name, spec.options)
+    for field in ("train_split", *(["eval_split"] if is_tested_on else [])):
+        split = getattr(spec, field).partition("[")[0]
+        if known and split not in known and "+" not in split:
+            raise UsageError(
+                f"config.{place}.{field}={split}: the names of the shards say no such split, but "
+                f"{', '.join(known)}{MISSING_SPLIT_HINT}"
+            )
 
 
 def check_card(card: LabelCard) -> None:
@@ -78,27 +97,67 @@ def known_levels(name: str, options: Mapping[str, Any]) -> tuple[str, ...]:
         return tuple(str(hops) for hops in range(NUM_LEVELS))
     if name == "inat2021":
         return LEVELS
-    if name == "demo":
-        return tuple(DemoConfig(name="demo").taxonomy().levels)
-    if name == "folder" and options.get("source") and not options.get("flat"):
-        try:
-            return read_levels(pathlib.Path(options["source"]))
-        except (SourceError, TaxonomyError, OSError):
-            return ()  # told when it is prepared, or not needed where it is prepared already
-    return ()
+    if name in ("parquet", "webdataset") and levels_of_labels(options):
+        return levels_of_labels(options)
+    taxonomy = _known_taxonomy(name, options)
+    return taxonomy.levels if taxonomy else ()
 
 
-def _levels_of(dataset: DatasetSpec | LabelledDataset) -> tuple[str, tuple[str, ...]]:
-    """The dataset's name and its levels, as far as they are known."""
-    return dataset.name, known_levels(dataset.name, dataset.options)
+def _known_taxonomy(name: str, options: Mapping[str, Any]) -> Taxonomy | None:
+    """The taxonomy of a dataset whose own file says it, or its name."""
+    try:
+        if name == "demo":
+            return DemoConfig(name="demo").taxonomy()
+        if name == "folder" and options.get("source") and not options.get("flat"):
+            return taxonomy_of_folder(pathlib.Path(options["source"]))
+        if options.get("taxonomy") not in (None, "", "wordnet"):
+            taxonomy_format = options.get("taxonomy_format") or AUTO
+            return read_taxonomy_file(options["taxonomy"], taxonomy_format)
+    except (SourceError, TaxonomyError, OSError):
+        pass  # told when it is prepared, or not needed where it is prepared already
+    return None
 
 
-def _check_source(source: LabelSource, where: str, known: tuple[str, tuple[str, ...]]) -> None:
-    dataset, levels = known
+@dataclasses.dataclass(frozen=True)
+class _Known:
+    """What is known of a dataset before its data is there.
+
+    Attributes:
+      dataset: its name.
+      levels: those that its taxonomy names; empty where they are not known.
+      taxonomy: or None, as of a dataset whose archives decide.
+    """
+
+    dataset: str
+    levels: tuple[str, ...]
+    taxonomy: Taxonomy | None
+
+    def check(self, level: str, place: str) -> None:
+        """Raises UsageError where the taxonomy has no such level, as far as that is known."""
+        if not self.levels or level in self.levels:
+            return
+        if level_names.counted(level):
+            if self.taxonomy:
+                try:
+                    self.taxonomy.check_level(level)
+                except TaxonomyError as error:
+                    raise UsageError(f"{place}: {self.dataset}: {error}") from error
+            return
+        has = unknown("level", level, (*self.levels, "hops:K", "depth:K"))
+        raise UsageError(f"{place}: {self.dataset}: {has}")
+
+
+def _levels_of(dataset: DatasetSpec | LabelledDataset) -> _Known:
+    """The dataset's levels, as far as they are known."""
+    taxonomy = _known_taxonomy(dataset.name, dataset.options)
+    levels = taxonomy.levels if taxonomy else known_levels(dataset.name, dataset.options)
+    return _Known(dataset.name, levels, taxonomy)
+
+
+def _check_source(source: LabelSource, where: str, known: _Known) -> None:
     for place, record in _sources_within(source, where):
         for level in _own_levels(record):
-            if levels and level not in levels:
-                raise UsageError(f"{place}: {dataset}: {unknown('level', level, levels)}")
+            known.check(level, place)
         for field, path, remedy in _files_of(record):
             if not pathlib.Path(path).is_file():
                 raise UsageError(_told_missing(place, field, path, remedy))

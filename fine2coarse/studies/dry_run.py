@@ -14,10 +14,13 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from fine2coarse.cards import folder_of
+from fine2coarse.datasets.imagenet21k_subsets import IMAGENET21K_P, subset_of
 from fine2coarse.datasets.inat2021 import download_sizes
 from fine2coarse.datasets.open import NotPreparedError, open_dataset
 from fine2coarse.datasets.prepared import PreparedDataset
+from fine2coarse.datasets.tfds_hierarchy import taxonomy_of_file
 from fine2coarse.formats import disk_size
+from fine2coarse.labels.spec import LabelSource
 from fine2coarse.recipes.names import BASELINE
 from fine2coarse.recipes.recipe import DatasetSpec, Recipe
 from fine2coarse.runs.classifiers import build_classifier
@@ -41,7 +44,10 @@ from fine2coarse.studies.study_data import StudyData, load_study_data
 from fine2coarse.studies.target_arms import notes_on_arms, notes_on_recipe
 from fine2coarse.studies.throughput import device_hours, read_throughputs
 from fine2coarse.taxonomy.inat2021 import LEVEL_SIZES
+from fine2coarse.taxonomy.level_names import counted
 from fine2coarse.taxonomy.summary import summarize_level
+from fine2coarse.taxonomy.taxonomy import Taxonomy
+from fine2coarse.taxonomy.taxonomy_file import AUTO
 from fine2coarse.taxonomy.wordnet import is_synset_id, read_wordnet
 from fine2coarse.training.cost import train_flops_per_image
 
@@ -123,15 +129,15 @@ def _open(
 
 def _classes_from_data(data: StudyData) -> Callable[[Run], int]:
     def num_classes(run: Run) -> int:
-        space = data.spaces.get((run.arm, run.seed), data.target)
-        return space.num_classes
+        known = data.spaces.summaries.get((run.arm, run.seed), data.target)
+        return known.num_classes
 
     return num_classes
 
 
 def _can_sum(data: StudyData) -> Callable[[Run], bool]:
     def can_sum(run: Run) -> bool:
-        return data.can_sum(data.class_map(data.spaces[run.arm, run.seed]))
+        return data.can_sum(data.class_map(data.spaces.summaries[run.arm, run.seed]))
 
     return can_sum
 
@@ -142,9 +148,12 @@ def _may_sum(run: Run) -> bool:
 
 
 def _classes_from_recipe(recipe: Recipe, data_dir: str) -> Callable[[Run], int | None]:
-    sizes = {} if _has_some_leaves(recipe.dataset) else _level_sizes(recipe.dataset, data_dir)
+    arms = [arm.label for arm in recipe.arms.values()]
     task = recipe.transfer_dataset or recipe.dataset
-    target_sizes = {} if _has_some_leaves(task) else _level_sizes(task, data_dir)
+    sizes, target_sizes = (
+        {} if _has_some_leaves(dataset) else _level_sizes(dataset, data_dir, sources)
+        for dataset, sources in ((recipe.dataset, arms), (task, [recipe.target]))
+    )
     num_targets = known_num_classes(recipe.target, target_sizes)
 
     def num_classes(run: Run) -> int | None:
@@ -156,7 +165,7 @@ def _classes_from_recipe(recipe: Recipe, data_dir: str) -> Callable[[Run], int |
 
 def _has_some_leaves(dataset: DatasetSpec) -> bool:
     """Whether the source decides which leaves of the taxonomy there are."""
-    return dataset.name == "imagenet21k" and dataset.options.get("leaves") == "present"
+    return dataset.name == "imagenet21k" and subset_of(dataset.options).leaves == "present"
 
 
 def _upper_bounds(recipe: Recipe) -> Iterator[str]:
@@ -171,7 +180,13 @@ def _upper_bounds(recipe: Recipe) -> Iterator[str]:
         for level in levels
     ]
     bounds = f": at most {', '.join(told)}" if told else ""
-    yield f"leaves='present' takes the synsets that the archive has{bounds}"
+    subset = subset_of(recipe.dataset.options)
+    if subset.min_images_per_class is None:
+        yield f"leaves='present' takes the synsets that the archive has{bounds}"
+    else:
+        yield f"min_images_per_class={subset.min_images_per_class} decides the classes{bounds}"
+    for published in IMAGENET21K_P if subset.name else ():
+        yield f"{published.name}: {published.classes:,} classes at level 0 are published"
 
 
 def _downloads(recipe: Recipe) -> Iterator[str]:
@@ -187,19 +202,36 @@ def _downloads(recipe: Recipe) -> Iterator[str]:
             )
 
 
-def _level_sizes(dataset: DatasetSpec, data_dir: str) -> Mapping[str, int]:
-    """Classes of each level of a dataset's whole taxonomy, where it is known without the data."""
+def _level_sizes(
+    dataset: DatasetSpec, data_dir: str, sources: Sequence[LabelSource]
+) -> Mapping[str, int]:
+    """Classes of each level of a dataset's whole taxonomy, where it is known without the data.
+
+    Those are the levels that it names, and of `hops:2` and the like those that the sources name.
+    """
     if dataset.name == "inat2021":
         return LEVEL_SIZES
-    synsets = None
     if dataset.name == "tfds":
-        synsets = _tfds_classes(dataset.options["name"], data_dir)
-        if not all(map(is_synset_id, synsets)):
-            return {"label": len(synsets)}
-    elif dataset.name != "imagenet21k":
+        classes = _tfds_classes(dataset.options["name"], data_dir)
+        if dataset.options.get("taxonomy") and classes:
+            taxonomy = _taxonomy_of(dataset.options, classes)
+        elif all(map(is_synset_id, classes)):
+            taxonomy = read_wordnet(classes)
+        else:
+            return {"label": len(classes)}
+    elif dataset.name == "imagenet21k":
+        taxonomy = read_wordnet()
+    else:
         return {}
-    taxonomy = read_wordnet(synsets)
-    return {level: summarize_level(taxonomy, level).num_classes for level in taxonomy.levels}
+    named = {level for source in sources for level in levels_named(source) if counted(level)}
+    levels = dict.fromkeys((*taxonomy.levels, *sorted(named)))
+    return {level: summarize_level(taxonomy, level).num_classes for level in levels}
+
+
+def _taxonomy_of(options: Mapping[str, Any], classes: Sequence[str]) -> Taxonomy:
+    """What a file of the user's own says of the classes of a TFDS dataset."""
+    taxonomy_format = options.get("taxonomy_format") or AUTO
+    return taxonomy_of_file(options["name"], classes, options["taxonomy"], taxonomy_format)
 
 
 def _tfds_classes(name: str, data_dir: str) -> list[str]:

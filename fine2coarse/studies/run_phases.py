@@ -36,6 +36,7 @@ from fine2coarse.runs.transfers import (
     best,
     fixed_transfer,
 )
+from fine2coarse.studies.arm_spaces import SpaceSummary
 from fine2coarse.studies.run_plan import Run
 from fine2coarse.studies.study_data import StudyData
 from fine2coarse.studies.worker import RunFailed
@@ -418,9 +419,12 @@ def baseline_run(recipe: Recipe, seed: int, data: StudyData) -> PhaseRun:
 
 
 def pretraining_run(
-    recipe: Recipe, space: LabelSpace, seed: int, data: StudyData, arm: str = ""
+    recipe: Recipe, space: LabelSpace | SpaceSummary, seed: int, data: StudyData, arm: str = ""
 ) -> PhaseRun:
-    """The phase run that pretrains on a label space, evaluated by its direct use if it has one."""
+    """The phase run that pretrains on a label space, evaluated by its direct use if it has one.
+
+    Of a space's summary, only the phase run's recipe can be had.
+    """
     phase, _ = recipe.phases_of(arm)
     run = _phase_run(recipe, PRETRAIN, space, seed, data, phase)
     if space is not data.target:
@@ -452,7 +456,12 @@ def transfer_run(
 
 
 def _phase_run(
-    recipe: Recipe, purpose: str, space: LabelSpace, seed: int, data: StudyData, phase: PhaseSpec
+    recipe: Recipe,
+    purpose: str,
+    space: LabelSpace | SpaceSummary,
+    seed: int,
+    data: StudyData,
+    phase: PhaseSpec,
 ) -> PhaseRun:
     return PhaseRun(
         purpose=purpose,

@@ -214,10 +214,11 @@ class Study:
 
     def _check_arms(self, data: StudyData) -> None:
         """Raises RunError where an arm was pretrained otherwise, so that no file changes then."""
-        for (arm, seed), space in data.spaces.items():
+        for arm, seed in data.spaces:
             path = self._folder(Run(arm, seed)) / PRETRAIN / RECIPE
             if path.is_file():
-                wanted = pretraining_run(self.recipe, space, seed, data, arm).recipe()
+                known = data.spaces.summaries[arm, seed]
+                wanted = pretraining_run(self.recipe, known, seed, data, arm).recipe()
                 check_same(read_json(path), wanted, f"run folder {path.parent}")
 
     def check_earlier_runs(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,22 +13,19 @@ import numpy as np
 from fine2coarse.datasets.data_facts import Overlap, describe_data
 from fine2coarse.datasets.prepared import PreparedDataset
 from fine2coarse.errors import RecipeError, UsageError
-from fine2coarse.input.examples import (
-    MAX_DECODED_BYTES,
-    Examples,
-    load_examples,
-    stored_examples,
-)
+from fine2coarse.input.examples import Examples
 from fine2coarse.input.image_shares import select_share
 from fine2coarse.labels.class_map import ClassMap, targets_of_leaves
 from fine2coarse.labels.space import LabelSpace
-from fine2coarse.labels.spec import Context
+from fine2coarse.labels.spec import Clusters, Context, sources_within
 from fine2coarse.preparation.contents import found_in
 from fine2coarse.recipes.names import BASELINE
 from fine2coarse.recipes.recipe import DatasetSpec, Recipe
 from fine2coarse.runs.transfers import arm_candidates, fixed_transfer
+from fine2coarse.studies.arm_spaces import ArmSpaces, Key, SpaceSummary
 from fine2coarse.studies.label_spaces import label_context
 from fine2coarse.studies.run_plan import Run, plan_runs
+from fine2coarse.studies.storage import open_examples
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -44,7 +42,8 @@ class StudyData:
         far as their image ids are the same there.
       evaluate: test images.
       target: label space of the coarse task.
-      spaces: (arm, seed) → label space to pretrain on.
+      spaces: (arm, seed) → label space to pretrain on; any mapping is taken, and kept as
+        `ArmSpaces`. Large ones are made when asked for: hold no more of them than needed.
       facts: how the images were prepared and which are there twice; JSON-able.
       train_targets: int32 [N], the target of each image of `train`, -1 for none; None where the
         images of `train` have no place among the target's classes.
@@ -57,12 +56,21 @@ class StudyData:
     held_out: Examples | None
     evaluate: Examples
     target: LabelSpace
-    spaces: dict[tuple[str, int], LabelSpace]
+    spaces: Mapping[Key, LabelSpace]
     facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     train_targets: np.ndarray | None = None
     _class_maps: dict[str, ClassMap | None] = dataclasses.field(
         default_factory=dict, init=False, repr=False
     )
+
+    def __post_init__(self) -> None:
+        """Keeps the spaces as `ArmSpaces`."""
+        object.__setattr__(self, "spaces", ArmSpaces.of(self.spaces))
+
+    @functools.cached_property
+    def _present_targets(self) -> np.ndarray:
+        """The targets that have training images."""
+        return np.unique(self.transfer_train.targets(self.target))
 
     def can_sum(self, class_map: ClassMap | None) -> bool:
         """Whether classes can be summed into the target's and distinguish these.
@@ -71,9 +79,9 @@ class StudyData:
         """
         if class_map is None:
             return False
-        return class_map.tells_apart(self.transfer_train.targets(self.target))
+        return class_map.tells_apart(self._present_targets)
 
-    def class_map(self, space: LabelSpace) -> ClassMap | None:
+    def class_map(self, space: LabelSpace | SpaceSummary) -> ClassMap | None:
         """Which targets the classes of a label space belong to, counted over the training images.
 
         None where the images that are pretrained on have no targets, or none of the space's.
@@ -82,6 +90,8 @@ class StudyData:
             return None
         # Counted over every image, and asked for several times a run.
         if space.fingerprint not in self._class_maps:
+            if isinstance(space, SpaceSummary):
+                space = self.spaces[space.key]
             shape = (space.num_classes, self.target.num_classes)
             found = ClassMap.from_labels(self.train.labelled(space), self.train_targets, shape)
             self._class_maps[space.fingerprint] = found if len(found.classes) else None
@@ -122,7 +132,7 @@ def load_study_data(
         train = task_train
     elif held_out is not None:
         # The same images may lie in both, as those of ImageNet-1k do in ImageNet-21k.
-        train = train.subset(~np.isin(train.image_ids, held_out.image_ids))
+        train = train.subset(held_out.image_ids.rows_of(train.image_ids) < 0)
     target = _target(recipe, task, task_train, evaluate, held_out)
     if recipe.transfer_dataset is None and recipe.evaluation is None:
         context = label_context(task.taxonomy, task_train, evaluate, task.fingerprint)
@@ -140,11 +150,11 @@ def load_study_data(
         held_out=held_out,
         evaluate=evaluate,
         target=target,
-        spaces=_spaces(recipe, context, plan_runs(recipe) if runs is None else runs),
+        spaces=_arm_spaces(recipe, context, plan_runs(recipe) if runs is None else runs),
         facts=describe_data([dataset, *others], overlaps),
         train_targets=_train_targets(dataset, train, task_train, target),
     )
-    _check_transfers(recipe, data)
+    _check_spaces(recipe, data)
     return data
 
 
@@ -157,9 +167,9 @@ def _test_examples(
     """The images to test on, labelled with the task's leaves, and their digests."""
     if recipe.evaluation is None:
         split = task_spec.eval_split
-        return open_examples(task, split, task_spec.storage), task.digests(split)
+        return open_examples(task, split, task_spec), task.digests(split)
     split = recipe.evaluation.split
-    found = open_examples(evaluation, split, task_spec.storage)
+    found = open_examples(evaluation, split, task_spec)
     found = found.with_leaves(evaluation.taxonomy.leaf_ids, task.taxonomy.label_of_leaf)
     return found, evaluation.digests(split)
 
@@ -181,17 +191,21 @@ def _target(
     return target
 
 
-def _spaces(
-    recipe: Recipe, context: Context, runs: Sequence[Run]
-) -> dict[tuple[str, int], LabelSpace]:
-    """(arm, seed) → label space to pretrain on."""
-    spaces = {}
-    for run in runs:
-        if run.arm != BASELINE:
-            with _named(f"arm {run.arm!r}"):
-                of_run = dataclasses.replace(context, seed=run.seed)
-                spaces[run.arm, run.seed] = recipe.arms[run.arm].label.build(of_run)
-    return spaces
+def _arm_spaces(recipe: Recipe, context: Context, runs: Sequence[Run]) -> ArmSpaces:
+    """(arm, seed) → label space to pretrain on; none is made yet."""
+
+    def make(key: Key) -> LabelSpace:
+        arm, seed = key
+        with _named(f"arm {arm!r}"):
+            return recipe.arms[arm].label.build(dataclasses.replace(context, seed=seed))
+
+    keys = [(run.arm, run.seed) for run in runs if run.arm != BASELINE]
+    slow = {  # k-means on millions of images takes too long to do it twice
+        arm
+        for arm, _ in keys
+        if any(isinstance(part, Clusters) for part in sources_within(recipe.arms[arm].label))
+    }
+    return ArmSpaces(keys, make, slow)
 
 
 @contextlib.contextmanager
@@ -203,8 +217,13 @@ def _named(what: str) -> Iterator[None]:
         raise UsageError(f"{what}: {error}") from error
 
 
-def _check_transfers(recipe: Recipe, data: StudyData) -> None:
-    """Raises RecipeError where an arm's transfers cannot be made, before anything is trained."""
+def _check_spaces(recipe: Recipe, data: StudyData) -> None:
+    """Makes each label space once, so that mistakes show before anything is trained.
+
+    Raises:
+      UsageError: where one cannot be made.
+      RecipeError: where an arm's transfers cannot be made.
+    """
     for (arm, _), space in data.spaces.items():
         can_sum = data.can_sum(data.class_map(space))
         _, phase = recipe.phases_of(arm)
@@ -245,7 +264,7 @@ def _training_examples(
     dataset: PreparedDataset, spec: DatasetSpec, test_digests: np.ndarray
 ) -> tuple[Examples, Overlap]:
     """The images to train on, and which of them are among those to test on."""
-    train = open_examples(dataset, spec.train_split, spec.storage)
+    train = open_examples(dataset, spec.train_split, spec)
     chosen = np.ones(len(train), bool)
     if spec.train_fraction != 1:
         chosen = select_share(train.image_ids, spec.train_fraction, "train_fraction")
@@ -263,23 +282,12 @@ def _training_examples(
             f"{overlap.images}: all {overlap.num_images} images are among the images to test on; "
             "choose other splits, or leave out drop_duplicates"
         )
-    emptied = set(train.leaf_labels[chosen].tolist()) - set(train.leaf_labels[members].tolist())
-    if emptied:
-        names = [dataset.taxonomy.leaf_ids[label] for label in sorted(emptied)]
+    emptied = np.setdiff1d(train.leaf_labels[dropped], train.leaf_labels[members])
+    if len(emptied):
+        names = [dataset.taxonomy.leaf_ids[label] for label in emptied]
         raise UsageError(
             f"{overlap.images}: drop_duplicates leaves {len(names)} classes without a training "
             f"image, such as {names[:3]}, for all of theirs are among the test images; change the "
             "splits, or leave out drop_duplicates"
         )
     return train if members.all() else train.subset(members), overlap
-
-
-def open_examples(dataset: PreparedDataset, split: str, storage: str) -> Examples:
-    """A split of a dataset, in memory or left on disk: see `DatasetSpec.storage`."""
-    stored = dataset.builder.info.splits
-    is_large = split in stored and stored[split].num_bytes > MAX_DECODED_BYTES
-    if storage == "memory" or (storage == "auto" and not is_large):
-        return load_examples(dataset.read(split))
-    index = dataset.index(split)
-    paths = [str(path) for path in stored[split].filepaths]
-    return stored_examples(paths, index.image_ids, index.labels, index.hard)

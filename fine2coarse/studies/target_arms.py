@@ -9,7 +9,12 @@ from fine2coarse.studies.study_data import StudyData
 
 def notes_on_arms(data: StudyData) -> list[str]:
     """A note on each arm whose classes are the target's, by its label spaces."""
-    same = [arm for (arm, _), space in data.spaces.items() if has_same_classes(space, data.target)]
+    same = [
+        key[0]
+        for key, known in data.spaces.summaries.items()
+        if known.keyed_by == data.target.keyed_by
+        and has_same_classes(data.spaces[key], data.target)
+    ]
     return [NOTE.format(arm=arm) for arm in dict.fromkeys(same)]
 
 

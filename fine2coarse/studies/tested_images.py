@@ -37,9 +37,9 @@ def _read(recipe: Mapping[str, Any], data_dir: str, ids: Sequence[str]) -> Mappi
     start_tensorflow()
     from fine2coarse.datasets.open import open_dataset
     from fine2coarse.input.thumbnails import jpeg_thumbnails
-    from fine2coarse.studies.study_data import open_examples
+    from fine2coarse.studies.storage import stored_examples
 
     spec = recipe.get("evaluation") or recipe.get("transfer_dataset") or recipe["dataset"]
     split = spec.get("split") or spec["eval_split"]
     dataset = open_dataset(spec["name"], spec["options"], data_dir)
-    return jpeg_thumbnails(open_examples(dataset, split, "disk"), ids)
+    return jpeg_thumbnails(stored_examples(dataset, split), ids)

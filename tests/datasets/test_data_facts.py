@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fine2coarse.datasets.data_facts import notes, overlap_in_words
+from fine2coarse.datasets.data_facts import notes, overlap_in_words, published_in_words
 
 
 def overlap(num_in_test: int, num_dropped: int = 0) -> dict:
@@ -32,3 +32,10 @@ def test_overlaps_in_words(found, told):
 def test_only_overlaps_are_worth_a_note():
     assert list(notes({})) == []
     assert len(list(notes({"overlaps": [overlap(0), overlap(3)]}))) == 1
+
+
+def test_published_counts_in_words():
+    assert published_in_words({"dataset": "demo"}) == ""
+    fields = {"name": "fall11", "published_images": [9], "published_classes": 3}
+    told = published_in_words({"compared": [{**fields, "images": [9], "classes": 2}]})
+    assert told == "fall11: published 9 images of 3 classes, here 9 of 2: 1 class fewer"

@@ -376,13 +376,49 @@ def test_a_folder_name_that_is_not_utf8_is_told(photos, tmp_path):
     [
         (TAXONOMY + "pear,vegetable\n", r"row 5: fine 'pear' has two parents"),
         ("fine,coarse\napple,pear\npear,apple\nleek,x\n", r"row 3: a cycle"),
-        (TAXONOMY + "kiwi,\n", r"row 5: expected 2 names"),
+        (TAXONOMY + "kiwi\n", r"row 5: expected 2 names"),
+        ("coarse,fine\nfruit,apple\nfruit,pear\n", r"row 3: .*a row parent,child"),
+        ("child,parent\napple,fruit\npear\n", r"row 3: expected 2 cells"),
     ],
 )
 def test_mistakes_in_the_taxonomy_name_the_row(photos, tmp_path, text, message):
     (photos / "taxonomy.csv").write_text(text)
     with pytest.raises(TaxonomyError, match=message):
         opened(photos, tmp_path)
+
+
+def test_the_taxonomy_may_be_edges(photos, tmp_path):
+    edges = "child,parent\nleek,vegetable\napple,pome\npear,pome\npome,fruit\n"
+    (photos / "taxonomy.csv").write_text(edges)
+    taxonomy = opened(photos, tmp_path).taxonomy
+    assert taxonomy.leaf_ids == ("leek", "apple", "pear")
+    names = [taxonomy.names[node] for (node,) in taxonomy.ancestors_at("depth:0")]
+    assert names == ["vegetable", "fruit", "fruit"]
+
+
+def test_a_class_folder_may_be_called_by_the_id_of_its_leaf(photos, tmp_path):
+    table = "id,parent,name\napple,g1,Malus domestica\npear,g1,Pyrus\nleek,g2,\n"
+    (photos / "taxonomy.csv").write_text(f"{table}g1,,Rosaceae\ng2,,Allium\n")
+    taxonomy = opened(photos, tmp_path).taxonomy
+    assert taxonomy.leaf_ids == ("apple", "pear", "leek")
+    assert [taxonomy.names[n] for n in taxonomy.leaf_nodes] == ["Malus domestica", "Pyrus", "leek"]
+
+
+def test_a_class_may_lack_a_rank(photos, tmp_path, told):
+    table = "fine,pome,coarse\napple,yes,fruit\npear,,fruit\nleek,,\n"
+    (photos / "taxonomy.csv").write_text(table)
+    taxonomy = opened(photos, tmp_path).taxonomy
+    assert taxonomy.leaf_ids == ("fruit/yes/apple", "fruit/pear", "leek")
+    assert "2 of 3 rows have no pome: 'pear', 'leek'" in "".join(told())
+
+
+def test_a_class_that_is_called_like_another_level_is_no_edge(photos, tmp_path):
+    """A folder's table has a header, so that only its words make edges of it."""
+    table = "fruit,kind\napple,fruit\npear,apple\nleek,vegetable\n"
+    (photos / "taxonomy.csv").write_text(table)
+    taxonomy = opened(photos, tmp_path).taxonomy
+    assert taxonomy.leaf_ids == ("fruit/apple", "apple/pear", "vegetable/leek")
+    assert taxonomy.levels == ("fruit", "kind")
 
 
 def test_what_is_missing_is_told(tmp_path):

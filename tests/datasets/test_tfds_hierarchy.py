@@ -11,6 +11,7 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core import naming
 from tensorflow_datasets.core import splits as tfds_splits
 
+from fine2coarse.datasets.open import open_dataset
 from fine2coarse.datasets.prepared import DatasetError
 from fine2coarse.datasets.tfds_hierarchy import nested_taxonomy, open_hierarchy
 from fine2coarse.labels import sources
@@ -115,7 +116,12 @@ def test_omniglot_by_naming_its_features(tmp_path):
         dataset = open_hierarchy(builder, ("label", "alphabet"))
         alphabets = sources.level(dataset.taxonomy, "alphabet")
         assert (dataset.taxonomy.num_leaves, alphabets.num_classes) == (1623, 50)
-        assert dataset.index("train").image_ids[:2] == ("train-00000000", "train-00000001")
+        first = [
+            example["image_id"] for example in dataset.read("train").take(2).as_numpy_iterator()
+        ]
+        assert first == [b"train-00000000", b"train-00000001"]
+        part = dataset.read("train[1:3]").as_numpy_iterator()  # named by their place in the whole
+        assert [example["label"] for example in part] == [1, 2]
 
 
 def test_random_labels_do_not_nest(tmp_path):
@@ -145,3 +151,45 @@ def test_wrong_features_are_errors(tmp_path):
         mnist = mocked(tfds.builder("mnist", data_dir=tmp_path), train=2)
         with pytest.raises(DatasetError, match="name its label features"):
             open_hierarchy(mnist)
+
+
+def test_a_taxonomy_from_a_file_above_one_feature(tmp_path):
+    """Fine classes n below group n % 7, groups below even or odd."""
+    builder = prepare_cifar100(tmp_path, lambda n: n % 20)
+    lines = [f"group{n % 7},FINE{n}" for n in reversed(range(_NUM_FINE))]
+    lines += [f"{'odd' if n % 2 else 'even'},group{n}" for n in range(7)] + ["odd,tapir"]
+    path = tmp_path / "edges.csv"
+    path.write_text("\n".join(["parent,child", *lines]))
+    dataset = open_hierarchy(builder, taxonomy_file=str(path))
+    assert dataset.taxonomy.leaf_ids == tuple(f"FINE{n}" for n in range(_NUM_FINE))
+    coarse = sources.level(dataset.taxonomy, "depth:0")
+    assert coarse.num_classes == 2
+    assert coarse.class_names[coarse.table[43, 0]] == "odd"  # 43 % 7 = 1
+    assert sources.level(dataset.taxonomy, "hops:1").num_classes == 7
+    assert dataset.index("train").labels.max() == _NUM_FINE - 1
+    with pytest.raises(DatasetError, match=r"name one in `label_features`, of .*coarse_label"):
+        open_hierarchy(builder, ("label", "coarse_label"), str(path))
+    path.write_text("parent,child\na,FINE0\na,coarse7\nb,a\n")
+    with pytest.raises(TaxonomyError, match="99 of the 100 classes of cifar100 are no node"):
+        open_hierarchy(builder, taxonomy_file=str(path))
+    told = r"19 of the 20 .*: 'coarse0', .*; 1 of its 2 leaves are no class: 'FINE0'"
+    with pytest.raises(TaxonomyError, match=told):
+        open_hierarchy(builder, ("coarse_label",), str(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("imagenette", "parent,child\na,n01440764\nb,a\n", "9 of the 10 classes of imagenette"),
+        ("cifar100", "parent,child\na,\n", "row 2: expected 2 cells"),  # its names come later
+        ("cifar100", None, "No such file"),
+    ],
+)
+def test_a_wrong_file_is_told_before_anything_is_downloaded(tmp_path, name, text, message):
+    path = tmp_path / "edges.csv"
+    if text:
+        path.write_text(text)
+    download = mock.patch.object(tfds.core.DatasetBuilder, "download_and_prepare")
+    with download as called, pytest.raises((TaxonomyError, OSError), match=message):
+        open_dataset("tfds", {"name": name, "taxonomy": str(path)}, str(tmp_path / "data"))
+    assert not called.called

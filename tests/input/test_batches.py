@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from fine2coarse.input import Examples, eval_batches, train_batches
+from fine2coarse.input.batches import _shuffled
 from fine2coarse.labels import LabelSpaceError
 from fine2coarse.recipes.phase_spec import AugmentSpec
 from fine2coarse.training.strategy import distribute, make_strategy
@@ -119,3 +120,14 @@ def test_no_tuning_thread_is_left_to_wait_for():
         assert batches.options().autotune.enabled is False
         # Nothing is wrapped around that has a thread of its own.
         assert distribute(make_strategy("one_device"), lambda shard, b=batches: b) is batches
+
+
+def test_the_order_is_tensorflows_shuffle_by_seed_and_epoch():
+    rows, seed, epoch, last = tf.range(7, dtype=tf.int64), 3, tf.constant(2, tf.int64), 6
+    expected = [
+        int(tf.random.experimental.index_shuffle(row, tf.stack([seed, epoch]), last))
+        for row in rows
+    ]
+    epochs, last = tf.fill([7], epoch), tf.constant(last, tf.int64)
+    assert _shuffled(rows, seed, epochs, last).numpy().tolist() == expected
+    assert int(_shuffled(rows[4], seed, epoch, last)) == expected[4]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pickle
 
 import numpy as np
 import pytest
 
+from fine2coarse.labels import embeddings
 from fine2coarse.labels.clusters import Centroids
 from fine2coarse.labels.embeddings import Embeddings
 from fine2coarse.labels.level import level
@@ -27,10 +29,30 @@ def test_saved_and_loaded_space_is_the_same(images, zoo, tmp_path):
 
 
 def test_odd_names_survive(tmp_path):
-    ids = ("Löwe\x00", "a\nb", "犬", "")
-    space = per_image(ids, dataset_fingerprint="x")
+    ids = ("Löwe", "a\nb", "犬", "", ', "', "\\", "\x7f")
+    space = dataclasses.replace(per_image(ids, dataset_fingerprint="x"), class_names=("\0",) * 7)
     space.save(tmp_path / "odd.npz")
-    assert LabelSpace.load(tmp_path / "odd.npz").image_ids == ids
+    again = LabelSpace.load(tmp_path / "odd.npz")
+    assert again.image_ids == ids == again.class_ids and again.class_names == ("\0",) * 7
+    with pytest.raises(LabelSpaceError, match=r"image ids: .* holds a NUL byte"):
+        per_image(["Löwe\0"], dataset_fingerprint="x")
+
+
+def test_files_are_those_of_earlier_versions(tmp_path, images):
+    """Arrays of the same names and bytes, so that either version opens the other's files."""
+    space = random_ids(images, 5, seed=0)
+    space.save(tmp_path / "space.npz")
+    expected = {"table": space.table}
+    for name in ("class_ids", "class_names", "image_ids"):
+        text = json.dumps(list(getattr(space, name)), ensure_ascii=False)
+        expected[name] = np.frombuffer(text.encode(), np.uint8)
+    with np.load(tmp_path / "space.npz") as arrays:
+        assert list(arrays) == list(expected)
+        for name, array in expected.items():
+            np.testing.assert_array_equal(arrays[name], array)
+            assert arrays[name].dtype == array.dtype
+    np.savez_compressed(tmp_path / "space.npz", **expected)
+    assert LabelSpace.load(tmp_path / "space.npz").fingerprint == space.fingerprint
 
 
 class Exploit:
@@ -117,6 +139,24 @@ def test_embeddings_are_found_by_id_and_stay_on_disk(tmp_path):
     assert found.vectors[found.rows_for(["a", "b", "c"])][:, 0].tolist() == [2, 4, 0]
     with pytest.raises(LabelSpaceError, match=r"2 of 3 images have no embedding.*'x', 'y'"):
         found.rows_for(["a", "x", "y"])
+
+
+@pytest.mark.parametrize(
+    "text", ["c\na\nbü\n", "c\na\nbü", "c\na\nbü\n\n\n", "c\r\na\r\nbü\r\n", "\ufeffc\na\nbü\n"]
+)
+def test_ids_are_read_piece_by_piece(tmp_path, monkeypatch, text):
+    monkeypatch.setattr(embeddings, "_ID_BYTES", 3)
+    np.save(tmp_path / "mine.npy", np.arange(6, dtype=np.float32).reshape(3, 2))
+    (tmp_path / "mine.npy.ids.txt").write_bytes(text.encode())
+    assert Embeddings.load(tmp_path / "mine.npy").image_ids == ("c", "a", "bü")
+
+
+def test_a_long_file_of_ids_that_is_no_text(tmp_path, monkeypatch):
+    monkeypatch.setattr(embeddings, "_ID_BYTES", 3)
+    np.save(tmp_path / "mine.npy", np.zeros((3, 2), np.float32))
+    (tmp_path / "mine.npy.ids.txt").write_bytes(b"abc\nd\nL\xf6we\n")
+    with pytest.raises(LabelSpaceError, match="line 3"):
+        Embeddings.load(tmp_path / "mine.npy")
 
 
 def test_embeddings_that_do_not_fit(tmp_path):

@@ -231,3 +231,21 @@ def test_mixed_places_what_reaches_the_root(pets):
 def test_mixed_class_of_a_leaf_that_is_an_inner_node_takes_in_what_is_small_below():
     graph = Taxonomy.from_parents({"dog": [], "pug": ["dog"]}, ["dog", "pug"])
     assert classes_of_leaves(mixed(graph, [9, 1], 5), graph) == {"dog": ["dog"], "pug": ["dog"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "rule", "classes"),
+    [
+        ("depth:1", "", [["animal"], ["animal", "artefact"], ["artefact"], ["artefact"]]),
+        ("depth:1", "first", [["animal"], ["artefact"], ["artefact"], ["artefact"]]),
+        ("hops:1", "", [["dog"], ["artefact", "dog"], ["toy"], ["artefact"]]),
+        ("hops:1", "first", [["dog"], ["artefact"], ["toy"], ["artefact"]]),
+        ("hops:1", "deepest", [["dog"], ["dog"], ["toy"], ["artefact"]]),
+        ("hops:2", "first", [["animal"], ["root"], ["artefact"], ["root"]]),
+    ],
+)
+def test_levels_by_hops_and_by_depth(zoo, name, rule, classes):
+    space = level(zoo, name, rule)
+    found = [[space.class_names[c] for c in row if c >= 0] for row in space.table.tolist()]
+    assert [sorted(names) for names in found] == classes
+    assert space.name == (f"{name}-{rule}" if rule else name)

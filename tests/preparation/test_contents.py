@@ -53,6 +53,20 @@ def test_pictures_of_another_split_are_found():
     }
 
 
+@pytest.mark.parametrize("num_ours", [5, 40, 300])
+def test_many_pictures_are_found_as_a_set_finds_them(num_ours, monkeypatch):
+    """Digests of few different words: some agree in one word, some in both, some stand twice."""
+    monkeypatch.setattr(contents, "_BLOCK_ROWS", 7)
+    random = np.random.default_rng(num_ours)
+    ours = random.integers(0, 6, (num_ours, 2)).astype(np.uint64) << np.uint64(56)
+    others = random.integers(0, 6, (40, 2)).astype(np.uint64) << np.uint64(56)
+    known = set(map(tuple, others.tolist()))
+    expected = [tuple(row) in known for row in ours.tolist()]
+    assert found_in(ours, others).tolist() == expected
+    assert 0 < sum(expected) < num_ours
+    assert found_in(ours, others[:0]).tolist() == [False] * num_ours
+
+
 @pytest.fixture
 def demo(tmp_path):
     config = DemoConfig(
@@ -70,6 +84,8 @@ def test_other_builders_data_is_read_once(demo, monkeypatch):
     monkeypatch.setattr(contents, "content_digest", None)  # whoever reads an image now fails
     assert again.fingerprint == first
     assert again.digests("train").shape == (4, 2)
+    stored = contents.read_contents(again.builder.data_dir, again.splits)
+    assert isinstance(stored["train"].digests, np.memmap), "not read until it is looked at"
 
 
 def test_contents_of_other_data_are_not_believed(demo, tmp_path):

@@ -105,7 +105,10 @@ def cases(own: str, other: str, finished: str) -> dict[str, dict[str, Any]]:
             "transfer_head": "new", "transfer_mode": "probe_then_finetune",
             "transfer": {"total_steps": 2},
         },
-        "nothing is trained": {"transfer_head": "summed", "transfer_mode": "none"},
+        "nothing is trained, images are streamed": {
+            "transfer_head": "summed", "transfer_mode": "none",
+            "dataset": {"storage": "stream", "stream_window_images": 3},
+        },
         "probes are tried": {"transfer_choices": {"a": {"mode": "linear_probe"}, "b": {}}},
         "a probe of images on disk, other splits": {
             "transfer_mode": "linear_probe",

@@ -72,6 +72,20 @@ def test_every_file_and_level_is_looked_for(folder, arms, message):
         before_data.check_recipe(recipe(arms=arms))
 
 
+def test_levels_by_hops_and_depth_are_looked_for_as_far_as_they_are_known(folder):
+    before_data.check_recipe(recipe(arms={"a": level("hops:2"), "b": level("depth:0")}))
+    has = "this taxonomy has .*'superclass'.*, hops:0 to hops:2 and depth:0 to depth:2"
+    with pytest.raises(UsageError, match=rf"arm 'a': demo: unknown level 'depth:3'; {has}"):
+        before_data.check_recipe(recipe(arms={"a": level("depth:3")}))
+    (folder / "edges.csv").write_text("parent,child\na,b\nb,c\nb,d\n")
+    options = {"name": "cifar100", "taxonomy": str(folder / "edges.csv")}
+    assert before_data.known_levels("tfds", options) == ("0", "1", "2")
+    task = {"name": "tfds", "options": options}
+    before_data.check_recipe(recipe(transfer_dataset=task, target=level("depth:1")))
+    with pytest.raises(UsageError, match=r"target: tfds: unknown level 'genus'.* depth:K"):
+        before_data.check_recipe(recipe(transfer_dataset=task, target=level("genus")))
+
+
 def test_only_the_runs_that_are_wanted_count(folder):
     both = recipe(arms={**arm("file", path="no.npz"), "b": level("fine")})
     before_data.check_recipe(both, [Run("b", 0), Run("baseline", 0)])
@@ -103,8 +117,10 @@ def test_levels_of_each_dataset(folder):
 def test_levels_are_read_once_for_all_arms(folder, monkeypatch):
     (folder / "photos").mkdir()
     (folder / "photos" / "taxonomy.csv").write_text("breed,animal\na,x\nb,y\n")
-    read, paths = before_data.read_levels, []
-    monkeypatch.setattr(before_data, "read_levels", lambda path: paths.append(path) or read(path))
+    read, paths = before_data.taxonomy_of_folder, []
+    monkeypatch.setattr(
+        before_data, "taxonomy_of_folder", lambda path: paths.append(path) or read(path)
+    )
     before_data.check_recipe(recipe("folder:photos"))
     assert paths == [pathlib.Path("photos")]
 
@@ -120,3 +136,23 @@ def test_a_label_spaces_card():
     content["label"]["options"]["level"] = "fin"
     with pytest.raises(UsageError, match="label: demo: unknown level 'fin'; did you mean 'fine'"):
         before_data.check_card(LabelCard.from_config(content))
+
+
+def test_a_split_that_no_shard_is_named_after_is_missed_before_labels_are_read(folder):
+    (folder / "shards").mkdir()
+    for name in ("a-train-0.tar", "a-validation-0.tar"):
+        (folder / "shards" / name).write_bytes(b"")
+    dataset = {"name": "webdataset", "options": {"source": "shards"}}
+    with pytest.raises(UsageError, match=r"eval_split=test: .* but train, val; name another by"):
+        before_data.check_recipe(recipe(dataset=dataset))
+    before_data.check_recipe(recipe(dataset={**dataset, "eval_split": "val[:50%]"}))
+    held_out = {**dataset, "options": {"source": "shards", "test_share": 0.1}}
+    before_data.check_recipe(recipe(dataset=held_out))
+    gone = {**dataset, "options": {"source": "gone"}}
+    before_data.check_recipe(recipe(dataset=gone))  # told when it is prepared
+
+
+def test_levels_of_shards_are_those_of_their_labels(folder):
+    dataset = {"name": "parquet", "options": {"source": "gone", "label_columns": ("breed", "kind")}}
+    with pytest.raises(UsageError, match=r"parquet: unknown level 'kid'; did you mean 'kind'"):
+        before_data.check_recipe(recipe(dataset=dataset, target=level("kid"), arms={}))

@@ -27,6 +27,16 @@ def small_model(monkeypatch):
     monkeypatch.setattr(dry_run, "_model_size", lambda recipe: (1000, 16, 10**9))
 
 
+def test_classes_that_a_rule_decides_are_told_as_published(tmp_path):
+    options = {"subset": "21k_p", "manual_dir": "x"}
+    dataset = {"name": "imagenet21k", "options": options}
+    arms = {"leaves": {"source": "level", "options": {"level": "0"}}}
+    lines = plan_of(tmp_path, "imagenet21k_mini:x,few", arms=arms, seeds=(0,), dataset=dataset)
+    told = "\n".join(lines)
+    assert "min_images_per_class=501 decides the classes: at most 21,843 classes at level 0" in told
+    assert "21K-P, winter21: 10,450 classes at level 0 are published" in told
+
+
 def test_classes_that_the_archive_decides_are_not_told_as_known(tmp_path):
     arms = {
         name: {"source": "level", "options": {"level": level}}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
+import weakref
 
 import numpy as np
 import pytest
@@ -12,14 +13,17 @@ import tensorflow as tf
 
 from fine2coarse.datasets.open import open_dataset
 from fine2coarse.errors import RecipeError, UsageError
+from fine2coarse.labels.space import LabelSpace
 from fine2coarse.labels.spec import LabelSource
 from fine2coarse.recipes.recipe import Recipe
 from fine2coarse.runs.phase_folder import PhaseFolder, RunError
 from fine2coarse.schema import parse
+from fine2coarse.studies import arm_spaces
 from fine2coarse.studies.open_study import open_study
 from fine2coarse.studies.run_phases import pretraining_run
 from fine2coarse.studies.study import Study, check_study
 from fine2coarse.studies.study_data import StudyData, load_study_data
+from fine2coarse.studies.target_arms import notes_on_arms
 from fine2coarse.training.strategy import make_strategy
 
 _CLASSES = ("apple", "leek", "pear")
@@ -189,6 +193,37 @@ def test_an_arm_changed_under_its_name_is_refused_before_any_file_changes(photos
     with pytest.raises(RunError, match=r"fine-seed0/pretrain .*level was 'fine', now 'coarse'"):
         Study(changed, workdir).run(study_data(photos, changed), make_strategy("one_device"))
     assert sorted(workdir.rglob("*")) == before
+
+
+def test_a_plan_of_21_runs_holds_two_spaces_keyed_by_image_at_most(photos, monkeypatch):
+    """While it is loaded and checked, and while its runs go by, each with its labels."""
+    alive, most = weakref.WeakSet(), [0]
+    check = LabelSpace.__post_init__
+
+    def counted(space: LabelSpace) -> None:
+        check(space)
+        if space.keyed_by == "image":
+            alive.add(space)
+            most[0] = max(most[0], len(alive))
+
+    monkeypatch.setattr(LabelSpace, "__post_init__", counted)
+    monkeypatch.setattr(arm_spaces, "MAX_KEPT_BYTES", 0)
+    arms = {
+        f"random{number}": {"source": "random", "options": {"num_classes": number}}
+        for number in range(3, 10)
+    }
+    recipe = study_recipe(photos, arms=arms, seeds=[0, 1, 2])
+    data, study = study_data(photos, recipe), Study(recipe, photos / "study")
+    assert (len(data.spaces), most[0]) == (21, 2)
+    assert notes_on_arms(data) == []
+    for run in study.runs:
+        if run.arm != "baseline":
+            found = pretraining_run(recipe, data.spaces[run.arm, run.seed], run.seed, data, run.arm)
+            assert found.train.labelled(found.space).max() == found.space.num_classes - 1
+            known = data.spaces.summaries[run.arm, run.seed]
+            told = pretraining_run(recipe, known, run.seed, data, run.arm).recipe()
+            assert told == found.recipe()
+    assert most[0] == 2
 
 
 def test_a_transfer_that_cannot_be_made_is_told_before_any_training(photos):
