@@ -12,13 +12,12 @@ import sys
 import tarfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import psutil
-from scipy import stats
 
-_POLL_SECONDS = 0.1
+_POLL_SECONDS = 0.25  # adding up the pages of gigabytes takes some time itself
 _GRAIN = 14.0
 """Standard deviation of the grain, of 255."""
 
@@ -32,12 +31,16 @@ class Measured:
       seconds: wall time of that, as the side itself took it.
       cpu_seconds: of that, over all its processes.
       peak_bytes: most memory of all its processes together; pages that they share count once.
+      first_batch_seconds: from opening the data to the first batch; 0 where there are no batches.
+      idle_cores: of the machine, that neither the side nor other programs used meanwhile.
     """
 
     num_images: int
     seconds: float
     cpu_seconds: float
     peak_bytes: int
+    first_batch_seconds: float = 0.0
+    idle_cores: float = 0.0
 
     @property
     def images_per_second(self) -> float:
@@ -49,9 +52,25 @@ class Measured:
         """What one core does, however busy the machine is with other things."""
         return self.num_images / self.cpu_seconds
 
+    @property
+    def cores_used(self) -> float:
+        """Cores at work while the clock ran, on average."""
+        return self.cpu_seconds / self.seconds
+
+    @property
+    def share_of_free_cores(self) -> float:
+        """Cores at work for the side, of those that no other program used."""
+        return self.cores_used / (self.cores_used + self.idle_cores)
+
 
 def run_side(command: Sequence[str]) -> Measured:
-    """Runs a side, whose last line of output is JSON: num_images, seconds, cpu_seconds."""
+    """Runs a side, whose last line of output is JSON: the fields of `Measured` but the peak."""
+    result, peak_bytes = run_json(command)
+    return Measured(peak_bytes=peak_bytes, **result)
+
+
+def run_json(command: Sequence[str]) -> tuple[dict, int]:
+    """Runs a program whose last line of output is JSON: what it says, and its peak memory."""
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", errors="replace"
     )
@@ -62,8 +81,7 @@ def run_side(command: Sequence[str]) -> Measured:
     watcher.join()
     if process.returncode:
         sys.exit(f"{' '.join(command)} failed:\n{errors[-3000:]}")
-    result = json.loads(output.strip().splitlines()[-1])
-    return Measured(peak_bytes=peak[0], **result)
+    return json.loads(output.strip().splitlines()[-1]), peak[0]
 
 
 def _watch(pid: int, peak: list[int]) -> None:
@@ -92,28 +110,64 @@ def cpu_seconds() -> float:
     return sum(t.user + t.system + t.children_user + t.children_system for t in times)
 
 
-def report(results: Mapping[str, Sequence[Measured]], ours: str) -> None:
-    """Prints each side's median and the ratios of `ours` to each reference, with their spread."""
+def timed(work: Callable[[], object], num_images: int) -> dict[str, float]:
+    """Does some work in this process; returns fields of `Measured`."""
+    idle_began, cpu_began, began = _idle_seconds(), cpu_seconds(), time.perf_counter()
+    work()
+    seconds = time.perf_counter() - began
+    return {
+        "num_images": num_images,
+        "seconds": seconds,
+        "cpu_seconds": cpu_seconds() - cpu_began,
+        "idle_cores": (_idle_seconds() - idle_began) / seconds,
+    }
+
+
+def _idle_seconds() -> float:
+    """Of all cores of the machine, since it started."""
+    times = psutil.cpu_times()
+    return times.idle + getattr(times, "iowait", 0.0)
+
+
+def report(results: Mapping[str, Sequence[Measured]], ours: str | Sequence[str]) -> None:
+    """Prints each side's median and the ratios of ours to each reference, with their spread.
+
+    Args:
+      results: runs of each side, in turns.
+      ours: name of our side, or of several; the other sides are the references.
+    """
+    ours = [ours] if isinstance(ours, str) else list(ours)
+    has_batches = any(run.first_batch_seconds for runs in results.values() for run in runs)
     width = max(map(len, results))
-    print(f"{'side':{width}}  images/s  images/CPU-s  peak MiB")
+    first = "  first batch s" if has_batches else ""
+    idle = "  idle" if has_batches else ""
+    print(f"{'side':{width}}  images/s  images/CPU-s  cores{idle}  peak MiB{first}")
     for side, runs in results.items():
+        seconds = _median(runs, "first_batch_seconds")
         print(
             f"{side:{width}}  {_median(runs, 'images_per_second'):8.0f}  "
-            f"{_median(runs, 'images_per_cpu_second'):12.0f}  "
-            f"{_median(runs, 'peak_bytes') / 2**20:8.0f}"
+            f"{_median(runs, 'images_per_cpu_second'):12.0f}  {_median(runs, 'cores_used'):5.2f}"
+            + (f"  {_median(runs, 'idle_cores'):4.2f}" if has_batches else "")
+            + f"  {_median(runs, 'peak_bytes') / 2**20:8.0f}"
+            + (f"  {seconds:13.1f}" if has_batches else "")
         )
-    for side, runs in results.items():
-        if side == ours:
-            continue
-        for what in ("images_per_second", "images_per_cpu_second"):
-            ratios = [
-                getattr(mine, what) / getattr(other, what)
-                for mine, other in zip(results[ours], runs)
-            ]
-            print(
-                f"{ours} / {side}, {what.replace('_', ' ')}: {statistics.median(ratios):.2f} "
-                f"({min(ratios):.2f} to {max(ratios):.2f}, {len(ratios)} runs)"
-            )
+    pairs = [(mine, side) for mine in ours for side in results if side not in ours]
+    width = max(len(f"{mine} / {side}") for mine, side in pairs)
+    print(f"{'ratio':{width}}  {'images/s':19}  images/CPU-s  ({len(results[ours[0]])} runs)")
+    for mine, side in pairs:
+        ratios = [
+            ratio(results[mine], results[side], what)
+            for what in ("images_per_second", "images_per_cpu_second")
+        ]
+        print(f"{f'{mine} / {side}':{width}}  {ratios[0]:19}  {ratios[1]}")
+
+
+def ratio(
+    ours: Sequence[Measured], others: Sequence[Measured], what: str = "images_per_second"
+) -> str:
+    """Median, lowest and highest ratio over the turns."""
+    found = [getattr(one, what) / getattr(other, what) for one, other in zip(ours, others)]
+    return f"{statistics.median(found):.2f} ({min(found):.2f} to {max(found):.2f})"
 
 
 def ratio_in_turns(ours: Sequence[float], others: Sequence[float], turn: str) -> str:
@@ -121,6 +175,8 @@ def ratio_in_turns(ours: Sequence[float], others: Sequence[float], turn: str) ->
 
     The interval is a bootstrap's over the turns, of 95 % (BCa, SciPy's default).
     """
+    from scipy import stats  # which the other sides' environments need not have
+
     found = stats.bootstrap(
         (ours, others),
         lambda ours, others, axis=-1: np.sum(ours, axis) / np.sum(others, axis),
@@ -148,8 +204,8 @@ def images_in(archive: pathlib.Path) -> Iterator[tuple[str, bytes]]:
                     yield member.name, tar.extractfile(member).read()
 
 
-def enlarged(data: bytes, width_px: int) -> bytes:
-    """A JPEG enlarged to the size of a photograph: 4 to 3, quality 90.
+def enlarged(data: bytes, size_px: tuple[int, int]) -> bytes:
+    """A JPEG enlarged to the size of a photograph (width, height), quality 90.
 
     Grain is added, or the file would be far smaller and faster to decode than a photograph's:
     ImageNet's are 92 kB on average (1.31 TB by 14,197,122).
@@ -157,8 +213,8 @@ def enlarged(data: bytes, width_px: int) -> bytes:
     from PIL import Image
 
     with Image.open(io.BytesIO(data)) as image:
-        size = (width_px, width_px * 3 // 4)
-        large = np.asarray(image.convert("RGB").resize(size, Image.Resampling.BICUBIC), np.float32)
+        resized = image.convert("RGB").resize(size_px, Image.Resampling.BICUBIC)
+        large = np.asarray(resized, np.float32)
     grain = np.random.default_rng(len(data)).normal(0, _GRAIN, (*large.shape[:2], 1))
     stream = io.BytesIO()
     Image.fromarray(np.clip(large + grain, 0, 255).astype(np.uint8)).save(
@@ -177,7 +233,7 @@ def make_archive(source: pathlib.Path, target: pathlib.Path, count: int, width_p
     step = max(1, 40_000 // count)  # so that all synsets take part
     for number, (name, data) in enumerate(images_in(source)):
         if number % step == 0 and number // step < count:
-            image = enlarged(data, width_px) if width_px else data
+            image = enlarged(data, (width_px, width_px * 3 // 4)) if width_px else data
             by_synset.setdefault(name.split("_")[0], []).append((name, image))
     with tarfile.open(target, "w") as outer:
         for synset, files in by_synset.items():

@@ -28,6 +28,7 @@ from fine2coarse.datasets.folder_survey import read_levels
 from fine2coarse.nearest import nearest, unknown
 from fine2coarse.paths import expand
 from fine2coarse.recipes.card import recipe_card
+from fine2coarse.taxonomy.level_names import counted
 
 SMALL = "small"
 # Steps of pretraining and transfer, and images a step.
@@ -108,6 +109,6 @@ def _source_and_levels(text: str) -> tuple[str, tuple[str, ...], str]:
     else:
         source, levels = "", tuple(path.split(","))
     target = target or levels[-2 if len(levels) > 2 else -1]
-    if target not in levels:
-        raise ValueError(unknown("level", target, levels))
+    if target not in levels and not counted(target):
+        raise ValueError(unknown("level", target, (*levels, "hops:K", "depth:K")))
     return source, levels, target

@@ -5,6 +5,9 @@ Stopped, it goes on with the same command:
   fine2coarse prepare --dataset=imagenet21k --manual_dir=archives --data_dir=data
   fine2coarse prepare --dataset=imagenet21k/present_level0 --manual_dir=archives \\
     --data_dir=data --num_workers=8 --summary=summary.json
+  fine2coarse prepare --dataset=imagenet21k/21k_p_level0 --manual_dir=archives --data_dir=data
+  fine2coarse prepare --dataset=imagenet21k --min_images_per_class=50 \\
+    --num_validation_per_class=5 --manual_dir=archives --data_dir=data
   fine2coarse prepare --dataset=inat2021 --data_dir=data --splits=mini,val
   fine2coarse prepare --dataset=imagenet21k --manual_dir=/nfs/archives --data_dir=/nfs/data \\
     --runner=beam -- --runner=FlinkRunner --flink_master=host:8081
@@ -17,19 +20,25 @@ from absl import flags
 
 from fine2coarse.cli.path_flags import define_path
 from fine2coarse.cli.program import run_main
-from fine2coarse.datasets.leveled_names import check_archives, check_name
+from fine2coarse.datasets.leveled_names import check_archives, with_class_rule
 from fine2coarse.errors import UsageError
 from fine2coarse.files import write_json
 from fine2coarse.tensorflow_start import start_tensorflow
 
 _DATASET = flags.DEFINE_string(
-    "dataset", None, "imagenet21k or inat2021; or with a config, as in imagenet21k/level0."
+    "dataset", None, "imagenet21k or inat2021; or with a config, as in imagenet21k/21k_p_level0."
 )
 _MANUAL_DIR = define_path("manual_dir", None, "Folder of archives that you have.")
 _DATA_DIR = define_path("data_dir", None, "Folder of all TFDS datasets.")
 _SPLITS = flags.DEFINE_list("splits", None, "Splits to prepare; all where absent (inat2021).")
 _NUM_VALIDATION = flags.DEFINE_integer(
     "num_validation", None, "Images to hold out (imagenet21k); 102,400 at full scale where absent."
+)
+_MIN_IMAGES = flags.DEFINE_integer(
+    "min_images_per_class", None, "Leave classes with fewer images out (imagenet21k).", 1
+)
+_NUM_VALIDATION_PER_CLASS = flags.DEFINE_integer(
+    "num_validation_per_class", None, "Images of each class to hold out (imagenet21k).", 1
 )
 _NUM_WORKERS = flags.DEFINE_integer("num_workers", 1, "Processes.", lower_bound=1)
 _FILE_FORMAT = flags.DEFINE_enum(
@@ -45,12 +54,12 @@ _IGNORE_DISK = flags.DEFINE_bool(
 
 
 def main(arguments: Sequence[str]) -> None:
-    name, _ = check_name(_DATASET.value)
+    dataset = with_class_rule(_DATASET.value, _MIN_IMAGES.value, _NUM_VALIDATION_PER_CLASS.value)
     if _RUNNER.value == "local" and arguments:
         raise UsageError(f"unexpected arguments: {arguments}; Beam's go with --runner=beam")
     if _DATA_DIR.value is None:
         raise UsageError("--data_dir=FOLDER says where the prepared datasets go")
-    check_archives(name, _MANUAL_DIR.value)
+    check_archives(dataset.partition("/")[0], _MANUAL_DIR.value)
     beam_options = _beam_options(arguments) if _RUNNER.value == "beam" else None
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # images are decoded on the CPU
     start_tensorflow()
@@ -67,7 +76,7 @@ def main(arguments: Sequence[str]) -> None:
         check_disk_space=not _IGNORE_DISK.value,
         show_progress=_RUNNER.value == "local",
     )
-    summary = prepare_dataset(_DATASET.value, _DATA_DIR.value, config, _FILE_FORMAT.value)
+    summary = prepare_dataset(dataset, _DATA_DIR.value, config, _FILE_FORMAT.value)
     print(summary_text(summary))
     if _SUMMARY.value:
         write_json(_SUMMARY.value, summary)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from fine2coarse.tensorflow_start import start_tensorflow
 
 if TYPE_CHECKING:
     from fine2coarse.datasets.prepared import PreparedDataset
+    from fine2coarse.taxonomy.taxonomy import Taxonomy
 
 DATASET = flags.DEFINE_string("dataset", None, "Name of the dataset; default: the config's.")
 _OPTIONS = "dataset.options."
@@ -36,6 +38,34 @@ def open_named_dataset(*, prepare: bool = True) -> PreparedDataset:
     from fine2coarse.datasets.open import open_prepared
 
     return open_prepared(name, options, data_folder(), prepare=prepare)
+
+
+def levels_of_named_dataset() -> tuple[Taxonomy, Mapping[int, int], str, list[str]]:
+    """The taxonomy of --dataset and --config, of prepared data or of shards that are not yet.
+
+    Returns:
+      Taxonomy; leaf label → images to train on; a line that says what this is; notes.
+
+    Raises:
+      UsageError: as `open_named_dataset`.
+      NotPreparedError: where it is not prepared, and its labels cannot be read without its images.
+    """
+    name, options = _name_and_options()
+    start_tensorflow()
+    from fine2coarse.datasets.open import NotPreparedError, open_prepared, survey_unprepared
+
+    try:
+        dataset = open_prepared(name, options, data_folder(), prepare=False)
+    except NotPreparedError:
+        survey = survey_unprepared(name, options)
+        if survey is None:
+            raise
+        return survey.taxonomy, survey.num_train_images, survey.head, survey.notes
+    split = next(iter(sorted(dataset.splits, key=lambda name: name != "train")))
+    num_images = collections.Counter(dataset.index(split).labels.tolist())
+    leaves = f"{dataset.name}: {dataset.taxonomy.num_leaves} leaves"
+    head = f"{leaves}; class sizes in images of the split {split}"
+    return dataset.taxonomy, num_images, head, []
 
 
 def _name_and_options() -> tuple[str, Mapping[str, Any]]:

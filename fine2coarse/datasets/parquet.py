@@ -65,6 +65,7 @@ class ParquetImages(ShardedBuilder):
 
     VERSION = tfds.core.Version("1.0.0")
     BUILDER_CONFIG_CLASS = ParquetConfig
+    REPEATED_HINT = "name another id_column, or none, for file and row as ids"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -130,6 +130,7 @@ class ShardedBuilder(LeveledBuilder, skip_registration=True):
     """Base of the builders of shards; a subclass has its config's class and a version."""
 
     MISSING_SPLIT_HINT = MISSING_SPLIT_HINT
+    REPEATED_HINT = "give each image a name of its own"
 
     def _info(self) -> tfds.core.DatasetInfo:
         return tfds.core.DatasetInfo(
@@ -171,7 +172,17 @@ class ShardedBuilder(LeveledBuilder, skip_registration=True):
         return self._shards_config.max_skipped_share
 
     def _check_plan(self, plan: Plan, taxonomy: Taxonomy) -> None:
-        """Tells of classes that have no image to train on."""
+        """Refuses ids that repeat too often; tells of classes that have no image to train on."""
+        num_repeated = len(plan.repeated)
+        num_images = num_repeated + sum(split.num_examples for split in plan.splits.values())
+        if num_repeated > self._max_skipped_share * num_images:
+            first = plan.repeated[0]
+            raise ShardsError(
+                f"{self._shards_config.source}: {num_repeated} of {num_images} images have an "
+                f"image id that an earlier one of their split has, such as {first.name} "
+                f"({first.detail}). That is more than max_skipped_share="
+                f"{self._max_skipped_share:g}: {self.REPEATED_HINT}"
+            )
         if TRAIN not in plan.splits:
             return
         seen = np.unique(plan.splits[TRAIN].labels)

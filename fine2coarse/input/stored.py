@@ -7,12 +7,17 @@ image may follow any other, for disks that read at random places. Else it is the
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import dataclasses
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
 
+from fine2coarse.errors import UsageError
 from fine2coarse.input.record_reader import RecordPlaces, is_remote, read_records
 
 # Records of a window that lie closer than this are read together: what a bucket or a turning disk
@@ -83,7 +88,55 @@ class StoredImages:
           UsageError: where a shard is cut short or missing.
         """
         places = rows if self.kept is None else self.kept[rows]
-        return read_records(self.places, places, MAX_GAP_BYTES if self.window_images else 0)
+        with _READS.one():
+            return read_records(self.places, places, MAX_GAP_BYTES if self.window_images else 0)
+
+
+class _Reads:
+    """The reads under way, which must have ended before Python does.
+
+    A thread that comes back from a read while Python shuts down cannot take Python's lock any more;
+    what waits for that thread, as an iterator does that is let go of, would wait for ever.
+    """
+
+    _WAIT_SECONDS = 10.0
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._count, self._num_refused, self._ending = 0, 0, False
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[None]:
+        """A read in the body.
+
+        Raises:
+          UsageError: where Python is shutting down.
+        """
+        with self._changed:
+            if self._ending:
+                self._num_refused += 1
+                raise UsageError("the program is ending, nothing more is read")
+            self._count += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._count -= 1
+                self._changed.notify_all()
+
+    def end(self) -> None:
+        """Lets no more reads begin, and waits for those under way."""
+        with self._changed:
+            self._ending = True
+            self._changed.wait_for(lambda: not self._count, self._WAIT_SECONDS)
+        seen = -1
+        while seen < self._num_refused:  # readers that TensorFlow goes on to call, until it is full
+            seen = self._num_refused
+            time.sleep(0.05)
+
+
+_READS = _Reads()
+atexit.register(_READS.end)
 
 
 def encoded_images(records: tf.Tensor) -> tf.Tensor:

@@ -39,21 +39,23 @@ class Stream:
         first = np.clip(start - order.lane_start, 0, order.lane_width)
         last = np.clip(start + size - order.lane_start, 0, order.lane_width)
         lanes = np.flatnonzero(last > first)
-        window = order.window
+        # The window that holds a lane's first image of these steps, and that after its last one's.
+        shown = [[step * width for width in order.lane_width] for step in (steps.start, steps.stop)]
+        first_window = [order.windows(lane, count + 1) - 1 for lane, count in enumerate(shown[0])]
+        last_window = [order.windows(lane, count) for lane, count in enumerate(shown[1])]
 
         def window_of(lane: np.int64, number: np.int64) -> tuple[np.ndarray, np.ndarray]:
             """Rows and records of what is wanted of a window."""
             width = order.lane_width[lane]
-            counts = np.arange(number * window, (number + 1) * window)
+            counts = np.arange(*order.window_bounds(int(lane), int(number)))
             wanted = (counts >= steps.start * width) & (counts < steps.stop * width)
             wanted &= (counts % width >= first[lane]) & (counts % width < last[lane])
             rows = self._covered[order.window_rows(int(lane), int(number))[wanted]]
             return rows, np.asarray(self._images.records(rows), object)
 
         def lane_images(lane: tf.Tensor) -> tf.data.Dataset:
-            width = tf.constant(order.lane_width, tf.int64)[lane]
             numbers = tf.data.Dataset.range(
-                steps.start * width // window, -(-steps.stop * width // window)
+                tf.constant(first_window, tf.int64)[lane], tf.constant(last_window, tf.int64)[lane]
             )
 
             def read(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -52,7 +52,9 @@ class StreamOrder:
         self.num_lanes = min(num_lanes, batch_size)
         edges = np.arange(self.num_lanes + 1) * batch_size // self.num_lanes
         self.lane_start, self.lane_width = edges[:-1], np.diff(edges)
-        self.window = max(1, window_images // self.num_lanes)
+        self.window = max(1, min(window_images, self.num_images) // self.num_lanes)
+        # Lanes begin new windows in turn, not all at the same step: reading goes on evenly.
+        self._phase = np.arange(self.num_lanes) * self.window // self.num_lanes
         self._epoch = functools.lru_cache(maxsize=4)(self._find_epoch)
 
     def before(self, position: int) -> np.ndarray:
@@ -60,9 +62,18 @@ class StreamOrder:
         batch, place = divmod(position, self.batch_size)
         return batch * self.lane_width + np.clip(place - self.lane_start, 0, self.lane_width)
 
+    def windows(self, lane: int, count: int) -> int:
+        """How many windows hold the first `count` images of a lane."""
+        return -(-(count + int(self._phase[lane])) // self.window)
+
+    def window_bounds(self, lane: int, number: int) -> tuple[int, int]:
+        """The first and the last (exclusive) image of a lane's window, counted over all epochs."""
+        begin = number * self.window - int(self._phase[lane])
+        return max(begin, 0), begin + self.window
+
     def window_rows(self, lane: int, number: int) -> np.ndarray:
-        """The rows that a lane shows in its window of that number: int64 [window]."""
-        begin, end = number * self.window, (number + 1) * self.window
+        """The rows that a lane shows in its window of that number: int64 [at most window]."""
+        begin, end = self.window_bounds(lane, number)
         found = np.empty(end - begin, np.int64)
         epoch = self._epoch_of(lane, begin)
         done = begin

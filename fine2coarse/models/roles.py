@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 import keras
@@ -14,6 +15,7 @@ _LINEAR_LAYERS = (
     keras.layers.Conv3D,
     keras.layers.DepthwiseConv2D,
 )
+_STATISTIC = re.compile(r"(^|[/.])moving_(mean|variance)(_\d+)?$")
 
 
 def kernels(model: keras.Model) -> list[keras.Variable]:
@@ -32,6 +34,14 @@ def _kernels(layers: Iterable[keras.layers.Layer]) -> Iterable[keras.Variable]:
             yield layer.kernel
         elif _is_foreign(layer):
             yield from (weight for weight in layer.trainable_weights if len(weight.shape) > 1)
+
+
+def moving_statistics(model: keras.Model) -> list[keras.Variable]:
+    """The moving means and variances of batch normalisation, a loaded SavedModel's among them.
+
+    They are known by the names that Keras gives them. Those of frozen layers count too.
+    """
+    return [v for v in model.non_trainable_variables if _STATISTIC.search(v.path)]
 
 
 def _is_foreign(layer: keras.layers.Layer) -> bool:

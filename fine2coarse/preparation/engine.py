@@ -406,7 +406,7 @@ class Preparation:
             lost = preparation_report.lost_images(skip for index in ours for skip in index.skips)
             num_lost = sum(max(1, skip.num_files) for skip in lost)
             # What lies in no split is compared with all images.
-            num_ours = sum(len(index.sizes) for index in ours) or num_examples
+            num_ours = sum(len(index.sizes) for index in ours) or (0 if split else num_examples)
             num_images = num_lost + num_ours
             if num_lost <= self.max_skipped_share * num_images:
                 continue

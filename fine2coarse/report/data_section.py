@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from fine2coarse.analysis.merging import Merged
-from fine2coarse.datasets.data_facts import DATA, overlap_in_words
+from fine2coarse.datasets.data_facts import DATA, overlap_in_words, published_in_words
 from fine2coarse.files import read_json
 from fine2coarse.report import page
 
@@ -41,6 +41,8 @@ def _preparation(told: Mapping[str, Any]) -> list[Markup]:
         f"{told['duplicate_groups']:,} groups",
         "same picture across splits": _counts(told.get("duplicates_across", {})) or "none",
     }
+    if published := published_in_words(told):
+        facts["published"] = published
     return [page.facts(facts), *_skips(told["first_skips"])]
 
 

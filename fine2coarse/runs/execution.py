@@ -17,6 +17,7 @@ from fine2coarse.files import replacing
 from fine2coarse.input.batches import Shard, train_batches
 from fine2coarse.input.examples import Examples
 from fine2coarse.input.image_shares import select_share
+from fine2coarse.input.read_errors import told_plainly
 from fine2coarse.models import Classifier, LinearHead
 from fine2coarse.recipes.names import LINEAR_PROBE
 from fine2coarse.recipes.phase_spec import PhaseSpec
@@ -48,6 +49,7 @@ from fine2coarse.training.strategy import choose_jit_compile, is_chief, wait_for
 _log = logging.getLogger(__name__)
 
 
+@told_plainly()
 def execute(
     run: PhaseRun,
     folder: PhaseFolder,
@@ -78,6 +80,7 @@ def execute(
     writes = is_chief(strategy)
     if writes:
         _bind(run, folder)
+    wait_for_all(strategy)  # all find the folder in one state
     if folder.is_finished:
         return folder.result()
     keras.config.set_dtype_policy(run.precision)
@@ -233,7 +236,6 @@ def _train(
     if writes:
         folder.rewind_metrics(first_step)
     metrics_log = MetricsLog(folder, phase.batch_size, earlier_seconds, first_step, writes)
-    last_loss = float(folder.metrics()[-1]["loss"]) if first_step and writes else 0.0
     session.observer.start(first_step, phase.total_steps)
     make_batches = _training_batches(run, labels, first_step)
     with (
@@ -250,18 +252,18 @@ def _train(
                 checkpoints.save_if_best(accuracy)
             if progress.log_due:
                 metrics_log.write(progress, rate, accuracy)
-                last_loss = progress.loss
             if progress.step == run.branch_step and writes:
                 _save_branch(folder, trainer)
             _save(checkpoints, session, progress, phase, metrics_log.elapsed_seconds())
         # A request that came while the last steps were being saved must not be lost: a study
         # would go on with its next run.
-        if trainer.stop_requested:
+        if trainer.agree_to_stop():
             raise _preempted(trainer.step, phase)
     elapsed_seconds = metrics_log.elapsed_seconds()
+    wait_for_all(trainer.strategy)  # one has written rows and weights that all read
     if phase.final_weights == "best":
         _restore_best(checkpoints, trainer, writes)
-    return last_loss, elapsed_seconds
+    return float(folder.metrics()[-1]["loss"]), elapsed_seconds
 
 
 @contextlib.contextmanager
@@ -277,7 +279,6 @@ def _naming_the_last_good(checkpoints: Checkpoints) -> Iterator[None]:
 
 def _restore_best(checkpoints: Checkpoints, trainer: Trainer, writes: bool) -> None:
     """Restores the best on validation, in all processes the same."""
-    wait_for_all(trainer.strategy)  # one writes it, all read it
     step = checkpoints.restore_best().step
     if writes:
         _log.info("final weights: those of step %d, best on validation", step)

@@ -36,7 +36,8 @@ class MetricsLog:
     ) -> None:
         self._folder, self._batch_size, self._writes = folder, batch_size, writes
         self._earlier_seconds, self._started = earlier_seconds, time.monotonic()
-        self._last_time, self._last_step = self._started, first_step
+        self._last_time = self._started
+        self._row_time, self._row_step = self._started, first_step
         self._wait_seconds = self._wait_span = 0.0
         # Before the first row the input starts up, which says nothing of its speed.
         self._hint_wait, self._hint_span = 0.0, None
@@ -52,11 +53,12 @@ class MetricsLog:
         return self._earlier_seconds + time.monotonic() - self._started
 
     def advance(self, progress: Progress) -> tuple[float, float]:
-        """Images per second, and the share of the time spent waiting for input, since before."""
+        """Images per second since the last row; the share of waiting for input since before."""
         now = time.monotonic()
         span = max(now - self._last_time, 1e-9)
-        rate = (progress.step - self._last_step) * self._batch_size / span
-        self._last_time, self._last_step = now, progress.step
+        num_images = (progress.step - self._row_step) * self._batch_size
+        rate = num_images / max(now - self._row_time, 1e-9)
+        self._last_time = now
         self._wait_seconds += progress.input_wait_seconds
         self._wait_span += span
         return rate, min(progress.input_wait_seconds / span, 1.0)
@@ -66,6 +68,7 @@ class MetricsLog:
         waited, span = self._wait_seconds, self._wait_span
         share = min(waited / max(span, 1e-9), 1.0)
         self._wait_seconds = self._wait_span = 0.0
+        self._row_time, self._row_step = self._last_time, progress.step
         if not self._writes:
             return
         self._hint(waited, span)

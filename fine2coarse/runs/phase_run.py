@@ -128,6 +128,7 @@ class PhaseRun:
             "held_out_share": self.held_out_share,
             "branch_step": self.branch_step,
             "from_branch": self.from_branch,
+            "stream_window_images": self.train.stream_window_images,
             "head": self._head_recipe(),
             "mode": NONE if self.mode == NONE else "",
         }

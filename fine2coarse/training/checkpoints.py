@@ -180,7 +180,12 @@ class Checkpoints:
         meta, arrays = _read(path)
         variables = self._trainer.state_variables
         wanted = [[name, list(v.shape)] for name, v in zip(_names(self._trainer), variables)]
-        if meta["variables"] != wanted:
+        newer = {id(variable) for variable in self._trainer.newer_variables}
+        is_newer = [id(variable) in newer for variable in variables]
+        older = [what for what, is_new in zip(wanted, is_newer) if not is_new]
+        if meta["variables"] == older:
+            variables = [v for v, is_new in zip(variables, is_newer) if not is_new]
+        elif meta["variables"] != wanted:
             only_there = [v for v in meta["variables"] if v not in wanted][:5]
             only_wanted = [v for v in wanted if v not in meta["variables"]][:5]
             raise CheckpointError(
@@ -189,6 +194,8 @@ class Checkpoints:
             )
         for variable, array in zip(variables, arrays, strict=True):
             variable.assign(array)
+        if meta["variables"] == older:
+            self._trainer.start_newer_variables()
         return Restored(meta["step"], meta["num_replicas"])
 
 
@@ -196,7 +203,7 @@ def _names(trainer: Trainer) -> list[str]:
     """Names of the variables, without the numbers that Keras gives to repeated names."""
     variables = [*trainer.model.variables, *trainer.optimizer.variables]
     names = [re.sub(r"_?\d+", "", variable.path.rsplit("/", 1)[-1]) for variable in variables]
-    return [*names, "unlogged_losses"]
+    return [*names, "unlogged_losses", "unlogged_part"]
 
 
 def _write(path: pathlib.Path, trainer: Trainer, extra: dict[str, Any]) -> None:

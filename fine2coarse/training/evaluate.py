@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from fine2coarse.input.batches import Shard
+from fine2coarse.models.roles import moving_statistics
 from fine2coarse.training.strategy import distribute
 
 
@@ -188,15 +189,22 @@ def _gathered(strategy: tf.distribute.Strategy, value: tf.Tensor) -> np.ndarray:
 
 @contextmanager
 def averaged(model: keras.Model, averages: list[keras.Variable]) -> Iterator[None]:
-    """The model with the moving averages as its trainable weights; its own come back after."""
+    """The model with the moving averages in their places; its own values come back after.
+
+    Args:
+      model: whose weights are averaged.
+      averages: of its trainable weights and then of its batch-norm statistics, from
+        `Trainer.average_weights`; none where the model is to stay as it is.
+    """
     if not averages:
         yield
         return
-    own = [variable.numpy() for variable in model.trainable_variables]
-    for variable, average in zip(model.trainable_variables, averages, strict=True):
+    variables = [*model.trainable_variables, *moving_statistics(model)]
+    own = [variable.numpy() for variable in variables]
+    for variable, average in zip(variables, averages, strict=True):
         variable.assign(average.numpy())
     try:
         yield
     finally:
-        for variable, values in zip(model.trainable_variables, own, strict=True):
+        for variable, values in zip(variables, own, strict=True):
             variable.assign(values)

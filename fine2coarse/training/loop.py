@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import time
 from collections.abc import Callable, Iterator
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from fine2coarse.errors import FailedError, UsageError
@@ -14,10 +16,15 @@ from fine2coarse.input.batches import Shard
 from fine2coarse.recipes.phase_spec import PhaseSpec
 from fine2coarse.training.optimizers import build_optimizer, learning_rate_schedule
 from fine2coarse.training.step import TrainStep
-from fine2coarse.training.strategy import distribute
+from fine2coarse.training.strategy import Agreement, distribute, is_multi_process, runs_ahead
 
 # Above this share of the time spent waiting for input, a hint is shown.
 SLOW_INPUT_SHARE = 0.1
+# Seconds after which the compiled loop returns to Python: for Ctrl-C, a bar that moves, and several
+# processes that agree to stop.
+CALL_SECONDS = 3.0
+_MAX_CALL_STEPS = 2**20
+_log = logging.getLogger(__name__)
 
 
 class NonFiniteLossError(FailedError, ArithmeticError):
@@ -81,7 +88,11 @@ class Trainer:
             # Sum and number of the losses since the last log row: a checkpoint may fall between
             # two rows, and the next row must not depend on that.
             self._unlogged = tf.Variable([0.0, 0.0], dtype=tf.float64, trainable=False)
-        self._stop = False
+            # The sum of those since the last pause that an interval asked for, which is added in
+            # float32 step by step, wherever a call of the loop ended.
+            self._part_sum = tf.Variable(0.0, trainable=False)
+        self._gate = _Gate(obeys=not is_multi_process(strategy))
+        self._agree = Agreement(strategy)
 
     @property
     def step(self) -> int:
@@ -92,80 +103,136 @@ class Trainer:
     def state_variables(self) -> list[tf.Variable]:
         """All that a checkpoint must hold, seed generators of dropout layers included."""
         variables = [*self.model.variables, *self.optimizer.variables]
-        return [*(variable.value for variable in variables), self._unlogged]
+        return [*(variable.value for variable in variables), self._unlogged, self._part_sum]
+
+    @property
+    def newer_variables(self) -> list[tf.Variable]:
+        """Those of the state that checkpoints of earlier versions do not hold."""
+        averages = self.optimizer.statistics_averages
+        return [*(average.value for average in averages), self._part_sum]
+
+    def start_newer_variables(self) -> None:
+        """Gives them their first values, once the rest of the state is restored."""
+        self._part_sum.assign(0.0)
+        if self.optimizer.statistics_averages:
+            self.optimizer.restart_statistics()
+            _log.warning(
+                "the checkpoint, of an earlier version, has no averages of the batch-norm "
+                "statistics: they start at the statistics of step %d",
+                self.step,
+            )
 
     def request_stop(self) -> None:
-        """Asks every process of the strategy to stop after the steps now running."""
-        self._stop = True
+        """Asks every process of the strategy to stop after the step under way; from any thread."""
+        if not self._gate.stop:
+            self._gate.stop = True
+            _log.info("asked to stop: the step under way will be finished and its state saved")
 
     @property
     def stop_requested(self) -> bool:
         """Whether this process was asked to stop."""
-        return self._stop
+        return self._gate.stop
+
+    def agree_to_stop(self) -> bool:
+        """Whether any process of the strategy was asked to stop; all call this at the same step."""
+        return self._agree(self.stop_requested, 0)[0]
 
     def average_weights(self) -> list[keras.Variable]:
-        """The moving averages of the trainable weights; empty where none are kept."""
-        return self.optimizer.averages
+        """The moving averages, as `averaged` takes them; empty where none are kept."""
+        return [*self.optimizer.averages, *self.optimizer.statistics_averages]
 
     def train(self, make_batches: Callable[[Shard], tf.data.Dataset]) -> Iterator[Progress]:
         """Trains to the phase's last step, pausing wherever a log row or checkpoint is due.
+
+        Steps are done in calls of a compiled loop, each of about three seconds at most. No number
+        depends on where a call ends.
 
         Args:
           make_batches: the parts of the batches of the steps from `self.step` on, for a host.
 
         Yields:
-          Progress, at every multiple of the intervals, at `pause_step` and at the end.
+          Progress: at every multiple of the intervals, at `pause_step`, at the end, where a process
+          was asked to stop, and every three seconds between.
 
         Raises:
           NonFiniteLossError: naming the step and the learning rate.
         """
         iterator = iter(distribute(self.strategy, make_batches))
-        run_steps = self._compile()
-        phase = self.phase
-        step = self.step
+        run_steps, calls = self._compile(), _CallLength()
+        phase, step = self.phase, self.step
+        told_step, told_seconds, waited, num_steps = step, time.perf_counter(), 0.0, 1
         while step < phase.total_steps:
-            stop = self._next_stop(step)
-            done, loss, failed, waited, stopping = run_steps(
-                iterator, tf.constant(stop - step), tf.constant(float(self._stop))
+            due = self._next_due(step)
+            limit = min(due, told_step + phase.steps_per_call) if phase.steps_per_call else due
+            started = time.perf_counter()
+            done, loss_sum, num_good = run_steps(
+                iterator,
+                tf.constant(min(limit - step, num_steps)),
+                tf.constant(self._part_sum.numpy()),
             )
-            learning_rate = self._learning_rate_at(step + int(done) - 1)
-            if bool(failed):
-                raise NonFiniteLossError(
-                    f"the loss or its gradient is not finite at step {step + int(done)}, learning "
-                    f"rate {learning_rate:g}; try a smaller learning_rate, a longer warmup_steps "
-                    "or max_gradient_norm=1.0"
-                )
-            loss_sum, num_losses = self._unlogged.numpy() + [float(loss), stop - step]
-            step = stop
-            validation_due = bool(phase.validation_share) and self._is_due(
-                phase.validate_every_steps or phase.checkpoint_every_steps, step
-            )
-            log_due = validation_due or self._is_due(phase.log_every_steps, step)
-            self._unlogged.assign([0.0, 0.0] if log_due else [loss_sum, num_losses])
-            yield Progress(
-                step=step,
-                loss=loss_sum / num_losses,
-                learning_rate=learning_rate,
-                log_due=log_due,
-                checkpoint_due=self._is_due(phase.checkpoint_every_steps, step),
-                validation_due=validation_due,
-                input_wait_seconds=float(waited),
-                stop_requested=bool(stopping),
-            )
+            done, loss_sum, num_good = int(done), float(loss_sum), int(num_good)
+            now = time.perf_counter()
+            waited += self._gate.take_waited_seconds(done)
+            if num_good < done:
+                raise self._not_finite(step + num_good)
+            step += done
+            self._add_losses(loss_sum, done, ends_part=step == due)
+            calls.took(now - started, done)
+            stopping, num_steps = self._agree(self.stop_requested, calls.num_steps)
+            if step == limit or stopping or now - told_seconds > CALL_SECONDS:
+                yield self._progress(step, step == due, waited, stopping)
+                told_step, told_seconds, waited = step, time.perf_counter(), 0.0
+
+    def _add_losses(self, loss_sum: float, num_losses: int, *, ends_part: bool) -> None:
+        """Takes in what a call returned: the sum of the part under way, and the call's steps."""
+        total, count = self._unlogged.numpy()
+        self._unlogged.assign([total + loss_sum if ends_part else total, count + num_losses])
+        self._part_sum.assign(0.0 if ends_part else loss_sum)
+
+    def _progress(self, step: int, is_due: bool, waited: float, stopping: bool) -> Progress:
+        """Where training stands; the losses begin anew where a row is due."""
+        phase = self.phase
+        total, count = self._unlogged.numpy()
+        validation_due = (
+            is_due
+            and bool(phase.validation_share)
+            and self._is_due(phase.validate_every_steps or phase.checkpoint_every_steps, step)
+        )
+        log_due = validation_due or (is_due and self._is_due(phase.log_every_steps, step))
+        if log_due:
+            self._unlogged.assign([0.0, 0.0])
+        return Progress(
+            step=step,
+            loss=float(total + self._part_sum.numpy()) / max(float(count), 1.0),
+            learning_rate=self._learning_rate_at(step - 1),
+            log_due=log_due,
+            checkpoint_due=is_due and self._is_due(phase.checkpoint_every_steps, step),
+            validation_due=validation_due,
+            input_wait_seconds=waited,
+            stop_requested=stopping,
+        )
 
     def _is_due(self, interval: int, step: int) -> bool:
         return step % interval == 0 or step == self.phase.total_steps
 
-    def _next_stop(self, step: int) -> int:
+    def _next_due(self, step: int) -> int:
+        """The next step at which an interval, `pause_step` or the end asks for a pause."""
         phase = self.phase
         intervals = [phase.log_every_steps, phase.checkpoint_every_steps]
         if phase.validation_share and phase.validate_every_steps:
             intervals.append(phase.validate_every_steps)
-        stop = min((step // interval + 1) * interval for interval in intervals)
-        stop = min(stop, phase.total_steps)
+        due = min((step // interval + 1) * interval for interval in intervals)
         if step < self._pause_step:
-            stop = min(stop, self._pause_step)
-        return min(stop, step + phase.steps_per_call) if phase.steps_per_call else stop
+            due = min(due, self._pause_step)
+        return min(due, phase.total_steps)
+
+    def _not_finite(self, step: int) -> NonFiniteLossError:
+        """What is said where the step after `step` fails."""
+        return NonFiniteLossError(
+            f"the loss or its gradient is not finite at step {step + 1}, learning rate "
+            f"{self._learning_rate_at(step):g}; try a smaller learning_rate, a longer "
+            "warmup_steps or max_gradient_norm=1.0"
+        )
 
     def _learning_rate_at(self, step: int) -> float:
         rate = self._schedule(step) if callable(self._schedule) else self._schedule
@@ -176,47 +243,90 @@ class Trainer:
         replica_step = TrainStep(self.model, self.optimizer, self.phase)
         if self.jit_compile:
             replica_step = tf.function(replica_step, jit_compile=True, reduce_retracing=True)
-        strategy, num_parts = self.strategy, self.phase.accumulate_steps
+        strategy, gate = self.strategy, self._gate
+        num_parts, times_all = self.phase.accumulate_steps, not runs_ahead(self.strategy)
 
+        # Where devices run behind the host, nothing below may ask for a number of theirs before
+        # the last step: the host would wait for them at each. (Nor may an int32 depend on one:
+        # TensorFlow keeps these on the host.)
         @tf.function
         def run_steps(
-            iterator: Iterator, num_steps: tf.Tensor, stop: tf.Tensor
+            iterator: Iterator, num_steps: tf.Tensor, loss_sum: tf.Tensor
         ) -> tuple[tf.Tensor, ...]:
-            done, loss_sum, failed = tf.constant(0), tf.constant(0.0), tf.constant(False)
-            waited = tf.constant(0.0, tf.float64)
+            done, is_good, num_good = tf.constant(0), tf.constant(1.0), tf.constant(0.0)
             for _ in tf.range(num_steps):
-                if not failed:
-                    with tf.control_dependencies([loss_sum]):
-                        asked = _now()
-                    with tf.control_dependencies([asked]):
-                        parts = [next(iterator) for _ in range(num_parts)]
-                    with tf.control_dependencies(_tensors(strategy, parts)):
-                        waited += _now() - asked
+                if _on_host(gate.opens):
+                    parts = [next(iterator) for _ in range(num_parts)]
+                    if times_all or done == 0:
+                        with tf.control_dependencies(_tensors(strategy, parts)):
+                            _on_host(gate.has_input)
                     loss, norm = strategy.run(replica_step, args=(parts,))
                     loss, norm = _first(strategy, loss), _first(strategy, norm)
                     loss_sum += loss
+                    finite = tf.math.is_finite(loss) & tf.math.is_finite(norm)
+                    is_good *= tf.cast(finite, tf.float32)
+                    num_good += is_good
                     done += 1
-                    failed = not (tf.math.is_finite(loss) and tf.math.is_finite(norm))
-            return done, loss_sum, failed, waited, _any_process(strategy, stop)
+            return done, loss_sum, num_good
 
         return run_steps
 
 
-def _now() -> tf.Tensor:
-    """Seconds on this host's clock; determinism refuses `tf.timestamp`."""
-    return tf.ensure_shape(tf.numpy_function(time.perf_counter, [], tf.float64), [])
+class _Gate:
+    """What the compiled loop asks this host before and after it takes a batch.
+
+    Args:
+      obeys: whether it closes in the middle of a call where this process is asked to stop. With
+        several processes it must not: they would have done different numbers of steps.
+    """
+
+    def __init__(self, obeys: bool) -> None:
+        self.stop = False
+        self._obeys, self._asked_at = obeys, 0.0
+        self._waited_seconds, self._num_waits = 0.0, 0
+
+    def opens(self) -> np.bool_:
+        """Whether to do another step, for which a batch is asked next."""
+        self._asked_at = time.perf_counter()
+        return np.bool_(not (self._obeys and self.stop))
+
+    def has_input(self) -> np.bool_:
+        """The batch is there."""
+        self._waited_seconds += time.perf_counter() - self._asked_at
+        self._num_waits += 1
+        return np.bool_(True)
+
+    def take_waited_seconds(self, num_steps: int) -> float:
+        """Seconds waited for the batches of so many steps, judged by those that were timed."""
+        seconds = self._waited_seconds * num_steps / max(self._num_waits, 1)
+        self._waited_seconds, self._num_waits = 0.0, 0
+        return seconds
+
+
+class _CallLength:
+    """How many steps the next call of the compiled loop has: about `CALL_SECONDS` of them.
+
+    At most twice those of the call before, so that a batch or two that lay ready do not make input
+    look faster than it is.
+    """
+
+    def __init__(self) -> None:
+        self.num_steps = 1
+
+    def took(self, seconds: float, num_steps: int) -> None:
+        """A call of so many steps took so long."""
+        fitting = int(CALL_SECONDS * num_steps / max(seconds, 1e-9))
+        self.num_steps = max(1, min(fitting, 2 * self.num_steps, _MAX_CALL_STEPS))
+
+
+def _on_host(ask: Callable[[], np.bool_]) -> tf.Tensor:
+    """What a method answers when the graph comes by; determinism refuses `tf.timestamp`."""
+    return tf.ensure_shape(tf.numpy_function(ask, [], tf.bool), [])
 
 
 def _first(strategy: tf.distribute.Strategy, value: tf.Tensor) -> tf.Tensor:
     """A value that is the same on every replica."""
     return strategy.experimental_local_results(value)[0]
-
-
-def _any_process(strategy: tf.distribute.Strategy, wish: tf.Tensor) -> tf.Tensor:
-    """Whether any process passed a wish > 0: all must come to the same decision."""
-    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-        return wish > 0
-    return strategy.reduce(tf.distribute.ReduceOp.SUM, strategy.run(lambda: wish), axis=None) > 0
 
 
 def _tensors(strategy: tf.distribute.Strategy, parts: list) -> list[tf.Tensor]:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 import keras
 import tensorflow as tf
 
-from fine2coarse.models.roles import kernels
+from fine2coarse.models.roles import kernels, moving_statistics
 from fine2coarse.recipes.phase_spec import OptimizerSpec
 
 
@@ -34,7 +34,9 @@ def build_optimizer(
         optimizer = LionByRole(schedule, beta_1=spec.beta_1, beta_2=spec.beta_2)
     backbone = getattr(model, "backbone", None)
     body = backbone.trainable_variables if backbone is not None else ()
-    optimizer.assign_roles(spec, model.trainable_variables, kernels(model), body)
+    optimizer.assign_roles(
+        spec, model.trainable_variables, kernels(model), body, moving_statistics(model)
+    )
     optimizer.build(model.trainable_variables)
     return optimizer
 
@@ -45,6 +47,10 @@ class _ByRole:
     All three happen in `update_step`, which Keras calls for one variable on one device, so they
     work the same under every strategy. Keras's own decay would ignore per-part learning rates;
     its averaging is not written for variables that are mirrored over devices.
+
+    The average is of the moving statistics of batch normalisation too, by the same decay: those
+    of the last weights do not fit averaged ones. So do timm's `ModelEmaV2` and the training of
+    TensorFlow's EfficientNets.
     """
 
     average_decay = 0.0
@@ -55,23 +61,52 @@ class _ByRole:
         variables: list[keras.Variable],
         decayed: Collection[keras.Variable],
         body: Collection[keras.Variable],
+        statistics: list[keras.Variable],
     ) -> None:
         """Says, in the order of the variables, what decays and what learns at another rate."""
         decayed_ids, body_ids = {id(v) for v in decayed}, {id(v) for v in body}
         self._decays = [spec.weight_decay * (id(v) in decayed_ids) for v in variables]
         self._factors = [spec.backbone_rate_factor if id(v) in body_ids else 1.0 for v in variables]
         self.average_decay = spec.ema_decay
+        # Behind a function: variables that are an attribute Keras takes for the optimizer's own.
+        self._statistics = lambda: statistics
 
     def build(self, variables: list[keras.Variable]) -> None:
         """Makes the slots, and the averages, which start at the weights."""
         super().build(variables)
-        self.averages = []
+        self.averages = []  # of the variables
+        self.statistics_averages = []
         if not self.average_decay:
             return
-        for variable in variables:
-            average = self.add_variable_from_reference(variable, name="average")
-            average.assign(variable)
-            self.averages.append(average)
+        self.averages = [self._average_of(variable) for variable in variables]
+        self.statistics_averages = [self._average_of(variable) for variable in self._statistics()]
+
+    def _average_of(self, variable: keras.Variable) -> keras.Variable:
+        average = self.add_variable_from_reference(variable, name="average")
+        average.assign(variable)
+        return average
+
+    def restart_statistics(self) -> None:
+        """The averages of the statistics begin anew, at the statistics."""
+        for average, variable in zip(self.statistics_averages, self._statistics()):
+            average.assign(variable.numpy())
+
+    def apply(
+        self,
+        grads: list[tf.Tensor],
+        trainable_variables: list[keras.Variable] | None = None,
+    ) -> None:
+        """Averages the statistics, which the step's forward pass has moved, and does the step."""
+        for average, variable in zip(self.statistics_averages, self._statistics()):
+            decay = keras.ops.cast(self._decay(), average.dtype)
+            # As below, but exact where a statistic does not move. Each replica has its own, as of
+            # the statistics themselves.
+            average.assign_add((1.0 - decay) * (variable - average))
+        super().apply(grads, trainable_variables)
+
+    def _decay(self) -> tf.Tensor:
+        """Of the averages, at this step; a float32 scalar."""
+        return average_decay_at(self.average_decay, self.iterations)
 
     def update_step(
         self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor
@@ -83,8 +118,7 @@ class _ByRole:
             variable.assign_sub(variable * (rate * self._decays[index]))
         super().update_step(gradient, variable, rate)
         if self.average_decay:
-            decay = average_decay_at(self.average_decay, self.iterations)
-            decay = keras.ops.cast(decay, variable.dtype)
+            decay = keras.ops.cast(self._decay(), variable.dtype)
             average = self.averages[index]
             self.assign(average, decay * average + (1.0 - decay) * variable)
 

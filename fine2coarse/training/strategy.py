@@ -6,9 +6,11 @@ import dataclasses
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 import tensorflow as tf
+from tensorflow.python.data.ops import multi_device_iterator_ops
 
 from fine2coarse.errors import UsageError
 from fine2coarse.input.batches import Shard
@@ -76,8 +78,8 @@ def make_strategy(
 
 def distribute(
     strategy: tf.distribute.Strategy, make_batches: Callable[[Shard], tf.data.Dataset]
-) -> tf.data.Dataset | tf.distribute.DistributedDataset:
-    """A dataset for the strategy, each host reading its own part of every batch.
+) -> Iterable:
+    """The batches for the strategy, each host reading its own part of every batch.
 
     Args:
       strategy: the process's strategy.
@@ -92,20 +94,94 @@ def distribute(
         pieces = context.num_replicas_in_sync // hosts
         return make_batches(Shard(context.input_pipeline_id, hosts, pieces))
 
-    return strategy.distribute_datasets_from_function(make)
+    return _Untuned(strategy.distribute_datasets_from_function(make))
+
+
+class _Untuned:
+    """A distributed dataset whose iterators have no tuning threads (see `input/batches.py`).
+
+    TensorFlow puts a small dataset in front of each replica, which prefetches to its device and
+    does not take the options of the dataset behind it.
+    """
+
+    def __init__(self, dataset: tf.distribute.DistributedDataset) -> None:
+        self._dataset = dataset
+
+    def __iter__(self) -> Iterator:
+        with _untuned_replicas():
+            return iter(self._dataset)
+
+
+@contextmanager
+def _untuned_replicas() -> Iterator[None]:
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    make = multi_device_iterator_ops._create_device_dataset
+
+    def make_untuned(*arguments: object) -> tf.data.Dataset:
+        return make(*arguments).with_options(options)
+
+    multi_device_iterator_ops._create_device_dataset = make_untuned
+    try:
+        yield
+    finally:
+        multi_device_iterator_ops._create_device_dataset = make
 
 
 def wait_for_all(strategy: tf.distribute.Strategy) -> None:
     """Waits until every process of the strategy has come here, e.g. to read what one writes."""
-    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+    if is_multi_process(strategy):
         ones = strategy.run(lambda: tf.constant(1.0))
         strategy.reduce(tf.distribute.ReduceOp.SUM, ones, axis=None)
+
+
+class Agreement:
+    """What the processes of a strategy agree on between two calls of the compiled loop.
+
+    Args:
+      strategy: the process's strategy.
+    """
+
+    def __init__(self, strategy: tf.distribute.Strategy) -> None:
+        @tf.function
+        def agreed(wishes: tf.Tensor) -> tf.Tensor:
+            return strategy.reduce(
+                tf.distribute.ReduceOp.SUM, strategy.run(_own_wishes, args=(wishes,)), axis=None
+            )
+
+        self._agreed = agreed if is_multi_process(strategy) else None
+
+    def __call__(self, stop: bool, num_steps: int) -> tuple[bool, int]:
+        """All processes call this at the same step.
+
+        Args:
+          stop: whether this process wants to stop here.
+          num_steps: how many steps it wants to do next, below 2**24.
+
+        Returns:
+          Whether any of them wants to stop, and the number of the first.
+        """
+        if self._agreed is None:
+            return stop, num_steps
+        stops, first = self._agreed(tf.constant([stop, num_steps], tf.float32)).numpy()
+        return bool(stops), int(first)
+
+
+def _own_wishes(wishes: tf.Tensor) -> tf.Tensor:
+    """A replica's part of the sums: the number counts of the first one alone, so it is exact."""
+    is_first = tf.distribute.get_replica_context().replica_id_in_sync_group == 0
+    return wishes * tf.stack([1.0, tf.cast(is_first, tf.float32)])
+
+
+def runs_ahead(strategy: tf.distribute.Strategy) -> bool:
+    """Whether the host gives a step to its devices and goes on before they have done it."""
+    return not all("CPU" in device for device in strategy.extended.worker_devices)
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
     """Whether this process is the one that writes files."""
     resolver = strategy.cluster_resolver
-    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) or resolver is None:
+    if not is_multi_process(strategy) or resolver is None:
         return True
     return resolver.task_type == "chief" or (
         resolver.task_id == 0 and "chief" not in resolver.cluster_spec().as_dict()
@@ -131,6 +207,11 @@ def _gpus() -> list[tf.config.LogicalDevice]:
 def is_tpu(strategy: tf.distribute.Strategy) -> bool:
     """Whether steps run on a TPU."""
     return isinstance(strategy, tf.distribute.TPUStrategy)
+
+
+def is_multi_process(strategy: tf.distribute.Strategy) -> bool:
+    """Whether several processes do each step together."""
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
 def is_multi_worker(name: str) -> bool:

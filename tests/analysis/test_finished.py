@@ -75,6 +75,14 @@ def test_rows_need_no_answers_and_answers_are_read_once(study, monkeypatch):
     assert len(read) == 2 and renamed.row.arm == "fine (first)"
 
 
+def test_runs_on_the_same_images_share_their_ids(study):
+    baseline, fine, earlier = (run.predictions.transferred for run in read_study(study).runs)
+    assert fine.image_ids is baseline.image_ids is earlier.image_ids
+    assert fine.targets is baseline.targets and fine.predicted is not baseline.predicted
+    with pytest.raises(ValueError, match="read-only"):
+        fine.image_ids[0] = "x"
+
+
 def test_cost_adds_phases_and_leaves_unknown_what_is(study):
     baseline, fine, _ = read_study(study).runs
     assert fine.cost == Cost(seconds=4.0, images=200, flops=900.0, peak_memory_bytes=90)

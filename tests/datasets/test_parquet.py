@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from fine2coarse.archives.entries import SourceError
 from fine2coarse.datasets.label_levels import levels_of_labels
 from fine2coarse.datasets.open import open_dataset, survey_unprepared
 from fine2coarse.datasets.parquet import ParquetReader
@@ -139,6 +140,23 @@ def test_ids_of_a_column(files, tmp_path):
         "data/train-00000-of-00002.parquet/11.jpg",
         "data/train-00001-of-00002.parquet/11.jpg",
     }
+
+
+def test_ids_that_most_images_share_are_refused(tmp_path):
+    write(tmp_path / "f/train.parquet", {**cifar_columns(0, 10), "id": [7] * 9 + [8]}, CLASSES)
+    with pytest.raises(ShardsError, match=r"8 of 10 images have an image id .* id_column, or non"):
+        opened(tmp_path / "f", tmp_path, label_columns=BOTH, id_column="id")
+    told = {"label_columns": BOTH, "id_column": "id", "max_skipped_share": 0.8}
+    assert opened(tmp_path / "f", tmp_path, **told).splits["train"] == 2
+
+
+def test_a_test_split_without_labels_is_counted_by_itself(files, tmp_path):
+    unlabelled = {**cifar_columns(24, 4), "fine_label": [-1] * 4}
+    write(files / "data/test-00000-of-00001.parquet", unlabelled, CLASSES)
+    with pytest.raises(SourceError, match=r"^4 of 4 images of test cannot be used"):
+        opened(files, tmp_path, label_columns=BOTH)
+    only = str(files / "data/train-*")
+    assert opened(only, tmp_path, label_columns=BOTH).splits["train"] == 24
 
 
 @pytest.mark.parametrize("kind", ["dictionary", "large_string", "uint8", "large_binary"])

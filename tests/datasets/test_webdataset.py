@@ -454,6 +454,7 @@ _MISTAKES: Mapping[str, tuple[Mapping[str, object], str]] = {
         "one column of labels is enough; got",
     ),
     "misspelt field": ({"label_fields": ("clas_name",)}, "did you mean 'class_name'"),
+    "no such image": ({"image_field": "png"}, "no image has a label; label without image: "),
     "no such list": ({"classes": "gone.txt"}, "classes=gone.txt: no such file"),
     "no such taxonomy": ({"taxonomy": "wordnt"}, "taxonomy=.*no such file; .* or 'wordnet'"),
     "share": ({"test_share": 1.5}, "test_share is above 0 and below 1, got 1.5"),

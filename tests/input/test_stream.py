@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import json
+import os
+import pathlib
+import subprocess
+import sys
 import threading
 import uuid
 from unittest import mock
@@ -170,7 +175,7 @@ def rows_of(of: StreamOrder, num_batches: int) -> np.ndarray:
     lanes = []
     for lane, width in enumerate(of.lane_width):
         count = num_batches * width
-        windows = [of.window_rows(lane, n) for n in range(-(-count // of.window))]
+        windows = [of.window_rows(lane, n) for n in range(of.windows(lane, count))]
         lanes.append(np.concatenate(windows)[:count].reshape(num_batches, width))
     return np.concatenate(lanes, axis=1)
 
@@ -196,3 +201,44 @@ def test_a_batch_holds_images_of_many_shards():
     of = order([500] * 40, batch_size=64, window_images=640)
     shards = rows_of(of, 100) // 500
     assert np.mean([len(set(batch)) for batch in shards.tolist()]) > 20  # of 32 lanes, 40 shards
+
+
+@pytest.mark.slow  # a Python of its own, whose shutting down this is about
+@pytest.mark.parametrize("ending", ["exit", "error"])
+def test_a_program_ends_while_images_are_read(tmp_path, shards, ending):
+    """A compiled function holds an iterator when Python shuts down: it hung for ever."""
+    program = tmp_path / "ending.py"
+    program.write_text(ENDING, encoding="utf-8")
+    settings = json.dumps({"shards": shards, "ending": ending})
+    environment = {**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parents[2])}
+    process = subprocess.run(
+        [sys.executable, program, settings], env=environment, capture_output=True, timeout=120
+    )
+    assert process.returncode == {"exit": 75, "error": 1}[ending], process.stderr[-2000:]
+
+
+ENDING = """
+import json, sys, time
+import numpy as np, tensorflow as tf
+from fine2coarse.input import record_reader
+from tests.input.test_stream import examples, train_batches, AugmentSpec
+settings, read_range = json.loads(sys.argv[1]), record_reader.read_range
+
+def slow(*arguments):
+    time.sleep(0.02)
+    return read_range(*arguments)
+
+of = examples(settings["shards"], 0)
+record_reader.read_range = slow
+batches = train_batches(
+    of, np.zeros((20, 1), np.int32), batch_size=6, num_steps=5000, image_size_px=8,
+    augment=AugmentSpec(), seed=0,
+)
+iterator = iter(batches)
+step = tf.function(lambda: next(iterator))
+for _ in range(3):
+    step()
+if settings["ending"] == "exit":
+    sys.exit(75)
+raise ValueError("an error that nobody catches")
+"""

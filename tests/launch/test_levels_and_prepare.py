@@ -43,6 +43,46 @@ def test_levels_of_a_csv(tmp_path):
     assert [level["num_classes"] for level in levels] == [3, 2]
 
 
+_EDGES = "poodle dog\nbeagle dog\ndog mammal\ntabby cat\ncat mammal\nwren bird\n"
+
+
+def test_levels_of_an_edge_list(tmp_path):
+    path = tmp_path / "is_a.txt"
+    path.write_text(_EDGES)
+    shown = launch("levels", f"--taxonomy={path}", "--all_levels")
+    assert [line.split()[:2] for line in shown.stdout.splitlines()[3:]] == [
+        ["0", "4"], ["1", "3"], ["2", "2"], ["depth:2", "4"], ["depth:1", "3"], ["depth:0", "2"],
+    ]  # fmt: skip
+    assert f"{path}: read as edges (child,parent: each name of the first column" in shown.stderr
+    node = launch("levels", f"--taxonomy={path}", "--node=wren", "--all_levels").stdout
+    assert "level 1: bird\n" in node and "level depth:1: wren\n" in node
+    asked = (f"--taxonomy={path}", "--taxonomy_format=parent_child", "--format=json")
+    assert json.loads(launch("levels", *asked).stdout)[0]["num_classes"] == 2  # mammal and bird
+
+
+def test_levels_of_shards_before_they_are_prepared(tmp_path):
+    (tmp_path / "shards").mkdir()
+    files = []
+    for number in range(6):
+        label = b"dog" if number < 4 else b"cat"
+        files += [(f"{number}.cls", label), (f"{number}.jpg", fakes.jpeg(number))]
+    (tmp_path / "shards" / "train-0.tar").write_bytes(fakes.tar_bytes(files))
+    shown = launch(
+        "levels",
+        "--config=labels",
+        "--dataset=webdataset",
+        f"--config.dataset.options.source={tmp_path}/shards",
+        f"--data_dir={tmp_path}/data",
+    )
+    assert shown.stdout.splitlines() == [
+        "1 WebDataset shards: train 6; 2 leaves; class sizes in images of train",
+        "level  classes  smallest  median  largest class",
+        "-----------------------------------------------",
+        "class        2         2       3              4",
+    ]
+    assert not (tmp_path / "data").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -55,6 +95,8 @@ def test_levels_of_a_csv(tmp_path):
         (["--taxonomy=birds.csv"], "No such file"),
         (["--taxonomy=imagenet21k", "--node=n1"], "no node 'n1'"),
         (["--taxonomy=imagenet21k", "--categories=x"], "goes with --taxonomy=inat2021"),
+        (["--taxonomy=demo", "--taxonomy_format=edges"], "--taxonomy_format goes with a file"),
+        (["--taxonomy=x.csv", "--taxonomy_format=edge"], "auto|levels|edges|parent_child"),
     ],
 )
 def test_mistakes_in_levels_are_told(arguments, message):
@@ -89,6 +131,7 @@ def test_prepare_and_its_summary(tmp_path):
     found = json.loads(summary.read_text())
     assert found.pop("seconds") > 0
     assert found.pop("folder") == str(tmp_path / "data/imagenet21k/present_level0/2.0.0")
+    assert [item["name"] for item in found.pop("compared")] == ["fall11", "winter21"]
     assert found == {
         "dataset": "imagenet21k/present_level2/2.0.0",
         "source": "tar of per-synset tars",
@@ -104,6 +147,26 @@ def test_prepare_and_its_summary(tmp_path):
     }
 
 
+def test_prepare_by_a_rule(tmp_path):
+    files = fakes.small_files(3)
+    del files["n01443537"]["n01443537_0.JPEG"]
+    fakes.whole_tar(tmp_path / "manual", files)
+    shown = launch(
+        "prepare",
+        "--dataset=imagenet21k",
+        "--min_images_per_class=3",
+        "--num_validation_per_class=1",
+        f"--manual_dir={tmp_path / 'manual'}",
+        f"--data_dir={tmp_path / 'data'}",
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert "in " + str(tmp_path / "data/imagenet21k/min3_val1_level0/2.0.0") in shown.stdout
+    assert "published 14,197,122 images of 21,841 classes, here 11 of 4" in shown.stdout
+    assert "examples    train 6, validation 3" in shown.stdout
+    assert "classes     3 seen of 3" in shown.stdout
+    assert "skipped     class of too few images 2" in shown.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -114,6 +177,13 @@ def test_prepare_and_its_summary(tmp_path):
         (["--dataset=inat2021", "--data_dir=x", "--num_workers=0"], "positive integer"),
         (["--dataset=inat2021", "--data_dir=x", "more"], "unexpected arguments: ['more']"),
         (["--dataset=inat2021/tribe", "--data_dir=x"], "inat2021 has no 'tribe'; it has"),
+        (["--dataset=imagenet21k/x", "--data_dir=x"], "it has level0 to level12, and each with"),
+        (["--dataset=inat2021", "--min_images_per_class=5"], "is for --dataset=imagenet21k"),
+        (["--dataset=imagenet21k", "--min_images_per_class=0"], "not a positive integer"),
+        (
+            ["--dataset=imagenet21k/21k_p_level0", "--min_images_per_class=5"],
+            "has a rule of its own; leave --min_images_per_class=5 out",
+        ),
         pytest.param(
             ["--dataset=inat2021", "--data_dir=x", "--splits=test"],
             "no splits ['test']",

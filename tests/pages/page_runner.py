@@ -42,7 +42,14 @@ _SMALL_PROGRAMS: Mapping[str, Sequence[str]] = {
     "theory": ("--experiment=default", "--num_seeds=2"),
     "coverage.py": ("--tries=2",),
     "prepare.py": ("--num_images=4", "--repeats=1"),
-    "read.py": ("--num_images=8", "--num_batches=2", "--repeats=1"),
+    "input.py": (
+        "--num_images=64",
+        "--num_batches=2",
+        "--warm_up_batches=1",
+        "--num_tune_batches=0",
+        "--repeats=1",
+        "--storages=disk",
+    ),
     "study.py": ("--num_runs=2", "--pretrain_steps=4", "--transfer_steps=2"),
 }
 

@@ -8,6 +8,8 @@ import pathlib
 import tarfile
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from PIL import Image, ImageDraw
 
 from tests.datasets import fakes
@@ -56,6 +58,40 @@ def write_archives(folder: pathlib.Path) -> None:
     content = {"categories": fakes.categories()}
     (folder / "val.json").write_text(json.dumps(content), encoding="utf-8")
     (folder / "own.csv").write_text(TAXONOMY, encoding="utf-8")
+
+
+def write_shards(folder: pathlib.Path) -> None:
+    """`shards/` as those of ImageNet-12k, of four synsets; `pets/` as Hugging Face's datasets."""
+    for number, split in enumerate(("train-0000", "train-0001", "validation-000")):
+        files = {}
+        for image in range(48 * number, 48 * number + 48):
+            label = image % len(fakes.SYNSETS)
+            key = f"{fakes.SYNSETS[label]}_{image}"
+            content = {"label": label, "class_name": fakes.SYNSETS[label], "width": 24}
+            files[f"{key}.cls"] = str(label).encode()
+            files[f"{key}.jpg"] = fakes.jpeg(image)
+            files[f"{key}.json"] = json.dumps(content).encode()
+        path = folder / "shards" / f"imagenet12k-{split}.tar"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(fakes.tar_bytes(files))
+    (folder / "pets" / "data").mkdir(parents=True)
+    animals, breeds = ["cat", "dog"], list(_COATS)
+    classes = {"breed": breeds, "animal": animals}
+    features = {name: {"names": names, "_type": "ClassLabel"} for name, names in classes.items()}
+    features["image"] = {"_type": "Image"}
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    for split, first, end in (("train", 0, 32), ("test", 32, 40)):
+        rows = [
+            {
+                "image": {"bytes": photograph(name, number), "path": f"{name}{number}.jpg"},
+                "breed": breed,
+                "animal": int(name == "beagle"),
+            }
+            for number in range(first, end)
+            for breed, name in enumerate(breeds)
+        ]
+        table = pa.Table.from_pylist(rows).replace_schema_metadata(metadata)
+        pq.write_table(table, folder / "pets" / "data" / f"{split}-00000-of-00001.parquet")
 
 
 def write_shared(folder: pathlib.Path, shared: pathlib.Path, images_per_class: int = 6) -> None:

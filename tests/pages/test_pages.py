@@ -55,6 +55,7 @@ def test_a_page_as_its_reader_runs_it(path, tmp_path):
         readers.write_shared(folder, _SHARED)
     readers.write_photographs(folder)
     readers.write_archives(folder)
+    readers.write_shards(folder)
     PageRunner(folder).run(blocks)
 
 

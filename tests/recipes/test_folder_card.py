@@ -33,6 +33,15 @@ def test_levels_are_read_from_the_folder(photos):
     assert recipe("folder:photos@family").target.level == "family"
 
 
+def test_the_target_may_be_a_level_by_depth(photos):
+    (photos / "taxonomy.csv").write_text("parent,child\nz,x\nz,y\nx,a\nx,c\ny,b\n")
+    found = recipe("folder:photos@depth:1")
+    assert found.target.level == "depth:1"
+    assert list(found.arms) == ["0", "1", "2", "per_image", "random"]
+    with pytest.raises(RecipeError, match=r"unknown level 'deep:1'; .*0, 1, 2, hops:K, depth:K"):
+        recipe("folder:photos@deep:1")
+
+
 def test_they_may_be_given_instead(photos):
     by_name = recipe("folder:species,genus,family@genus,small").to_dict()
     by_path = recipe("folder:photos@genus,small").to_dict()

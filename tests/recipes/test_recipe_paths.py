@@ -9,6 +9,7 @@ import pytest
 
 from fine2coarse.datasets import demo, folder
 from fine2coarse.datasets import open as opening
+from fine2coarse.datasets.imagenet21k_subsets import SUBSET_OPTIONS
 from fine2coarse.errors import RecipeError
 from fine2coarse.labels.spec import LabelSource
 from fine2coarse.recipes.dataset_options import DATASET_OPTIONS, read_options
@@ -82,7 +83,7 @@ def test_the_options_are_those_that_the_datasets_take():
     assert _options("demo") == _fields(demo.DemoConfig)
     preparation = set(inspect.signature(opening._prepare_config).parameters)
     assert set(_options("inat2021")) == preparation
-    assert set(_options("imagenet21k")) == preparation | {"leaves"}
+    assert set(_options("imagenet21k")) == preparation | set(SUBSET_OPTIONS)
 
 
 def test_the_options_of_a_folder_are_those_that_it_takes():

@@ -12,6 +12,7 @@ import pathlib
 import signal
 import sys
 import threading
+import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -40,6 +41,47 @@ def kill_in_fsync(number: int, suffix: str) -> None:
         fsync(descriptor)
 
     os.fsync = counted
+
+
+def slow_down_steps(seconds: float) -> None:
+    """Each step takes so long, in one piece of which Python hears nothing."""
+    import numpy as np
+    import tensorflow as tf
+
+    from fine2coarse.training import loop
+
+    def sleep() -> np.ndarray:
+        time.sleep(seconds)
+        return np.bool_(True)
+
+    class SlowStep(loop.TrainStep):
+        def __call__(self, parts):
+            with tf.control_dependencies([tf.numpy_function(sleep, [], tf.bool)]):
+                parts = [tf.nest.map_structure(tf.identity, part) for part in parts]
+            return super().__call__(parts)
+
+    loop.TrainStep = SlowStep
+
+
+def let_accuracy_rise() -> None:
+    """On validation; so the last weights are the best."""
+    from fine2coarse.runs.evaluation import Evaluator
+
+    measure = Evaluator.validation_accuracy
+    Evaluator.validation_accuracy = lambda self, images: (
+        measure(self, images),
+        self._trainer.step / 100,
+    )[1]
+
+
+def slow_down_writing(seconds: float) -> None:
+    """Rows and weights come so much later to the disk."""
+    from fine2coarse.runs.phase_folder import PhaseFolder
+    from fine2coarse.training import checkpoints
+
+    append, write = PhaseFolder.append_metrics, checkpoints._write
+    PhaseFolder.append_metrics = lambda *all: (time.sleep(seconds), append(*all))
+    checkpoints._write = lambda *all: (time.sleep(seconds), write(*all))
 
 
 def main(settings: dict) -> None:
@@ -74,12 +116,23 @@ def main(settings: dict) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     if "kill_in_fsync" in settings:
         kill_in_fsync(settings["kill_in_fsync"], settings.get("suffix", ".npz"))
+    if "step_seconds" in settings:
+        slow_down_steps(settings["step_seconds"])
+    if settings.get("accuracy_rises"):
+        let_accuracy_rise()
+    if "write_seconds" in settings:
+        slow_down_writing(settings["write_seconds"])
     if not settings.get("xla"):  # compiling takes longer than these steps
         execution.choose_jit_compile = lambda *arguments: False
     replicas = settings.get("num_replicas", 1)
     strategy = make_strategy("auto" if replicas == 1 else "mirrored", replicas)
     generator = np.random.default_rng(0)
     images = tf.constant(generator.integers(0, 255, (24, 16, 16, 3), np.uint8))
+    if "shards" in settings:  # the images of a stream
+        from fine2coarse.input.stored import StoredImages
+        from tests.input.test_stored import places_in
+
+        images = StoredImages(places_in(settings["shards"]), window_images=16)
     examples = Examples(images, tuple(f"i{i}" for i in range(24)), np.arange(24) % 3)
     run = PhaseRun(
         purpose="baseline",
@@ -91,9 +144,10 @@ def main(settings: dict) -> None:
             augment=AugmentSpec(crop="shift", shift_px=2),
             mixup=0.4,
             validation_share=0.2,
-            validate_every_steps=15,
-            log_every_steps=3,
-            checkpoint_every_steps=5,
+            validate_every_steps=settings.get("validate_every_steps", 15),
+            final_weights=settings.get("final_weights", "last"),
+            log_every_steps=settings.get("log_every_steps", 3),
+            checkpoint_every_steps=settings.get("checkpoint_every_steps", 5),
         ),
         backbone=BackboneSpec("mlp_B_2-Wi_64", 16, dropout_rate=0.2),
         seed=0,
@@ -103,10 +157,12 @@ def main(settings: dict) -> None:
         dataset_fingerprint="x",
     )
     try:
-        execute(run, PhaseFolder(settings["folder"]), strategy, Armed())
+        result = execute(run, PhaseFolder(settings["folder"]), strategy, Armed())
     except Preempted:
         sys.exit(EXIT_TRY_AGAIN)
-    print("finished")
+    for timed in ("elapsed_seconds", "cost"):
+        del result[timed]
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

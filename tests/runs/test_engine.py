@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
 
 import keras
@@ -15,6 +16,7 @@ from fine2coarse.labels import LabelSpace
 from fine2coarse.labels.class_map import ClassMap
 from fine2coarse.models import BackboneSpec, backbone_names
 from fine2coarse.models.backbones import build_backbone
+from fine2coarse.models.roles import moving_statistics
 from fine2coarse.recipes.phase_spec import AugmentSpec, OptimizerSpec, PhaseSpec
 from fine2coarse.recipes.start_spec import StartSpec
 from fine2coarse.runs import evaluation, execution
@@ -95,6 +97,25 @@ def test_the_average_is_kept_beside_the_last_weights(pretrained):
     assert not np.array_equal(last.head.get_weights()[0], average.head.get_weights()[0])
     auto = load_classifier(folder.path)
     assert np.array_equal(auto.head.get_weights()[0], average.head.get_weights()[0])
+
+
+def test_averaged_weights_are_saved_and_tested_with_averaged_statistics(tmp_path, strategy):
+    optimizer = OptimizerSpec(learning_rate=0.05, ema_decay=0.9)
+    run = make_run(backbone=BackboneSpec("resnet_tiny", 16))
+    run = with_phase(run, total_steps=6, optimizer=optimizer, checkpoint_every_steps=6)
+    result = execute(run, PhaseFolder(tmp_path), strategy)
+    with np.load(tmp_path / "checkpoints" / "step-6.npz") as arrays:
+        names = [name for name, _ in json.loads(str(arrays["meta"]))["variables"]]
+        values = [arrays[f"v{i:05}"] for i in range(len(names))]
+    for weights, suffix in (("ema", "_average"), ("last", "")):
+        saved = load_classifier(tmp_path, weights=weights)
+        for statistic in ("moving_mean", "moving_variance"):
+            theirs = [v for n, v in zip(names, values) if n.endswith(statistic + suffix)]
+            ours = [v.numpy() for v in moving_statistics(saved) if v.path.endswith(statistic)]
+            assert len(ours) == 9 and all(map(np.array_equal, ours, theirs))
+        if weights == "ema":
+            right = np.argmax(saved.predict(run.train.images.numpy() / 255.0, verbose=0), 1)
+            assert (right == run.train.targets(FINE)).sum() == result["metrics"]["num_top1"]
 
 
 def test_a_probe_encodes_each_image_once_and_learns(pretrained, tmp_path, strategy, monkeypatch):

@@ -7,12 +7,14 @@ import pathlib
 import random
 import signal
 import subprocess
+import time
 
 import numpy as np
 import pytest
 
 from fine2coarse.files import is_partial
 from fine2coarse.training.checkpoints import BEST, BEST_SCORE
+from tests.input.test_stored import jpegs, write_shards
 from tests.processes import start, start_workers
 
 _PROGRAM = pathlib.Path(__file__).with_name("killable.py")
@@ -90,6 +92,17 @@ def test_a_kill_while_a_checkpoint_is_written(tmp_path):
 
 
 @pytest.mark.slow
+def test_kills_while_images_are_streamed(tmp_path):
+    images = jpegs(24)
+    shards = write_shards(tmp_path, [images[:9], images[9:]])
+    run_once({"folder": str(tmp_path / "whole"), "shards": shards})
+    kill_many(tmp_path / "cut", {"shards": shards}, 5, seed=0)
+    assert_identical(tmp_path / "cut", tmp_path / "whole")
+    recipe = json.loads((tmp_path / "whole" / "recipe.json").read_text(encoding="utf-8"))
+    assert recipe["stream_window_images"] == 16
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("num_kills", "num_replicas", "xla"), [(16, 1, False), (4, 1, True), (6, 2, False)]
 )
@@ -128,6 +141,74 @@ def test_sigterm_saves_and_leaves_with_its_own_code(tmp_path):
     status = json.loads((tmp_path / "status.json").read_text())
     assert status["state"] == "preempted" and 0 < status["step"] < 3000
     assert (tmp_path / "checkpoints" / f"step-{status['step']}.npz").is_file()
+
+
+# Steps of half a second, a row after 1000 of them: what is due comes far too late to stop there.
+_SLOW = {"step_seconds": 0.5, "log_every_steps": 1000, "checkpoint_every_steps": 1000}
+
+
+def seconds_to_stop(running: list, told: int = 0) -> float:
+    """Sends SIGTERM to one of the processes that do a run, amid its steps, and waits for all."""
+    for line in running[told].lines():
+        if line.startswith("step"):
+            break
+    time.sleep(1.2)
+    started = time.monotonic()
+    running[told].send_signal(signal.SIGTERM)
+    for process in running:
+        out, errors = process.communicate(timeout=120)
+        assert process.returncode == 75, errors[-3000:]
+        if process is running[told]:
+            assert "asked to stop: the step under way will be finished" in out
+    return time.monotonic() - started
+
+
+def assert_goes_on_as_undisturbed(tmp_path: pathlib.Path, settings: dict, run) -> None:
+    """The rest of a run that was stopped in `cut`, without the slow steps."""
+    fast = {**settings, **_SLOW, "step_seconds": 0.0, "total_steps": 60}
+    for folder in ("whole", "cut"):
+        run({**fast, "folder": str(tmp_path / folder)})
+    assert_identical(tmp_path / "cut", tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_slow_steps_stop_within_ten_seconds(tmp_path):
+    settings = {**_SLOW, "validate_every_steps": 1000, "announce": True}
+    process = start(_PROGRAM, {**settings, "folder": str(tmp_path / "cut")})
+    assert seconds_to_stop([process]) < 10
+    status = json.loads((tmp_path / "cut" / "status.json").read_text())
+    assert status["state"] == "preempted" and 2 < status["step"] < 30
+    assert_goes_on_as_undisturbed(tmp_path, {"validate_every_steps": 1000}, run_once)
+
+
+@pytest.mark.slow
+def test_slow_steps_of_two_processes_stop_within_ten_seconds(tmp_path):
+    settings = {**_SLOW, "validate_every_steps": 1000, "announce": True}
+    running = start_workers(_PROGRAM, [{**settings, "folder": str(tmp_path / "cut")}] * 2)
+    assert seconds_to_stop(running, told=1) < 10
+
+    def run_both(settings: dict) -> None:
+        assert run_workers([settings] * 2) == [0, 0]
+
+    assert_goes_on_as_undisturbed(tmp_path, {"validate_every_steps": 1000}, run_both)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("final_weights", ["last", "best"])
+def test_two_processes_find_what_the_first_one_wrote(tmp_path, final_weights):
+    settings = {
+        "folder": str(tmp_path), "total_steps": 6, "validate_every_steps": 3,
+        "log_every_steps": 6, "checkpoint_every_steps": 6, "final_weights": final_weights,
+        "accuracy_rises": True,
+    }  # fmt: skip
+    both = start_workers(_PROGRAM, [{**settings, "write_seconds": 2.0}, settings])
+    results = []
+    for process in both:
+        out, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors[-3000:]
+        results.append(json.loads(out.splitlines()[-1]))
+    assert results[0] == results[1]
+    assert results[1]["validation_accuracy"] == 0.06  # of step 6; that of step 3 was there before
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fine2coarse.recipes.phase_spec import PhaseSpec
+from fine2coarse.recipes.phase_spec import OptimizerSpec, PhaseSpec
 from fine2coarse.training import checkpoints as checkpoints_module
 from fine2coarse.training.checkpoints import BEST, BEST_SCORE, CheckpointError, Checkpoints
 from fine2coarse.training.loop import Trainer
@@ -173,3 +173,63 @@ def test_other_processes_write_nothing(tmp_path, trainer):
     checkpoints.save()
     assert not checkpoints.save_if_best(1.0)
     assert not (tmp_path / "none").exists()
+
+
+def averaging_trainer(features: int = 2) -> Trainer:
+    """With batch norm, whose statistics are averaged."""
+
+    def build() -> keras.Model:
+        inputs = keras.Input((features,))
+        return keras.Model(inputs, keras.layers.BatchNormalization()(inputs))
+
+    strategy = tf.distribute.OneDeviceStrategy("CPU:0")
+    phase = PhaseSpec(total_steps=9, batch_size=2, optimizer=OptimizerSpec(ema_decay=0.5))
+    return Trainer(strategy, build, phase)
+
+
+def as_of_an_earlier_version(path: pathlib.Path, lacking: tuple[str, ...]) -> None:
+    """Takes the variables of these names out of a checkpoint."""
+    with np.load(path) as arrays:
+        found = dict(arrays)
+    meta = json.loads(str(found.pop("meta")))
+    kept = [i for i, (name, _) in enumerate(meta["variables"]) if name not in lacking]
+    assert len(kept) == len(meta["variables"]) - len(lacking)
+    meta["variables"] = [meta["variables"][i] for i in kept]
+    values = {f"v{number:05}": found[f"v{i:05}"] for number, i in enumerate(kept)}
+    np.savez(path, meta=np.asarray(json.dumps(meta)), **values)
+
+
+LATER = (
+    "batch_normalization_moving_mean_average",
+    "batch_normalization_moving_variance_average",
+    "unlogged_part",
+)
+
+
+def test_a_checkpoint_without_averages_of_statistics_starts_them_there(tmp_path, caplog):
+    old, new = averaging_trainer(), averaging_trainer()
+    at(old, 3)
+    Checkpoints(tmp_path, old).save()
+    as_of_an_earlier_version(tmp_path / "step-3.npz", LATER)
+    assert Checkpoints(tmp_path, new).restore_newest().step == 3
+    assert "they start at the statistics of step 3" in caplog.text
+    gamma, beta, mean, variance = (average.numpy() for average in new.average_weights())
+    assert np.array_equal(mean, [3.0, 3.0]) and np.array_equal(variance, [3.0, 3.0])
+    assert np.array_equal(gamma, [1.0, 1.0]) and np.array_equal(beta, [0.0, 0.0])  # as saved
+
+
+def test_a_checkpoint_without_a_part_of_losses_says_nothing_of_it(tmp_path, trainer, caplog):
+    at(trainer, 3)
+    Checkpoints(tmp_path, trainer).save()
+    as_of_an_earlier_version(tmp_path / "step-3.npz", ("unlogged_part",))
+    assert Checkpoints(tmp_path, trainer).restore_newest().step == 3
+    assert not caplog.records
+
+
+def test_one_of_another_model_is_refused_all_the_same(tmp_path):
+    Checkpoints(tmp_path, averaging_trainer(3)).save()
+    with pytest.raises(CheckpointError, match=r"belongs to another model: .*moving_mean.*\[3\]"):
+        Checkpoints(tmp_path, averaging_trainer()).restore_newest()
+    as_of_an_earlier_version(tmp_path / "step-0.npz", LATER)
+    with pytest.raises(CheckpointError, match="belongs to another model"):
+        Checkpoints(tmp_path, averaging_trainer()).restore_newest()

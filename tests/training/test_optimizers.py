@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import types
+
 import numpy as np
 import pytest
 
 from fine2coarse.models import BackboneSpec, Classifier
-from fine2coarse.models.roles import kernels
+from fine2coarse.models.roles import kernels, moving_statistics
 from fine2coarse.recipes.phase_spec import OptimizerSpec, PhaseSpec
 from fine2coarse.training.optimizers import build_optimizer, learning_rate_schedule
 
@@ -98,6 +100,43 @@ def test_the_average_starts_at_the_weights_and_follows():
     for variable, average, old in zip(model.trainable_variables, optimizer.averages, before):
         expected = decay * old + (1 - decay) * variable.numpy()
         np.testing.assert_allclose(average.numpy(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_batch_norm_statistics_are_averaged_by_the_same_recurrence():
+    model = Classifier(BackboneSpec("resnet_tiny", 16), 4, seed=0)
+    spec = OptimizerSpec(learning_rate=0.1, momentum=0.0, decay="constant", ema_decay=0.15)
+    optimizer = build_optimizer(spec, 10, model)
+    statistics = moving_statistics(model)
+    assert {v.path.split("/")[-1] for v in statistics} == {"moving_mean", "moving_variance"}
+    expected = [v.numpy() for v in statistics]
+    generator = np.random.default_rng(0)
+    # (1 + t) / (10 + t) is 0.1 at t = 0; from t = 1 on, at 2 / 11, the recipe's 0.15 is less.
+    for decay in (0.1, 0.15, 0.15):
+        model(generator.random((4, 16, 16, 3), np.float32), training=True)
+        gradients = [np.zeros(v.shape, np.float32) for v in model.trainable_variables]
+        optimizer.apply(gradients, model.trainable_variables)
+        expected = [decay * a + (1 - decay) * v.numpy() for a, v in zip(expected, statistics)]
+    assert len(optimizer.statistics_averages) == len(statistics) == 2 * 9
+    for average, ours, last in zip(optimizer.statistics_averages, expected, statistics):
+        np.testing.assert_allclose(average.numpy(), ours, rtol=1e-5, atol=1e-7)
+        assert not np.allclose(average.numpy(), last.numpy(), rtol=1e-3, atol=0)
+
+
+def test_statistics_are_known_by_their_names():
+    paths = (
+        "a/moving_mean", "moving_variance", "moving_mean_1", "hub/classifier.norm.moving_variance",
+        "seed_generator_state", "a/moving_mean_average", "unmoving_mean", "a/gamma",
+    )  # fmt: skip
+    variables = [types.SimpleNamespace(path=path) for path in paths]
+    found = moving_statistics(types.SimpleNamespace(non_trainable_variables=variables))
+    assert tuple(variable.path for variable in found) == paths[:4]
+
+
+def test_without_an_average_there_are_none_of_the_statistics():
+    model = Classifier(BackboneSpec("resnet_tiny", 16), 4, seed=0)
+    optimizer = build_optimizer(OptimizerSpec(), 10, model)
+    assert optimizer.averages == optimizer.statistics_averages == []
+    assert not [v for v in optimizer.variables if "moving" in v.path]
 
 
 def test_position_embeddings_and_class_tokens_do_not_decay():
