@@ -33,10 +33,12 @@ def our_side(path: pathlib.Path, storage: str) -> Start:
     from fine2coarse.runs import execution
     from fine2coarse.runs.phase_run import PhaseRun
     from fine2coarse.studies.storage import open_examples
+    from fine2coarse.tensorflow_start import start_tensorflow
     from fine2coarse.training.strategy import distribute, make_strategy
 
     from _input_data import open_prepared  # isort: skip
 
+    start_tensorflow()
     strategy = make_strategy("one_device")
     dataset = open_prepared(path)
     names = tuple(dataset.taxonomy.leaf_ids)

@@ -26,6 +26,7 @@ from fine2coarse.datasets.shard_files import SUFFIXES, ShardFile, ShardsError
 from fine2coarse.datasets.shard_labels import LabelColumn, LabelRow
 from fine2coarse.datasets.shard_scan import NO_IMAGE, NO_LABEL, ShardScan
 from fine2coarse.datasets.sharded import ShardedBuilder, ShardedConfig
+from fine2coarse.errors import Fine2CoarseError
 from fine2coarse.nearest import unknown
 
 if TYPE_CHECKING:
@@ -223,7 +224,7 @@ class ParquetReader:
             first += num_rows
 
 
-class _Unreadable(Exception):
+class _Unreadable(Fine2CoarseError):
     """A file that is not whole, or no Parquet file."""
 
 

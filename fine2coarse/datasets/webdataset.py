@@ -36,6 +36,7 @@ from fine2coarse.datasets.shard_files import SUFFIXES, ShardFile, ShardsError
 from fine2coarse.datasets.shard_labels import Label, LabelColumn, LabelRow
 from fine2coarse.datasets.shard_scan import NO_IMAGE, NO_LABEL, SEVERAL_IMAGES, ShardScan
 from fine2coarse.datasets.sharded import ShardedBuilder, ShardedConfig
+from fine2coarse.errors import Fine2CoarseError
 from fine2coarse.nearest import unknown
 from fine2coarse.preparation.file_batches import HIDDEN, NOT_IN_LAYOUT
 from fine2coarse.taxonomy.wordnet import is_synset_id
@@ -55,7 +56,7 @@ _HEADER_BUFFER_BYTES = 1 << 14
 _NUM_MEMBERS_LOOKED_AT = 100
 
 
-class _NoLabel(Exception):
+class _NoLabel(Fine2CoarseError):
     """A key whose label is missing or none."""
 
 

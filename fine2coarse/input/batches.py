@@ -27,6 +27,8 @@ def num_cores() -> int:
 
 
 _NUM_CORES = num_cores()
+# Images are passed on in order: while one takes its time, as many more may be under way or done.
+_PARALLEL_CALLS = 8 * _NUM_CORES
 _SHUFFLE_PADDING = 498247692  # that of `tf.random.experimental.index_shuffle`
 
 
@@ -125,7 +127,7 @@ def train_batches(
         num_waiting = streamed.order.num_lanes
         found = tf.data.Dataset.zip(part.positions(), found).map(
             _traced_fast(lambda position, found: example(position, *found)),
-            num_parallel_calls=_NUM_CORES,
+            num_parallel_calls=_PARALLEL_CALLS,
         )
     else:
         found = _read_and_map(examples, part, row_at, example)
@@ -251,11 +253,11 @@ def _read_and_map(
 
     positions = part.positions()
     if not examples.is_stored:
-        return positions.map(_traced_fast(from_memory), num_parallel_calls=_NUM_CORES)
+        return positions.map(_traced_fast(from_memory), num_parallel_calls=_PARALLEL_CALLS)
     read = positions.batch(examples.images.read_at_once).map(
         _traced_fast(from_storage), num_parallel_calls=examples.images.num_requests
     )
-    return read.unbatch().map(_traced_fast(example), num_parallel_calls=_NUM_CORES)
+    return read.unbatch().map(_traced_fast(example), num_parallel_calls=_PARALLEL_CALLS)
 
 
 _traced_fast = tf.autograph.experimental.do_not_convert  # no tensor decides a branch here

@@ -27,6 +27,7 @@ MAX_GAP_BYTES = 1 << 20
 _READ_AT_ONCE, _STREAMED_AT_ONCE = 32, 256
 # To a bucket more at a time, to keep its line busy while each waits to begin.
 _LOCAL_REQUESTS, _REMOTE_REQUESTS = 4, 16
+_MAX_WAIT_SECONDS = 10.0  # for reads under way, when the program ends
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -70,6 +71,15 @@ class StoredImages:
         records = tf.numpy_function(self._read, [rows], tf.string, stateful=False)
         return encoded_images(tf.ensure_shape(records, rows.shape))
 
+    @property
+    def _max_gap(self) -> int:
+        """From a bucket, near records of a window are read by one request.
+
+        A local file is read record by record, in ascending order: the system reads ahead, and
+        nothing is copied out of larger pieces.
+        """
+        return MAX_GAP_BYTES if self.window_images and is_remote(self.places.paths) else 0
+
     def rows(self, rows: np.ndarray) -> StoredImages:
         """Some of the images, in the order given."""
         return dataclasses.replace(self, kept=rows if self.kept is None else self.kept[rows])
@@ -89,7 +99,7 @@ class StoredImages:
         """
         places = rows if self.kept is None else self.kept[rows]
         with _READS.one():
-            return read_records(self.places, places, MAX_GAP_BYTES if self.window_images else 0)
+            return read_records(self.places, places, self._max_gap)
 
 
 class _Reads:
@@ -98,8 +108,6 @@ class _Reads:
     A thread that comes back from a read while Python shuts down cannot take Python's lock any more;
     what waits for that thread, as an iterator does that is let go of, would wait for ever.
     """
-
-    _WAIT_SECONDS = 10.0
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -128,7 +136,7 @@ class _Reads:
         """Lets no more reads begin, and waits for those under way."""
         with self._changed:
             self._ending = True
-            self._changed.wait_for(lambda: not self._count, self._WAIT_SECONDS)
+            self._changed.wait_for(lambda: not self._count, _MAX_WAIT_SECONDS)
         seen = -1
         while seen < self._num_refused:  # readers that TensorFlow goes on to call, until it is full
             seen = self._num_refused
