@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+import threading
 from unittest import mock
 
 import numpy as np
@@ -190,6 +191,25 @@ def test_a_thousand_shards_are_read_with_few_descriptors(tmp_path):
     with mock.patch.object(record_reader, "_descriptors", lambda: files):
         assert len(examples.images.records(np.arange(40))) == 40
     assert num_open() - before == 8
+
+
+def test_a_disk_is_read_in_parallel_though_operations_are_deterministic(tmp_path):
+    """Two calls wait for each other; TensorFlow runs those of stateful operations one by one."""
+    tf.config.experimental.enable_op_determinism()
+    examples, two = (
+        stored(write_shards(tmp_path, [jpegs(1) * 64])),
+        threading.Barrier(2, timeout=60),
+    )
+    read = StoredImages._read
+
+    def wait_for_another(self: StoredImages, rows: np.ndarray) -> np.ndarray:
+        two.wait()
+        return read(self, rows)
+
+    labels = np.zeros((64, 1), np.int32)
+    with mock.patch.object(StoredImages, "_read", wait_for_another):
+        batches = list(eval_batches(examples, labels, batch_size=32, image_size_px=8))
+    assert len(batches) == 2
 
 
 def test_arrays_stay_on_the_host_wherever_they_are_made(tmp_path):
