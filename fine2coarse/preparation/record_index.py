@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from etils import epath
 
 from fine2coarse.errors import UsageError
@@ -76,6 +77,14 @@ class SplitIndex:
         found = dict(zip(_COLUMNS, values, strict=True))
         return found if self.hard is None else found | {_FLAGS: self.hard}
 
+    def digest(self) -> str:
+        """Hex SHA-256 over all columns, by which a copy is told from that of other data."""
+        total = hashlib.sha256()
+        for values in self.columns().values():
+            total.update(f"{values.dtype.str}\n".encode())
+            total.update(np.ascontiguousarray(values))
+        return total.hexdigest()
+
     def take(self, rows: np.ndarray | slice) -> SplitIndex:
         """The index of some of the images: int [M] or a slice."""
         return SplitIndex(
@@ -115,7 +124,11 @@ def write_index(folder: epath.PathLike, splits: Mapping[str, SplitIndex]) -> Non
         for column, values in split.columns().items():
             _write_array(_column_path(folder, name, column), np.asarray(values))
     told = {
-        name: {"num_examples": len(split), "columns": list(split.columns())}
+        name: {
+            "num_examples": len(split),
+            "columns": list(split.columns()),
+            "digest": split.digest(),
+        }
         for name, split in splits.items()
     }
     write_atomic(folder / INDEX_NAME, json.dumps({"version": _VERSION, "splits": told}) + "\n")
@@ -200,7 +213,11 @@ def cache_folder(folder: epath.PathLike) -> pathlib.Path:
     `$XDG_CACHE_HOME/fine2coarse/index`, which is `~/.cache/…` where that is not set.
     """
     root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    digest = hashlib.sha256(os.fspath(folder).encode()).hexdigest()[:20]
+    try:  # other data in the same folder has an index of its own
+        described = (epath.Path(folder) / "dataset_info.json").read_bytes()
+    except (OSError, tf.errors.OpError):
+        described = b""
+    digest = hashlib.sha256(os.fspath(folder).encode() + b"\0" + described).hexdigest()[:20]
     return pathlib.Path(root).expanduser() / "fine2coarse" / "index" / digest
 
 
