@@ -60,12 +60,13 @@ def measure(
     path: pathlib.Path, warm_up_batches: int, num_batches: int, bucket: Bucket
 ) -> dict[str, Any]:
     """A run of the stream from the bucket: a `Measured`'s fields, and what was requested."""
-    from fine2coarse.input import record_reader, stored
+    from fine2coarse.input import record_reader
 
     from _sides import timed  # isort: skip
 
     start = _input_sides.our_side(path, "stream")
-    stored.is_remote = lambda paths: True  # requests as to a bucket: records of a window together
+    # Requests as to a bucket: near records of a window together.
+    record_reader.RecordPlaces.are_remote = True
     record_reader.read_range = bucket.wrap(record_reader.read_range)
     began = time.perf_counter()
     take = start()

@@ -161,12 +161,18 @@ Step = Callable[[], Mapping[str, Any]]
 
 
 def opening(folder: pathlib.Path) -> Step:
-    """Opens the index."""
-    from fine2coarse.preparation.record_index import read_index
+    """Opens both splits as a study does, whose images stay on the disk."""
+    from fine2coarse.recipes.recipe import DatasetSpec
+    from fine2coarse.studies.storage import open_examples
 
-    told = json.loads((folder / _STORED).read_text(encoding="utf-8"))["splits"]
-    counts = {name: split["num_examples"] for name, split in told.items()}
-    return lambda: {"images": sum(map(len, read_index(folder, counts).values()))}
+    spec = DatasetSpec("fabricated", storage="disk")
+
+    def step() -> Mapping[str, Any]:
+        dataset = Fabricated(folder)
+        examples = [open_examples(dataset, split, spec) for split in dataset.splits]
+        return {"images": sum(map(len, examples))}
+
+    return step
 
 
 def level_space(folder: pathlib.Path) -> Step:

@@ -231,7 +231,7 @@ def run_study(
     from fine2coarse.tensorflow_start import start_tensorflow
 
     start_tensorflow()
-    from fine2coarse.studies.mirror import is_remote
+    from fine2coarse.paths import is_remote
     from fine2coarse.studies.run_plan import plan_runs, select_runs
 
     made = named_strategy(strategy)
@@ -314,7 +314,7 @@ def with_addresses(address: str, result: StudyResult) -> StudyResult:
       address: of the study's folder; the result of a local one stays as it is.
       result: that was read from a copy.
     """
-    from fine2coarse.studies.mirror import is_remote
+    from fine2coarse.paths import is_remote
 
     if not is_remote(address):
         return result
@@ -446,7 +446,7 @@ def conclude(study: Study, *, data_dirs: Sequence[pathlib.Path], report: bool) -
 
 def _tell_what_is_finished(study: Study, address: str) -> None:
     """How to see the finished runs of a study that is stopped."""
-    from fine2coarse.studies.mirror import is_remote
+    from fine2coarse.paths import is_remote
 
     if study.rows():
         finished = sum(map(study.is_finished, study.runs))

@@ -18,6 +18,11 @@ class PathError(UsageError):
     """A path that names a variable or a user that there is not."""
 
 
+def is_remote(path: str | os.PathLike) -> bool:
+    """Whether a path names another file system, as in gs://bucket/folder."""
+    return "://" in os.fspath(path)
+
+
 def expand(path: str) -> str:
     """A path with `~`, `~user`, `$NAME` and `${NAME}` replaced by what they stand for.
 

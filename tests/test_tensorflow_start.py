@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from unittest import mock
 
 import pytest
 
@@ -26,6 +27,21 @@ def test_errors_are_held_back_where_there_is_no_accelerator(
         monkeypatch.delenv(_LEVEL)
     tensorflow_start.quiet_libraries()
     assert os.environ[_LEVEL] == level
+
+
+@pytest.mark.parametrize(("is_set", "is_glibc", "num_calls"), [(0, 1, 2), (1, 1, 0), (0, 0, 0)])
+def test_freed_memory_is_kept_with_glibc_unless_the_user_decides(
+    monkeypatch, is_set, is_glibc, num_calls
+):
+    library = mock.Mock(spec=["mallopt", "gnu_get_libc_version"] if is_glibc else ["mallopt"])
+    monkeypatch.setattr(tensorflow_start.ctypes, "CDLL", lambda name: library)
+    monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_", raising=False)
+    if is_set:
+        monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "131072")
+    tensorflow_start.keep_freed_memory()
+    assert library.mallopt.call_count == num_calls
+    if num_calls:  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
+        assert [call.args[0] for call in library.mallopt.call_args_list] == [-1, -3]
 
 
 def test_what_fails_is_shown(capfd):

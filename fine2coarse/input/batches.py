@@ -12,6 +12,7 @@ import tensorflow as tf
 from fine2coarse.errors import UsageError
 from fine2coarse.input.augmentation import eval_image, train_image
 from fine2coarse.input.examples import Examples, on_host
+from fine2coarse.input.stored import NUM_REQUESTS
 from fine2coarse.input.stream import Stream
 from fine2coarse.labels.space import LabelSpaceError
 from fine2coarse.recipes.phase_spec import AugmentSpec
@@ -120,7 +121,7 @@ def train_batches(
         return found
 
     part = _Part(batch_size, range(first_step, num_steps), shard)
-    num_waiting = examples.images.num_requests if examples.is_stored else 0
+    num_waiting = NUM_REQUESTS if examples.is_stored else 0
     if examples.is_streamed:
         streamed = Stream(examples.images, covered, batch_size=batch_size, seed=seed)
         found = streamed.images(part.steps, part.start, part.size)
@@ -200,7 +201,7 @@ def eval_batches(
 
     part = _Part(batch_size, range(num_batches), shard)
     found = _read_and_map(examples, part, row_at, example)
-    num_waiting = examples.images.num_requests if examples.is_stored else 0
+    num_waiting = NUM_REQUESTS if examples.is_stored else 0
     return _batched(found, part.size // shard.pieces, num_waiting)
 
 
@@ -255,7 +256,7 @@ def _read_and_map(
     if not examples.is_stored:
         return positions.map(_traced_fast(from_memory), num_parallel_calls=_PARALLEL_CALLS)
     read = positions.batch(examples.images.read_at_once).map(
-        _traced_fast(from_storage), num_parallel_calls=examples.images.num_requests
+        _traced_fast(from_storage), num_parallel_calls=NUM_REQUESTS
     )
     return read.unbatch().map(_traced_fast(example), num_parallel_calls=_PARALLEL_CALLS)
 

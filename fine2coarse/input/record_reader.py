@@ -14,13 +14,14 @@ import functools
 import os
 import resource
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from fine2coarse.errors import UsageError
+from fine2coarse.paths import is_remote
 
 MAX_OPEN_FILES = 512
 TFRECORD, ARRAY_RECORD = "tfrecord", "array_record"
@@ -54,20 +55,20 @@ class RecordPlaces:
                 f"{' and '.join(FORMATS)} can: set dataset.storage=memory where the images fit, or "
                 "prepare the dataset again as tfrecord"
             )
-        if self.file_format == ARRAY_RECORD and is_remote(self.paths):
+        if self.file_format == ARRAY_RECORD and self.are_remote:
             raise UsageError(
                 f"{self.paths[0]}: ArrayRecord files are read from local disks alone; prepare the "
                 "dataset as tfrecord to stream it from a bucket, or copy it to a local disk"
             )
 
+    @functools.cached_property
+    def are_remote(self) -> bool:
+        """Whether some lie on another file system, as in a bucket."""
+        return any(map(is_remote, self.paths))
+
     def __len__(self) -> int:
         """Number of records."""
         return len(self.shard)
-
-
-def is_remote(paths: Sequence[str]) -> bool:
-    """Whether files lie on another file system than this machine's."""
-    return any("://" in str(path) for path in paths)
 
 
 def read_records(places: RecordPlaces, rows: np.ndarray, max_gap: int = 0) -> list[bytes]:
@@ -134,7 +135,7 @@ def read_range(path: str, offset: int, size: int) -> bytes:
     Raises:
       UsageError: where there is no such file, or it cannot be read.
     """
-    if is_remote([path]):
+    if is_remote(path):
         try:
             with tf.io.gfile.GFile(path, "rb") as file:
                 file.seek(offset)

@@ -18,15 +18,15 @@ import numpy as np
 import tensorflow as tf
 
 from fine2coarse.errors import UsageError
-from fine2coarse.input.record_reader import RecordPlaces, is_remote, read_records
+from fine2coarse.input.record_reader import RecordPlaces, read_records
 
-# Records of a window that lie closer than this are read together: what a bucket or a turning disk
-# carries in the time that it takes to begin (50 ms at 100 MB/s are 5 MB).
+# Records in a bucket that lie closer than this are read together: in the time that a request takes
+# to begin, more is carried (50 ms at 100 MB/s are 5 MB).
 MAX_GAP_BYTES = 1 << 20
 # Images that one call reads: few enough to begin soon, many enough to cost little each.
 _READ_AT_ONCE, _STREAMED_AT_ONCE = 32, 256
-# To a bucket more at a time, to keep its line busy while each waits to begin.
-_LOCAL_REQUESTS, _REMOTE_REQUESTS = 4, 16
+# Calls that read at the same time: they wait for a disk or a bucket more than they compute.
+NUM_REQUESTS = 16
 _MAX_WAIT_SECONDS = 10.0  # for reads under way, when the program ends
 
 
@@ -55,11 +55,6 @@ class StoredImages:
         """How many images in stored order one call should read."""
         return _STREAMED_AT_ONCE if self.window_images else _READ_AT_ONCE
 
-    @property
-    def num_requests(self) -> int:
-        """How many calls may read at the same time: they wait more than they compute."""
-        return _REMOTE_REQUESTS if is_remote(self.places.paths) else _LOCAL_REQUESTS
-
     def __getitem__(self, row: tf.Tensor) -> tf.Tensor:
         """The encoded image of a row: scalar string; eagerly or inside tf.data."""
         return self.gather(tf.reshape(tf.cast(row, tf.int64), [1]))[0]
@@ -78,7 +73,7 @@ class StoredImages:
         A local file is read record by record, in ascending order: the system reads ahead, and
         nothing is copied out of larger pieces.
         """
-        return MAX_GAP_BYTES if self.window_images and is_remote(self.places.paths) else 0
+        return MAX_GAP_BYTES if self.window_images and self.places.are_remote else 0
 
     def rows(self, rows: np.ndarray) -> StoredImages:
         """Some of the images, in the order given."""
@@ -133,12 +128,13 @@ class _Reads:
                 self._changed.notify_all()
 
     def end(self) -> None:
-        """Lets no more reads begin, and waits for those under way."""
+        """Lets no more reads begin, and waits for those under way; `_MAX_WAIT_SECONDS` at most."""
+        began, seen = time.monotonic(), -1
         with self._changed:
             self._ending = True
             self._changed.wait_for(lambda: not self._count, _MAX_WAIT_SECONDS)
-        seen = -1
-        while seen < self._num_refused:  # readers that TensorFlow goes on to call, until it is full
+        # TensorFlow goes on to ask for images until it holds as many errors as it would images.
+        while seen < self._num_refused and time.monotonic() - began < _MAX_WAIT_SECONDS:
             seen = self._num_refused
             time.sleep(0.05)
 

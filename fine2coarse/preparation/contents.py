@@ -18,6 +18,7 @@ from etils import epath
 
 from fine2coarse.files import read_json, write_atomic
 from fine2coarse.labels.space import UNREADABLE
+from fine2coarse.paths import is_remote
 from fine2coarse.preparation.digests import hash128
 from fine2coarse.preparation.image_checks import content_digest
 
@@ -177,7 +178,7 @@ def _array_path(folder: epath.Path, split: str) -> epath.Path:
 
 
 def _load(path: epath.Path) -> np.ndarray:
-    if "://" not in os.fspath(path):
+    if not is_remote(path):
         return np.load(os.fspath(path), mmap_mode="r", allow_pickle=False)
     with path.open("rb") as file:
         return np.load(io.BytesIO(file.read()), allow_pickle=False)

@@ -27,6 +27,7 @@ from fine2coarse.errors import UsageError
 from fine2coarse.files import read_json, write_atomic
 from fine2coarse.image_ids import ImageIds
 from fine2coarse.labels.space import UNREADABLE
+from fine2coarse.paths import is_remote
 
 INDEX_NAME = "index.json"
 _VERSION = 1
@@ -94,6 +95,8 @@ class SplitIndex:
 
     def moved(self, num_shards: int) -> SplitIndex:
         """The same, where so many other shards stand before its own."""
+        if not num_shards:  # as it nearly always is; memory-mapped columns stay so
+            return self
         return dataclasses.replace(self, shard=self.shard + np.int32(num_shards))
 
     def _others(self) -> Sequence[np.ndarray | None]:
@@ -198,7 +201,7 @@ def read_index(
         counts = {name: split["num_examples"] for name, split in told.items()}
         if stored["version"] != _VERSION or counts != dict(num_examples):
             return None
-        if "://" in os.fspath(folder):
+        if is_remote(folder):
             folder = _copied(folder, stored)
         found = {name: _read_split(folder, name, split) for name, split in told.items()}
     except (*UNREADABLE, AttributeError, AssertionError):  # or missing: it is made again

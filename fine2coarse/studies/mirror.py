@@ -15,6 +15,7 @@ from collections.abc import Iterator
 import tensorflow as tf
 
 from fine2coarse.files import is_partial, partial_name, replacing
+from fine2coarse.paths import is_remote
 from fine2coarse.recipes.names import BASELINE, TRANSFER
 from fine2coarse.runs.board import CURVES_SUFFIX
 from fine2coarse.runs.phase_folder import METRICS, RESULT, STATUS
@@ -24,11 +25,6 @@ _HEAVY = ("checkpoints", "tensorboard")
 _HEAVY_SUFFIX = ".weights.h5"
 _LAST_RESULTS = (f"/{BASELINE}/{RESULT}", f"/{TRANSFER}/{RESULT}")
 _NOT_COPIED = ("claims", "data")
-
-
-def is_remote(path: str) -> bool:
-    """Whether a path names another file system, as in gs://bucket/folder."""
-    return "://" in path
 
 
 class Mirror:

@@ -9,8 +9,9 @@ import numpy as np
 from fine2coarse.datasets.prepared import PreparedDataset
 from fine2coarse.formats import disk_size
 from fine2coarse.input.examples import MAX_DECODED_BYTES, Examples, load_examples
-from fine2coarse.input.record_reader import RecordPlaces, is_remote
+from fine2coarse.input.record_reader import RecordPlaces
 from fine2coarse.input.stored import StoredImages
+from fine2coarse.paths import is_remote
 from fine2coarse.recipes.recipe import DatasetSpec
 
 _log = logging.getLogger(__name__)
@@ -27,7 +28,9 @@ def open_examples(dataset: PreparedDataset, split: str, spec: DatasetSpec) -> Ex
     """
     index = dataset.index(split)
     num_bytes = int(index.size.sum(dtype=np.int64))
-    storage, why = choose_storage(spec.storage, num_bytes, is_remote(dataset.paths(split)))
+    storage, why = choose_storage(
+        spec.storage, num_bytes, any(map(is_remote, dataset.paths(split)))
+    )
     _log.info(
         "%s: the %d images of %s (%s) are read from %s: %s",
         dataset.name,

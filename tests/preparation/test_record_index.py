@@ -52,6 +52,13 @@ def test_what_is_written_is_read_memory_mapped(folder):
     assert train.hard.tolist() == [True, False, True] and train.size.tolist() == [5, 6, 7]
     assert all(isinstance(column.base, np.memmap) for column in train.columns().values())
     assert train.take(slice(1, 3)).offset.tolist() == [1000, 2000]
+    whole = train.take(slice(0, 3)).moved(0)  # what a study asks for copies nothing
+    assert all(np.shares_memory(*pair) for pair in _pairs(whole, train))
+    assert train.moved(5).shard.tolist() == [5, 6, 7]
+
+
+def _pairs(ours: SplitIndex, theirs: SplitIndex):
+    return zip(ours.columns().values(), theirs.columns().values(), strict=True)
 
 
 @pytest.mark.parametrize(
@@ -180,3 +187,9 @@ def test_a_copy_of_a_buckets_index_is_made_again_where_its_data_changed(tmp_path
             found = read_index(f"{address}/data", {"train": 3})
             assert found["train"].labels.tolist() == labels
             assert str(tmp_path / "cache") in found["train"].labels.base.filename
+
+
+def test_a_bucket_without_an_index_has_none(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with bucket_at(tmp_path) as address:
+        assert read_index(f"{address}/nowhere", COUNTS) is None
