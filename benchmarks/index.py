@@ -13,6 +13,7 @@ anonymous memory, what there was before is told besides.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import pathlib
@@ -68,6 +69,20 @@ def fabricate(folder: pathlib.Path, num_images: int) -> None:
     write_index(folder, splits)
 
 
+@functools.cache
+def _wordnet():
+    """The taxonomy of ImageNet-21k, which is not what is measured."""
+    from fine2coarse.taxonomy import read_wordnet
+
+    return read_wordnet()
+
+
+@functools.cache
+def _shard_names(folder: pathlib.Path, split: str) -> tuple[str, ...]:
+    """TFDS keeps its own."""
+    return tuple(str(folder / f"{split}-{shard:05d}") for shard in range(NUM_SHARDS))
+
+
 class Fabricated:
     """The fabricated data, with what a study asks of a `PreparedDataset`."""
 
@@ -76,14 +91,13 @@ class Fabricated:
     def __init__(self, folder: pathlib.Path) -> None:
         from fine2coarse.preparation.contents import read_contents
         from fine2coarse.preparation.record_index import read_index
-        from fine2coarse.taxonomy import read_wordnet
 
         told = json.loads((folder / _STORED).read_text(encoding="utf-8"))["splits"]
         self.splits = {name: split["num_examples"] for name, split in told.items()}
         self._folder = folder
         self._indexes = read_index(folder, self.splits)
         self._contents = read_contents(folder, self.splits)
-        self.taxonomy = read_wordnet()
+        self.taxonomy = _wordnet()
 
     def index(self, split: str):
         """Ids, labels and places of a split."""
@@ -95,7 +109,7 @@ class Fabricated:
 
     def paths(self, split: str) -> tuple[str, ...]:
         """Names of the shards, which are not there."""
-        return tuple(str(self._folder / f"{split}-{shard:05d}") for shard in range(NUM_SHARDS))
+        return _shard_names(self._folder, split)
 
     def preparation(self) -> None:
         """Nothing is known of one."""
@@ -166,6 +180,8 @@ def opening(folder: pathlib.Path) -> Step:
     from fine2coarse.studies.storage import open_examples
 
     spec = DatasetSpec("fabricated", storage="disk")
+
+    _wordnet()
 
     def step() -> Mapping[str, Any]:
         dataset = Fabricated(folder)

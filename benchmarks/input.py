@@ -42,7 +42,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import _input_data
 import _input_sides
@@ -285,9 +285,7 @@ def print_bucket(count: int, runs: dict, requested: list[dict]) -> None:
     """What the stream took from the bucket, and what would be possible."""
     from _input_bucket import BYTES_PER_SECOND, LATENCY_SECONDS
 
-    def median(values: Iterable[float]) -> float:
-        return statistics.median(values)
-
+    median = statistics.median
     decoders, local, remote = (
         median(run.images_per_second for run in runs[name])
         for name in ("memory", "stream", "bucket")
@@ -297,7 +295,7 @@ def print_bucket(count: int, runs: dict, requested: list[dict]) -> None:
     at_once = median(one["most_requests_at_once"] for one in requested)
     mean_at_once = median(one["requests_at_once"] for one in requested)
     request_seconds = LATENCY_SECONDS + request_bytes / BYTES_PER_SECOND
-    line = at_once * request_bytes / request_seconds / image_bytes if requested else 0.0
+    line = at_once * request_bytes / request_seconds / image_bytes
     ideal = min(decoders, line)
     first = median(run.first_batch_seconds for run in runs["bucket"])
     print(

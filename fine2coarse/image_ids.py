@@ -34,6 +34,7 @@ class ImageIds(Sequence[str]):
         self._rows: np.ndarray | None = None
         self._parts: tuple[tuple[ImageIds, int], ...] = ()
         self._sorted: tuple[np.ndarray, np.ndarray] | None = None
+        self._duplicates: tuple[str, ...] | None = None
         self._length = len(encoded)
 
     @classmethod
@@ -172,6 +173,11 @@ class ImageIds(Sequence[str]):
 
     def duplicates(self) -> tuple[str, ...]:
         """Ids that stand here more than once, each once, sorted."""
+        if self._duplicates is None:  # every label space of the same images asks
+            self._duplicates = self._find_duplicates()
+        return self._duplicates
+
+    def _find_duplicates(self) -> tuple[str, ...]:
         keys = self._all_hashes()
         keys.sort()
         same = keys[1:][keys[1:] == keys[:-1]]

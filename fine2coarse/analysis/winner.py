@@ -211,6 +211,6 @@ def _held_out(run: FinishedRun) -> tuple[int, int] | None:
 
 
 def _held_out_error(run: FinishedRun) -> float:
-    """A fraction; 0 for all where nothing was held out, so that seeds decide."""
+    """A fraction, of a run with held-out images; 0 where these are none."""
     counts = _held_out(run)
     return counts[0] / counts[1] if counts and counts[1] else 0.0

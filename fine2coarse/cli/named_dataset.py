@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +51,8 @@ def levels_of_named_dataset() -> tuple[Taxonomy, Mapping[int, int], str, list[st
     """
     name, options = _name_and_options()
     start_tensorflow()
+    import numpy as np
+
     from fine2coarse.datasets.open import NotPreparedError, open_prepared, survey_unprepared
 
     try:
@@ -62,7 +63,7 @@ def levels_of_named_dataset() -> tuple[Taxonomy, Mapping[int, int], str, list[st
             raise
         return survey.taxonomy, survey.num_train_images, survey.head, survey.notes
     split = next(iter(sorted(dataset.splits, key=lambda name: name != "train")))
-    num_images = collections.Counter(dataset.index(split).labels.tolist())
+    num_images = dict(enumerate(np.bincount(dataset.index(split).labels).tolist()))
     leaves = f"{dataset.name}: {dataset.taxonomy.num_leaves} leaves"
     head = f"{leaves}; class sizes in images of the split {split}"
     return dataset.taxonomy, num_images, head, []

@@ -15,11 +15,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import glob
-import itertools
 import logging
 import pathlib
-import re
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -30,6 +27,8 @@ from etils import epath
 from fine2coarse.archives.archives import Skip
 from fine2coarse.archives.file_tree import FileTree, ListedFile, open_tree
 from fine2coarse.datasets.folder_layout import (
+    DEFAULT_TEST_SHARE,
+    MISSING_SPLIT_HINT,
     SPLITS,
     TEST,
     TRAIN,
@@ -40,12 +39,8 @@ from fine2coarse.datasets.folder_layout import (
     empty_classes,
     read_layout,
 )
-from fine2coarse.datasets.leveled import (
-    STAGING_SUFFIX,
-    LevelConfig,
-    LeveledBuilder,
-    PrepareConfig,
-)
+from fine2coarse.datasets.leveled import LevelConfig, LeveledBuilder, PrepareConfig
+from fine2coarse.datasets.state_folders import StateFolders
 from fine2coarse.preparation.file_batches import MAX_BATCH_BYTES, MAX_BATCH_FILES, SourceImage
 from fine2coarse.preparation.shards import Plan, SplitPlan, SplitRule
 from fine2coarse.preparation.source_state import (
@@ -59,9 +54,6 @@ from fine2coarse.preparation.spill import SpillIndex, stored_name
 from fine2coarse.taxonomy.taxonomy import Taxonomy
 
 _log = logging.getLogger(__name__)
-
-DEFAULT_TEST_SHARE = 0.2
-DATASET_INFO = "dataset_info.json"
 
 
 @dataclasses.dataclass(kw_only=True, eq=False)
@@ -102,10 +94,7 @@ class FolderConfig(LevelConfig):
 class LabelledFolder(LeveledBuilder):
     """Photographs in class folders, with a taxonomy.csv."""
 
-    MISSING_SPLIT_HINT = (
-        "; name another by --config.dataset.eval_split=..., or hold a share of each class out of "
-        "train by --config.dataset.options.test_share=0.2"
-    )
+    MISSING_SPLIT_HINT = MISSING_SPLIT_HINT
     VERSION = tfds.core.Version("2.0.0")
     RELEASE_NOTES = {
         "2.0.0": "Upright, lossless where the source is; in the order of the ids' hashes."
@@ -165,13 +154,9 @@ class LabelledFolder(LeveledBuilder):
 
     def _check_plan(self, plan: Plan, taxonomy: Taxonomy) -> None:
         """Raises FolderError where a class is left without an image to train on."""
-        if self._folder_config.flat or TRAIN not in plan.splits:
-            return
-        seen = np.unique(plan.splits[TRAIN].labels)
-        missing = np.setdiff1d(np.arange(taxonomy.num_leaves), seen)
-        if len(missing):
-            names = [taxonomy.names[taxonomy.leaf_nodes[label]] for label in missing]
-            raise empty_classes(self._folder_config.source, [f"{TRAIN}/{name}" for name in names])
+        missing = () if self._folder_config.flat else untrained_classes(plan, taxonomy)
+        if missing:
+            raise empty_classes(self._folder_config.source, [f"{TRAIN}/{name}" for name in missing])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -347,6 +332,15 @@ def hold_out_of_each_class(images: SplitPlan, test_share: float) -> Mapping[str,
     }
 
 
+def untrained_classes(plan: Plan, taxonomy: Taxonomy) -> list[str]:
+    """Names of the classes without an image in `train`; none where there is no such split."""
+    if TRAIN not in plan.splits:
+        return []
+    seen = np.unique(plan.splits[TRAIN].labels)
+    missing = np.setdiff1d(np.arange(taxonomy.num_leaves), seen)
+    return [taxonomy.names[taxonomy.leaf_nodes[label]] for label in missing]
+
+
 def find_prepared(
     source: pathlib.Path,
     name: str,
@@ -366,15 +360,12 @@ def find_prepared(
 
     Raises:
       FolderError: where the source is gone and nothing was prepared from it.
-      SourceError: where the source is a damaged archive.
+      SourceError: where the source is a damaged archive, or what was prepared is damaged.
     """
-    earlier = _prepared_folders(pathlib.Path(data_dir) / LabelledFolder.name, name)
-    for folder in earlier:
-        if not (folder / DATASET_INFO).is_file():
-            raise FolderError(
-                f"{folder}: prepared data without its {DATASET_INFO}; delete that folder and run "
-                "the same command to prepare it again"
-            )
+    folders = StateFolders(
+        pathlib.Path(data_dir) / LabelledFolder.name, name, str(LabelledFolder.VERSION)
+    )
+    earlier = folders.prepared(STATE_NAME)
     if not source.exists():
         if not earlier:
             raise FolderError(f"{str(source)!r}: no such folder or archive")
@@ -399,30 +390,6 @@ def find_prepared(
         told = told or f"{source} has changed since {folder} was prepared: {changes}"
     if told:
         _log.info("%s. It is prepared again, beside the old data", told)
-    taken = {folder.parent.name for folder in earlier}
-    names = (f"{name}-{listing_digest(listed, number)}" for number in itertools.count())
-    new = next(candidate for candidate in names if candidate not in taken)
-    _tell_of_unfinished(pathlib.Path(data_dir) / LabelledFolder.name, name, new)
+    new = folders.new_name(earlier, lambda number: listing_digest(listed, number))
+    folders.tell_of_unfinished(new, "the photographs")
     return builder_named(new)
-
-
-def _tell_of_unfinished(root: pathlib.Path, name: str, current: str) -> None:
-    """Says which folders hold preparations of other states that were never finished."""
-    for path in root.glob(f"{glob.escape(name)}-*/*{STAGING_SUFFIX}"):
-        if path.parent.name != current and _is_state_of(path.parent.name, name):
-            _log.info(
-                "%s holds an unfinished preparation of an earlier state of the photographs; "
-                "delete it to have its space back",
-                path,
-            )
-
-
-def _prepared_folders(root: pathlib.Path, name: str) -> list[pathlib.Path]:
-    """Folders of data prepared under a name, the last first."""
-    found = root.glob(f"{glob.escape(name)}-*/{LabelledFolder.VERSION}/{STATE_NAME}")
-    exact = [path for path in found if _is_state_of(path.parts[-3], name)]
-    return [p.parent for p in sorted(exact, key=lambda path: -path.stat().st_mtime_ns)]
-
-
-def _is_state_of(folder: str, name: str) -> bool:
-    return re.fullmatch(r"-[0-9a-f]{8}", folder[len(name) :]) is not None

@@ -18,6 +18,11 @@ from fine2coarse.taxonomy.taxonomy_file import from_bytes
 from fine2coarse.taxonomy.text_tables import normalized
 
 TRAIN, VAL, TEST = "train", "val", "test"
+DEFAULT_TEST_SHARE = 0.2
+MISSING_SPLIT_HINT = (
+    "; name another by --config.dataset.eval_split=..., or hold a share of each class out of "
+    "train by --config.dataset.options.test_share=0.2"
+)
 SPLITS = (TRAIN, VAL, TEST)
 SPLIT_OF_FOLDER = {
     "train": TRAIN,

@@ -17,6 +17,7 @@ from fine2coarse.archives.archives import SourceError
 from fine2coarse.datasets.imagenet21k_sources import EXPECTED, Leaves, find_source
 from fine2coarse.datasets.imagenet21k_subsets import (
     IMAGENET21K_P,
+    NAMED_SUBSETS,
     NUM_IMAGES_FALL11,
     RELEASES,
     Subset,
@@ -78,9 +79,6 @@ class Imagenet21kConfig(LevelConfig):
         )
 
 
-_NAMED_SUBSETS = (Subset(), Subset("present"), Subset.of_options(subset="21k_p"))
-
-
 class Imagenet21k(LeveledBuilder):
     """ImageNet-21k, labelled with synsets or with what stands k hypernyms above them.
 
@@ -95,9 +93,7 @@ class Imagenet21k(LeveledBuilder):
     VERSION = tfds.core.Version("2.0.0")
     RELEASE_NOTES = {"2.0.0": "Images upright, without loss where the source has none."}
     BUILDER_CONFIGS = [
-        Imagenet21kConfig.of(subset, hops)
-        for subset in _NAMED_SUBSETS
-        for hops in range(NUM_LEVELS)
+        Imagenet21kConfig.of(subset, hops) for subset in NAMED_SUBSETS for hops in range(NUM_LEVELS)
     ]
     DEFAULT_BUILDER_CONFIG_NAME = "level0"
     MANUAL_DOWNLOAD_INSTRUCTIONS = (

@@ -129,6 +129,9 @@ class Subset:
         return "the source's synsets" if self.leaves == "present" else "the 21,843 synsets"
 
 
+NAMED_SUBSETS = (Subset(), Subset("present"), Subset.of_options(subset="21k_p"))
+"""Those whose configs TFDS lists; others have configs too: see `parse_config_name`."""
+
 SUBSET_OPTIONS = ("leaves", "subset", "min_images_per_class", "num_validation_per_class")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Mapping, Sequence
 
-from fine2coarse.datasets.imagenet21k_subsets import Subset, parse_config_name
+from fine2coarse.datasets.imagenet21k_subsets import NAMED_SUBSETS, Subset, parse_config_name
 from fine2coarse.errors import UsageError
 from fine2coarse.taxonomy.inat2021 import LEVELS
 from fine2coarse.taxonomy.wordnet import NUM_LEVELS
@@ -13,7 +13,7 @@ from fine2coarse.taxonomy.wordnet import NUM_LEVELS
 _HOPS = [f"level{hops}" for hops in range(NUM_LEVELS)]
 CONFIGS: Mapping[str, Sequence[str]] = {
     "imagenet21k": tuple(
-        f"{kind}{level}" for kind in ("", "present_", "21k_p_") for level in _HOPS
+        subset.config_name(hops) for subset in NAMED_SUBSETS for hops in range(NUM_LEVELS)
     ),
     "inat2021": LEVELS,
 }

@@ -27,8 +27,9 @@ from fine2coarse.datasets.preparation_claim import first_to_prepare
 from fine2coarse.datasets.prepared import DatasetError, PreparedDataset
 from fine2coarse.datasets.quiet_tfds import prepare_quietly, without_warnings
 from fine2coarse.datasets.shard_files import ShardsError
+from fine2coarse.datasets.shard_state import find_prepared_shards
 from fine2coarse.datasets.shard_survey import ShardSurvey, survey_shards
-from fine2coarse.datasets.sharded import ShardedBuilder, ShardedConfig, find_prepared_shards
+from fine2coarse.datasets.sharded import ShardedBuilder, ShardedConfig
 from fine2coarse.datasets.tfds_hierarchy import (
     check_taxonomy_file,
     one_label_feature,

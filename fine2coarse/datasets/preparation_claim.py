@@ -10,16 +10,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from fine2coarse.claims import Claim, Claims, hold
-from fine2coarse.datasets.imagenet21k_subsets import SUBSET_OPTIONS, subset_of
+from fine2coarse.datasets.imagenet21k_subsets import subset_of
 from fine2coarse.paths import expand
 
 _LOGGER = logging.getLogger(__name__)
 CLAIMS = "claims"
-# Datasets whose prepared data depends on these options alone, with their defaults.
-_PREPARED_BY = {
-    "imagenet21k": dict.fromkeys(SUBSET_OPTIONS),
-    "inat2021": {},
-}
 
 
 def claim_name(name: str, options: Mapping[str, Any]) -> str:
@@ -33,10 +28,10 @@ def claim_name(name: str, options: Mapping[str, Any]) -> str:
         kept["source"] = str(pathlib.Path(expand(kept["source"])).resolve())
     for key in ("num_workers", "max_skipped_share"):  # how, not what
         kept.pop(key, None)
-    if name in _PREPARED_BY:
-        kept = {key: kept.get(key, default) for key, default in _PREPARED_BY[name].items()}
     if name == "imagenet21k":
         kept = {"config": subset_of(kept).config_name()}
+    elif name == "inat2021":
+        kept = {}  # whatever its options, all share one folder
     digest = hashlib.sha256(f"{name} {sorted(kept.items())}".encode()).hexdigest()
     return f"prepare-{digest[:16]}"
 

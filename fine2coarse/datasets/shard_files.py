@@ -12,7 +12,14 @@ from typing import Any
 
 from fine2coarse.archives.archives import SourceError
 from fine2coarse.archives.file_tree import is_hidden
-from fine2coarse.datasets.folder_layout import SPLIT_OF_FOLDER, TEST, TRAIN, UNSPLIT, VAL
+from fine2coarse.datasets.folder_layout import (
+    DEFAULT_TEST_SHARE,
+    SPLIT_OF_FOLDER,
+    TEST,
+    TRAIN,
+    UNSPLIT,
+    VAL,
+)
 from fine2coarse.nearest import nearest
 
 SPLIT_OF_WORD = {**SPLIT_OF_FOLDER, "dev": VAL, "eval": TEST, "evaluation": TEST}
@@ -22,11 +29,6 @@ SUFFIXES = {
     "parquet": (".parquet", ".pq"),
 }
 """Dataset → how the names of its shards end."""
-MISSING_SPLIT_HINT = (
-    "; name another by --config.dataset.eval_split=..., or hold a share of each class out of "
-    "train by --config.dataset.options.test_share=0.2"
-)
-DEFAULT_TEST_SHARE = 0.2
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
 _MAX_SHARDS = 1_000_000

@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from fine2coarse.archives.archives import Skip
 from fine2coarse.datasets.folder_layout import TRAIN, UNSPLIT
 from fine2coarse.datasets.shard_scan import NO_CLASS, ShardScan
-from fine2coarse.datasets.sharded import ShardedConfig, ShardedSource, scan_source
+from fine2coarse.datasets.shard_source import ShardedSource
+from fine2coarse.datasets.sharded import ShardedConfig, scan_source
 from fine2coarse.formats import counted
 from fine2coarse.preparation.preparation_report import lost_images
 from fine2coarse.taxonomy.taxonomy import Taxonomy

@@ -204,7 +204,7 @@ class WebDatasetReader:
             keys=np.asarray([fields[0] for fields in found], np.bytes_),
             positions=numbers[:, 0],
             sizes=numbers[:, 1],
-            rows=numbers[:, 2],
+            rows=numbers[:, 2].astype(np.int32),
             cuts=np.arange(len(found)) if members.has_random_access else np.zeros(0, np.int64),
             label_rows=tuple(position_of),
             columns=tuple(LabelColumn(level_name(field)) for field in self.label_fields),

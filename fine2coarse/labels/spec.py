@@ -380,13 +380,18 @@ class File:
         return space
 
 
-def sources_within(source: LabelSource) -> Iterator[LabelSource]:
-    """A label source, and those that it starts from."""
-    yield source
+def sources_within(source: LabelSource, where: str = "") -> Iterator[tuple[str, LabelSource]]:
+    """A label source, and those that it starts from, with what an error calls each.
+
+    Args:
+      source: the outermost.
+      where: what an error calls that.
+    """
+    yield where, source
     for field in dataclasses.fields(source):
         inner = getattr(source, field.name)
         if type(inner) in SOURCES.values():
-            yield from sources_within(inner)
+            yield from sources_within(inner, f"{where}: {field.name}")
 
 
 SOURCES = {

@@ -10,12 +10,13 @@ from typing import Any
 
 from fine2coarse.archives.archives import SourceError
 from fine2coarse.datasets.demo import DemoConfig
+from fine2coarse.datasets.folder_layout import MISSING_SPLIT_HINT
 from fine2coarse.datasets.folder_survey import taxonomy_of_folder
 from fine2coarse.datasets.label_levels import levels_of_labels
-from fine2coarse.datasets.shard_files import MISSING_SPLIT_HINT, splits_of_shards
+from fine2coarse.datasets.shard_files import splits_of_shards
 from fine2coarse.errors import UsageError
 from fine2coarse.labels.embeddings import ids_file_of
-from fine2coarse.labels.spec import SOURCES, Clusters, File, LabelSource, Level, Random
+from fine2coarse.labels.spec import Clusters, File, LabelSource, Level, Random, sources_within
 from fine2coarse.nearest import unknown
 from fine2coarse.recipes.label_card import LabelCard, LabelledDataset
 from fine2coarse.recipes.recipe import DatasetSpec, Recipe
@@ -83,26 +84,6 @@ def check_card(card: LabelCard) -> None:
             _check_source(source, name, levels)
 
 
-def known_levels(name: str, options: Mapping[str, Any]) -> tuple[str, ...]:
-    """Levels of a dataset's taxonomy, finest first, as far as they are known without its data.
-
-    Args:
-      name: of the dataset.
-      options: what it is given.
-
-    Returns:
-      Names; empty where they are not known yet.
-    """
-    if name == "imagenet21k":
-        return tuple(str(hops) for hops in range(NUM_LEVELS))
-    if name == "inat2021":
-        return LEVELS
-    if name in ("parquet", "webdataset") and levels_of_labels(options):
-        return levels_of_labels(options)
-    taxonomy = _known_taxonomy(name, options)
-    return taxonomy.levels if taxonomy else ()
-
-
 def _known_taxonomy(name: str, options: Mapping[str, Any]) -> Taxonomy | None:
     """The taxonomy of a dataset whose own file says it, or its name."""
     try:
@@ -119,7 +100,7 @@ def _known_taxonomy(name: str, options: Mapping[str, Any]) -> Taxonomy | None:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Known:
+class KnownLevels:
     """What is known of a dataset before its data is there.
 
     Attributes:
@@ -147,15 +128,31 @@ class _Known:
         raise UsageError(f"{place}: {self.dataset}: {has}")
 
 
-def _levels_of(dataset: DatasetSpec | LabelledDataset) -> _Known:
-    """The dataset's levels, as far as they are known."""
-    taxonomy = _known_taxonomy(dataset.name, dataset.options)
-    levels = taxonomy.levels if taxonomy else known_levels(dataset.name, dataset.options)
-    return _Known(dataset.name, levels, taxonomy)
+def known_levels(name: str, options: Mapping[str, Any]) -> KnownLevels:
+    """What is known of a dataset's levels without its data; a file that says them is read once.
+
+    Args:
+      name: of the dataset.
+      options: what it is given.
+    """
+    taxonomy = _known_taxonomy(name, options)
+    if taxonomy:
+        levels = taxonomy.levels
+    elif name == "imagenet21k":
+        levels = tuple(str(hops) for hops in range(NUM_LEVELS))
+    elif name == "inat2021":
+        levels = LEVELS
+    else:
+        levels = levels_of_labels(options) if name in ("parquet", "webdataset") else ()
+    return KnownLevels(name, levels, taxonomy)
 
 
-def _check_source(source: LabelSource, where: str, known: _Known) -> None:
-    for place, record in _sources_within(source, where):
+def _levels_of(dataset: DatasetSpec | LabelledDataset) -> KnownLevels:
+    return known_levels(dataset.name, dataset.options)
+
+
+def _check_source(source: LabelSource, where: str, known: KnownLevels) -> None:
+    for place, record in sources_within(source, where):
         for level in _own_levels(record):
             known.check(level, place)
         for field, path, remedy in _files_of(record):
@@ -165,7 +162,7 @@ def _check_source(source: LabelSource, where: str, known: _Known) -> None:
 
 def levels_named(source: LabelSource) -> list[str]:
     """Levels that a label source and those it starts from name."""
-    return [level for _, record in _sources_within(source, "") for level in _own_levels(record)]
+    return [level for _, record in sources_within(source) for level in _own_levels(record)]
 
 
 def _own_levels(record: LabelSource) -> list[str]:
@@ -173,15 +170,6 @@ def _own_levels(record: LabelSource) -> list[str]:
         return [record.level]
     is_by_level = isinstance(record, Random) and record.as_many_as_level
     return [record.as_many_as_level] if is_by_level else []
-
-
-def _sources_within(source: LabelSource, where: str) -> Iterator[tuple[str, LabelSource]]:
-    """A label source, and those that it starts from, with what an error calls each."""
-    yield where, source
-    for field in dataclasses.fields(source):
-        inner = getattr(source, field.name)
-        if type(inner) in SOURCES.values():
-            yield from _sources_within(inner, f"{where}: {field.name}")
 
 
 def _files_of(record: LabelSource) -> Iterator[tuple[str, str, str]]:

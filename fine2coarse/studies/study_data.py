@@ -203,7 +203,7 @@ def _arm_spaces(recipe: Recipe, context: Context, runs: Sequence[Run]) -> ArmSpa
     slow = {  # k-means on millions of images takes too long to do it twice
         arm
         for arm, _ in keys
-        if any(isinstance(part, Clusters) for part in sources_within(recipe.arms[arm].label))
+        if any(isinstance(part, Clusters) for _, part in sources_within(recipe.arms[arm].label))
     }
     return ArmSpaces(keys, make, slow)
 

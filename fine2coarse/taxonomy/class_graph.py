@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from fine2coarse.taxonomy.level_names import MOST_NAMED_HOPS
 from fine2coarse.taxonomy.taxonomy import Taxonomy, TaxonomyError, topological_order
-from fine2coarse.taxonomy.text_tables import normalized
 from fine2coarse.taxonomy.wordnet import is_synset_id, synset_names
 
 _log = logging.getLogger(__name__)
@@ -264,8 +263,3 @@ def _path(nodes: Sequence[TreeNode], node: TreeNode) -> str:
         if node.name:
             names.append(node.name)
     return SEPARATOR.join(reversed(names))
-
-
-def clean_name(text: str) -> str:
-    """A name without blanks at its ends, in Unicode's composed form."""
-    return text if text.isascii() and text.strip() == text else normalized(text)

@@ -13,8 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fine2coarse.taxonomy import edge_list
-from fine2coarse.taxonomy.class_graph import NO_PARENT, ClassGraph, TreeNode, clean_name
+from fine2coarse.taxonomy.class_graph import NO_PARENT, ClassGraph, TreeNode
 from fine2coarse.taxonomy.taxonomy import TaxonomyError
+from fine2coarse.taxonomy.text_tables import normalized
 
 _CHILDREN = ("children", "child", "Children")
 _NAMES = ("name", "label", "title", "text", "words", "id", "wnid")
@@ -71,7 +72,7 @@ def _is_record(value: Any) -> bool:
 
 
 def _name(value: Any, where: str) -> str:
-    name = clean_name(str(value)) if _is_name(value) else ""
+    name = normalized(str(value)) if _is_name(value) else ""
     if not name:
         raise TaxonomyError(f"{where}: expected the name of a class, got {_shown(value)}")
     return name
@@ -87,7 +88,7 @@ def _of_parents(content: Mapping[str, str | None], where: str) -> ClassGraph:
                 f"{where}: each key has a text of its own, as where ids have names: "
                 f"{_shown(content)}; expected a hierarchy, e.g. each child's parent"
             )
-    edges = [(clean_name(parent or ""), _name(child, where)) for child, parent in content.items()]
+    edges = [(normalized(parent or ""), _name(child, where)) for child, parent in content.items()]
     return ClassGraph.of_edges(edges)
 
 
@@ -127,7 +128,7 @@ def _of_nodes(content: Any, where: str) -> ClassGraph:
         if not name and not below:
             raise TaxonomyError(f"{where}: a class without a name: {_shown(value)}")
         rank = next((str(value[key]) for key in ("rank", "taxonRank") if _has(value, key)), "")
-        return name, node_id, clean_name(rank), below
+        return name, node_id, normalized(rank), below
 
     return _walked(content if isinstance(content, list) else [content], parts, where)
 

@@ -21,16 +21,12 @@ def counted(level: str) -> tuple[str, int] | None:
     return (match[1], int(match[2])) if match else None
 
 
-def told(levels: Sequence[str], max_hops: int | None = None, max_depth: int | None = None) -> str:
+def told(levels: Sequence[str], max_hops: int, max_depth: int) -> str:
     """The levels of a taxonomy in words, for an error about another one.
 
     Args:
       levels: those that it names.
       max_hops: the greatest K of `hops:K`, and
-      max_depth: of `depth:K`; where they are not known, the words say K.
+      max_depth: of `depth:K`.
     """
-    hops, depth = (
-        f"{kind}:0 to {kind}:{'K' if most is None else most}"
-        for kind, most in ((HOPS, max_hops), (DEPTH, max_depth))
-    )
-    return f"{list(levels)}, {hops} and {depth}"
+    return f"{list(levels)}, {HOPS}:0 to {HOPS}:{max_hops} and {DEPTH}:0 to {DEPTH}:{max_depth}"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from fine2coarse.taxonomy.class_graph import ClassGraph, TreeNode, clean_name
+from fine2coarse.taxonomy.class_graph import ClassGraph, TreeNode
 from fine2coarse.taxonomy.taxonomy import TaxonomyError
+from fine2coarse.taxonomy.text_tables import normalized
 
 _TOKEN = re.compile(
     r"""(?P<blank>\s+)
@@ -85,9 +86,9 @@ def _tokens(text: str, where: str) -> Iterator[tuple[str, str, int]]:
         if kind == "sign":
             yield "sign", match["sign"], position
         elif kind == "plain":
-            yield "name", clean_name(match["plain"]), position
+            yield "name", normalized(match["plain"]), position
         elif kind == "quoted":
-            yield "name", clean_name(match["quoted"].replace("''", "'")), position
+            yield "name", normalized(match["quoted"].replace("''", "'")), position
         position = match.end()
 
 

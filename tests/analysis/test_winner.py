@@ -62,6 +62,17 @@ def test_of_equal_runs_the_lowest_seed(study):
     assert found.seed == 1 and "the lowest of those with the fewest errors" in found.sentence
 
 
+def test_a_seed_without_held_out_images_is_not_the_best_for_that(study):
+    hold_out(study, {0: 9, 2: 5})
+    run_of_one = study / "runs" / "fine-seed1" / "transfer" / "result.json"
+    edit(run_of_one, held_out=None, candidates={})
+    found = winner_of(study)
+    assert found.seed == 0
+    assert "Nothing was held out to choose among its seeds, so the lowest is taken." in (
+        found.sentence
+    )
+
+
 def test_nothing_was_held_out(tmp_path):
     found = winner_of(write_study(tmp_path / "study"))
     assert (found.arm, found.seed, found.held_out, found.use) == ("fine", 0, None, "transferred")

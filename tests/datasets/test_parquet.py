@@ -206,7 +206,7 @@ def test_every_row_is_used_or_named(tmp_path):
 
 def test_a_part_is_made_of_whole_row_groups(files, monkeypatch, tmp_path):
     """Row groups of 5, 5 and 2 rows; parts of at least 6 rows end with the second and the last."""
-    monkeypatch.setattr("fine2coarse.datasets.sharded.MAX_BATCH_FILES", 6)
+    monkeypatch.setattr("fine2coarse.datasets.shard_source.MAX_BATCH_FILES", 6)
     units = []
     read = ParquetReader.images
 

@@ -79,7 +79,7 @@ def test_levels_by_hops_and_depth_are_looked_for_as_far_as_they_are_known(folder
         before_data.check_recipe(recipe(arms={"a": level("depth:3")}))
     (folder / "edges.csv").write_text("parent,child\na,b\nb,c\nb,d\n")
     options = {"name": "cifar100", "taxonomy": str(folder / "edges.csv")}
-    assert before_data.known_levels("tfds", options) == ("0", "1", "2")
+    assert before_data.known_levels("tfds", options).levels == ("0", "1", "2")
     task = {"name": "tfds", "options": options}
     before_data.check_recipe(recipe(transfer_dataset=task, target=level("depth:1")))
     with pytest.raises(UsageError, match=r"target: tfds: unknown level 'genus'.* depth:K"):
@@ -104,14 +104,14 @@ def test_the_level_of_a_target_is_that_of_its_own_dataset():
 def test_levels_of_each_dataset(folder):
     (folder / "photos").mkdir()
     (folder / "photos" / "taxonomy.csv").write_text("breed,animal\na,x\nb,y\n")
-    known = {name: before_data.known_levels(name, {}) for name in DATASET_OPTIONS}
+    known = {name: before_data.known_levels(name, {}).levels for name in DATASET_OPTIONS}
     assert known["imagenet21k"] == tuple(map(str, range(13)))
     assert known["inat2021"][:2] == ("species", "genus")
     assert known["demo"] == ("fine", "middle", "superclass")
     assert known["folder"] == known["tfds"] == ()
-    assert before_data.known_levels("folder", {"source": "photos"}) == ("breed", "animal")
-    assert before_data.known_levels("folder", {"source": "photos", "flat": True}) == ()
-    assert before_data.known_levels("folder", {"source": "gone"}) == ()
+    assert before_data.known_levels("folder", {"source": "photos"}).levels == ("breed", "animal")
+    assert before_data.known_levels("folder", {"source": "photos", "flat": True}).levels == ()
+    assert before_data.known_levels("folder", {"source": "gone"}).levels == ()
 
 
 def test_levels_are_read_once_for_all_arms(folder, monkeypatch):
@@ -121,8 +121,12 @@ def test_levels_are_read_once_for_all_arms(folder, monkeypatch):
     monkeypatch.setattr(
         before_data, "taxonomy_of_folder", lambda path: paths.append(path) or read(path)
     )
-    before_data.check_recipe(recipe("folder:photos"))
+    study = recipe("folder:photos")
+    before_data.check_recipe(study)
     assert paths == [pathlib.Path("photos")]
+    (folder / "photos" / "taxonomy.csv").unlink()  # nor is what cannot be read tried again
+    before_data.check_recipe(study)
+    assert paths == [pathlib.Path("photos")] * 2
 
 
 def test_a_label_spaces_card():

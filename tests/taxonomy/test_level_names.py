@@ -99,7 +99,7 @@ def test_names_that_count():
     assert level_names.counted("hops:12") == ("hops", 12)
     assert level_names.counted("depth:0") == ("depth", 0)
     assert level_names.counted("12") is level_names.counted("xhops:1") is None
-    assert level_names.told(("a",)) == "['a'], hops:0 to hops:K and depth:0 to depth:K"
+    assert level_names.told(("a",), 2, 1) == "['a'], hops:0 to hops:2 and depth:0 to depth:1"
 
 
 def test_hops_of_a_graph_need_no_level_between(graph):
