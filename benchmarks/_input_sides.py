@@ -26,6 +26,7 @@ def our_side(path: pathlib.Path, storage: str) -> Start:
     """
     import numpy as np
 
+    from fine2coarse.backend_start import start_tensorflow
     from fine2coarse.labels.space import LabelSpace
     from fine2coarse.models import BackboneSpec
     from fine2coarse.recipes.phase_spec import AugmentSpec, PhaseSpec
@@ -33,12 +34,11 @@ def our_side(path: pathlib.Path, storage: str) -> Start:
     from fine2coarse.runs import execution
     from fine2coarse.runs.phase_run import PhaseRun
     from fine2coarse.studies.storage import open_examples
-    from fine2coarse.tensorflow_start import start_tensorflow
-    from fine2coarse.training.strategy import distribute, make_strategy
+    from fine2coarse.training.tensorflow.distribution import distribute, make_strategy
 
     from _input_data import open_prepared  # isort: skip
 
-    start_tensorflow()
+    start_tensorflow("this benchmark")
     strategy = make_strategy("one_device")
     dataset = open_prepared(path)
     names = tuple(dataset.taxonomy.leaf_ids)

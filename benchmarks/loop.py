@@ -70,7 +70,7 @@ def now() -> np.ndarray:
     return np.array([time.perf_counter(), time.process_time()])
 
 
-def take_turns(run, strategy, bare: Callable[[int], np.ndarray]) -> tuple[np.ndarray, float]:
+def take_turns(run, engine, bare: Callable[[int], np.ndarray]) -> tuple[np.ndarray, float]:
     """Seconds a step [turns, side, wall or CPU], sides being loop and bare; those to step 10."""
     from fine2coarse.runs.execution import execute
     from fine2coarse.runs.phase_folder import PhaseFolder
@@ -94,7 +94,7 @@ def take_turns(run, strategy, bare: Callable[[int], np.ndarray]) -> tuple[np.nda
     turns = Turns()
     started = now()[0]
     with tempfile.TemporaryDirectory() as folder:
-        execute(run, PhaseFolder(folder), strategy, turns)
+        execute(run, PhaseFolder(folder), engine, turns)
     return np.array(turns.seconds), turns.to_first
 
 
@@ -104,15 +104,15 @@ def bare_step(run):
 
     from fine2coarse.input import train_batches
     from fine2coarse.models import Classifier
+    from fine2coarse.training.engine import StepSpec, as_engine, choose_jit_compile
     from fine2coarse.training.optimizers import build_optimizer
-    from fine2coarse.training.step import TrainStep
-    from fine2coarse.training.strategy import choose_jit_compile
+    from fine2coarse.training.tensorflow.step import TrainStep
 
     phase = run.phase
     model = Classifier(run.backbone, run.space.num_classes, seed=0)
     optimizer = build_optimizer(phase.optimizer, 10**6, model)
-    jit_compile = choose_jit_compile(tf.distribute.get_strategy(), run.backbone.name)
-    step = tf.function(TrainStep(model, optimizer, phase), jit_compile=jit_compile)
+    jit_compile = choose_jit_compile(as_engine(tf.distribute.get_strategy()), run.backbone.name)
+    step = tf.function(TrainStep(StepSpec(model, optimizer, phase)), jit_compile=jit_compile)
     batch = next(
         iter(
             train_batches(
@@ -142,11 +142,11 @@ def overhead(arguments: argparse.Namespace) -> None:
     """Prints the loop's cost over the bare step."""
     import _sides
 
-    from fine2coarse.training.strategy import make_strategy
+    from fine2coarse.training.engine import make_engine
 
-    strategy = make_strategy("one_device")
+    engine = make_engine("one_device")
     run = make_run(arguments, 100, TURN_STEPS * (1 + arguments.num_rounds))
-    seconds, to_first = take_turns(run, strategy, bare_step(run))
+    seconds, to_first = take_turns(run, engine, bare_step(run))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(
         f"{arguments.model} {arguments.image_size_px} px batch {arguments.batch_size}: the first "

@@ -50,15 +50,15 @@ def make_recipe(arguments: argparse.Namespace):
     return Recipe.from_config(config)
 
 
-def study_unit(recipe, data, strategy, folder: pathlib.Path) -> Callable:
+def study_unit(recipe, data, engine, folder: pathlib.Path) -> Callable:
     """A function that does for a run all that a study does, but for the report."""
     from fine2coarse.studies.study import Study
 
     study = Study(recipe, folder)
-    return lambda run: study.run(data, strategy, announce=lambda line: None, runs=[run])
+    return lambda run: study.run(data, engine, announce=lambda line: None, runs=[run])
 
 
-def bare_unit(recipe, data, strategy, folder: pathlib.Path) -> Callable:
+def bare_unit(recipe, data, engine, folder: pathlib.Path) -> Callable:
     """A function that does for a run the same training and nothing else."""
     import gc
 
@@ -66,7 +66,7 @@ def bare_unit(recipe, data, strategy, folder: pathlib.Path) -> Callable:
 
     def do(run) -> None:
         for training in trainings(recipe, data, run):
-            train(training, strategy)
+            train(training, engine)
         keras.backend.clear_session()
         gc.collect()
 
@@ -108,21 +108,21 @@ def trainings(recipe, data, run) -> list:
     return runs
 
 
-def train(run, strategy) -> None:
+def train(run, engine) -> None:
     """Builds the model and trains it, without a stop on the way."""
     import dataclasses
 
     from fine2coarse.runs import execution
+    from fine2coarse.training.engine import choose_jit_compile
     from fine2coarse.training.loop import Trainer
-    from fine2coarse.training.strategy import choose_jit_compile
 
     steps = run.phase.total_steps
     phase = dataclasses.replace(run.phase, log_every_steps=steps, checkpoint_every_steps=steps)
     run = dataclasses.replace(run, phase=phase)
-    jit_compile = choose_jit_compile(strategy, run.backbone.name)
-    trainer = Trainer(strategy, lambda: execution._build_model(run), phase, jit_compile)
+    jit_compile = choose_jit_compile(engine, run.backbone.name)
+    trainer = Trainer(engine, lambda: execution._build_model(run), phase, jit_compile)
     labels = run.train.labelled(run.space)
-    for _ in trainer.train(execution._training_batches(run, labels, 0)):
+    for _ in trainer.train(execution._training_feed(run, labels, 0)):
         pass
 
 
@@ -133,15 +133,15 @@ def side(arguments: argparse.Namespace) -> None:
     from fine2coarse.datasets.open import open_dataset
     from fine2coarse.studies.run_plan import plan_runs
     from fine2coarse.studies.study_data import load_study_data
-    from fine2coarse.training.strategy import make_strategy
+    from fine2coarse.training.engine import make_engine
 
     recipe = make_recipe(arguments)
-    strategy = make_strategy("one_device")
+    engine = make_engine("one_device")
     dataset = open_dataset(recipe.dataset.name, recipe.dataset.options, arguments.data_dir)
     data = load_study_data(recipe, dataset)
     make = {"study": study_unit, "bare": bare_unit}[arguments.side]
     with tempfile.TemporaryDirectory() as folder:
-        do = make(recipe, data, strategy, pathlib.Path(folder))
+        do = make(recipe, data, engine, pathlib.Path(folder))
         print("{}", flush=True)  # ready
         for run, _ in zip(plan_runs(recipe), sys.stdin):
             started, cpu = time.perf_counter(), _sides.cpu_seconds()

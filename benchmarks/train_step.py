@@ -2,20 +2,21 @@
 
   python benchmarks/train_step.py --torch_python=VENV/bin/python
   python benchmarks/train_step.py --torch_python=... --models=resnet34 --num_rounds=7
-  KERAS_BACKEND=jax python benchmarks/train_step.py --ours=jax --models=vit_b16,resnet50 \
-    --image_size_px=224 --batch_size=128 --precision=bfloat16        (on a GPU)
+  python benchmarks/train_step.py --torch_python=... --ours=jax
+
+On a GPU: benchmarks/device.sh.
 
 Both frameworks run in processes of their own, started once, and take turns: one round is a few
 steps of one, then of the other, so that a busy machine slows both. SGD with Nesterov momentum,
 softmax cross-entropy, one fixed batch of random images. Needs torch and timm in another environment
 (they are not dependencies of the project). On a GPU timm runs under torch.compile and
-channels-last, and both are also given as a share of what a large matrix product reaches on that
-device.
+channels-last.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import pathlib
@@ -34,8 +35,6 @@ TIMM_NAMES = {
     "vit_b16": "vit_base_patch16_224",
 }
 NUM_CLASSES = 1000
-# Multiplications and additions of a forward pass at 224 px, × 3 for the step, × 2 for operations.
-STEP_OPERATIONS_224 = {"vit_b16": 6 * 17.58e9, "resnet50": 6 * 4.09e9}
 
 
 def tensorflow_side(model: str, size: int, batch: int, precision: str) -> Callable[[int], None]:
@@ -46,16 +45,16 @@ def tensorflow_side(model: str, size: int, batch: int, precision: str) -> Callab
 
     from fine2coarse.models import BackboneSpec, Classifier
     from fine2coarse.recipes.phase_spec import OptimizerSpec, PhaseSpec
+    from fine2coarse.training.engine import StepSpec, as_engine, choose_jit_compile
     from fine2coarse.training.optimizers import build_optimizer
-    from fine2coarse.training.step import TrainStep
-    from fine2coarse.training.strategy import choose_jit_compile
+    from fine2coarse.training.tensorflow.step import TrainStep
 
     keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
     phase = PhaseSpec(10**6, batch, OptimizerSpec(learning_rate=0.01, decay="constant"))
     classifier = Classifier(BackboneSpec(model, size), NUM_CLASSES, seed=0)
     optimizer = build_optimizer(phase.optimizer, phase.total_steps, classifier)
-    jit_compile = choose_jit_compile(tf.distribute.get_strategy(), model)
-    step = tf.function(TrainStep(classifier, optimizer, phase), jit_compile=jit_compile)
+    jit_compile = choose_jit_compile(as_engine(tf.distribute.get_strategy()), model)
+    step = tf.function(TrainStep(StepSpec(classifier, optimizer, phase)), jit_compile=jit_compile)
     generator = np.random.default_rng(0)
     data = {
         "image": tf.constant(generator.random((batch, size, size, 3), np.float32)),
@@ -72,53 +71,33 @@ def tensorflow_side(model: str, size: int, batch: int, precision: str) -> Callab
 
 
 def jax_side(model: str, size: int, batch: int, precision: str) -> Callable[[int], None]:
-    """Our models and losses on Keras's JAX backend."""
-    from fine2coarse import keras_settings
-
-    keras_settings.allow_backend("jax")
-    import jax
+    """Our engine's steps on one device, given one after another as in a training."""
     import keras
     import numpy as np
 
+    from fine2coarse.input.feeds import Feed
     from fine2coarse.models import BackboneSpec, Classifier
-    from fine2coarse.training.losses import softmax_cross_entropy
+    from fine2coarse.recipes.phase_spec import OptimizerSpec, PhaseSpec
+    from fine2coarse.training.engine import StepSpec, make_engine
+    from fine2coarse.training.gate import Gate
+    from fine2coarse.training.optimizers import build_optimizer
 
+    engine = make_engine("one_device")
     keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32")
+    phase = PhaseSpec(10**6, batch, OptimizerSpec(learning_rate=0.01, decay="constant"))
     classifier = Classifier(BackboneSpec(model, size), NUM_CLASSES, seed=0)
-    optimizer = keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True)
-    optimizer.build(classifier.trainable_variables)
+    optimizer = build_optimizer(phase.optimizer, phase.total_steps, classifier)
     generator = np.random.default_rng(0)
-    images = jax.numpy.asarray(generator.random((batch, size, size, 3), np.float32))
-    labels = jax.numpy.asarray(generator.integers(0, NUM_CLASSES, (batch, 1)), "int32")
-
-    def loss_of(trainable, fixed):
-        logits, fixed = classifier.stateless_call(trainable, fixed, images, training=True)
-        return softmax_cross_entropy(logits, labels).mean(), fixed
-
-    @jax.jit
-    def step(state):
-        trainable, fixed, slots = state
-        (loss, fixed), gradients = jax.value_and_grad(loss_of, has_aux=True)(trainable, fixed)
-        trainable, slots = optimizer.stateless_apply(slots, gradients, trainable)
-        return (trainable, fixed, slots), loss
-
-    state = [
-        tuple(
-            [v.value for v in group]
-            for group in (
-                classifier.trainable_variables,
-                classifier.non_trainable_variables,
-                optimizer.variables,
-            )
-        )
-    ]
-
-    def run(num_steps: int) -> None:
-        for _ in range(num_steps):
-            state[0], loss = step(state[0])
-        float(loss)
-
-    return run
+    data = engine.placed_batch(
+        {
+            "image": generator.random((batch, size, size, 3), np.float32),
+            "label": generator.integers(0, NUM_CLASSES, (batch, 1)).astype(np.int32),
+            "weight": np.ones(batch, np.float32),
+        }
+    )
+    feed = Feed(lambda shard: itertools.repeat(data))
+    steps = engine.step_runner(StepSpec(classifier, optimizer, phase), feed, Gate(obeys=False))
+    return lambda num_steps: steps(num_steps, 0.0)
 
 
 def timm_side(model: str, size: int, batch: int, precision: str) -> Callable[[int], None]:
@@ -152,49 +131,56 @@ def timm_side(model: str, size: int, batch: int, precision: str) -> Callable[[in
 SIDES = {"tensorflow": tensorflow_side, "jax": jax_side, "timm": timm_side}
 
 
-def matmul_peak(side: str) -> float:
-    """Operations per second of a large bfloat16 matrix product, in the side's framework."""
-    size, repeats = 8192, 20
-    if side == "timm":
-        import torch
-
-        a = torch.rand(size, size, device="cuda", dtype=torch.bfloat16)
-        multiply, wait = (lambda: a @ a), (lambda x: x[0, 0].item())
-    else:
-        import jax
-
-        a = jax.numpy.ones((size, size), "bfloat16")
-        product = jax.jit(lambda x: x @ x)
-        multiply, wait = (lambda: product(a)), (lambda x: float(x[0, 0]))
-    wait(multiply())
-    started = time.perf_counter()
-    for _ in range(repeats):
-        found = multiply()
-    wait(found)
-    return 2 * size**3 * repeats / (time.perf_counter() - started)
-
-
 def serve(side: str, settings: list) -> None:
     """Builds a side, then answers each line N with the seconds that N steps took."""
     run = SIDES[side](*settings)
     run(2)
     print("ready", flush=True)
     for line in sys.stdin:
-        if line.strip() == "peak":
-            print(matmul_peak(side), flush=True)
+        if line.strip() == "memory":
+            print(peak_bytes(side), flush=True)
             continue
         started = time.perf_counter()
         run(int(line))
         print(time.perf_counter() - started, flush=True)
 
 
+def peak_bytes(side: str) -> int:
+    """Most memory of the device that the side has used; 0 where it cannot tell."""
+    if side == "timm":
+        import torch
+
+        return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
+    if side == "jax":
+        import jax
+
+        return (jax.local_devices()[0].memory_stats() or {}).get("peak_bytes_in_use", 0)
+    return 0
+
+
+class SideError(SystemExit):
+    """A side that did not start: no memory for the batch, a package that is missing, ..."""
+
+
 class Side:
-    """One side's process."""
+    """One side's process.
+
+    Args:
+      side: 'tensorflow', 'jax' or 'timm'.
+      python: the interpreter that has it.
+      settings: model, image size in px, batch size, precision.
+
+    Raises:
+      SideError: where it does not start.
+    """
 
     def __init__(self, side: str, python: str, settings: list) -> None:
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
-        if side == "jax":
-            environment["KERAS_BACKEND"] = "jax"
+        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        environment["PYTHONPATH"] = os.pathsep.join(
+            [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        )
+        if side in ("jax", "tensorflow"):
+            environment["KERAS_BACKEND"] = side
         self._process = subprocess.Popen(
             [python, __file__, "--serve", side, json.dumps(settings)],
             env=environment,
@@ -205,7 +191,10 @@ class Side:
             errors="replace",
         )
         if self._process.stdout.readline().strip() != "ready":
-            raise SystemExit(f"{side} did not start: run {python} {__file__} --serve {side} ...")
+            raise SideError(
+                f"{side} did not start: run {python} {__file__} --serve {side} "
+                f"'{json.dumps(settings)}'"
+            )
 
     def ask(self, line: str) -> float:
         """The number that the process answers."""
@@ -219,16 +208,21 @@ class Side:
         self._process.wait()
 
 
+def in_turns(sides: list[Side], num_rounds: int, num_images: int, num_steps: int) -> list[list]:
+    """Images per second of each side in each round, in which each side takes its turn."""
+    rates: list[list[float]] = [[] for _ in sides]
+    for _ in range(num_rounds):
+        for side, found in zip(sides, rates):
+            found.append(num_steps * num_images / side.ask(str(num_steps)))
+    return rates
+
+
 def compare(arguments: argparse.Namespace, model: str) -> None:
     """Prints one line for a model: both frameworks and their ratio over the rounds."""
     settings = [model, arguments.image_size_px, arguments.batch_size, arguments.precision]
     ours = Side(arguments.ours, sys.executable, settings)
     timm = Side("timm", arguments.torch_python, settings)
-    rates: tuple[list[float], list[float]] = ([], [])
-    for _ in range(arguments.num_rounds):
-        for side, found in zip((ours, timm), rates):
-            seconds = side.ask(str(arguments.num_steps))
-            found.append(arguments.num_steps * arguments.batch_size / seconds)
+    rates = in_turns([ours, timm], arguments.num_rounds, arguments.batch_size, arguments.num_steps)
     ratios = sorted(a / b for a, b in zip(*rates))
     print(
         f"{model}  {arguments.image_size_px} px  batch {arguments.batch_size}  "
@@ -237,10 +231,6 @@ def compare(arguments: argparse.Namespace, model: str) -> None:
         f"(lowest {ratios[0]:.3f}, highest {ratios[-1]:.3f}, {len(ratios)} rounds)",
         flush=True,
     )
-    if arguments.ours == "jax" and arguments.image_size_px == 224 and model in STEP_OPERATIONS_224:
-        for name, side, found in (("ours", ours, rates[0]), ("timm", timm, rates[1])):
-            share = statistics.median(found) * STEP_OPERATIONS_224[model] / side.ask("peak")
-            print(f"  {name}: {100 * share:.1f} % of the measured matrix-product peak")
     ours.stop()
     timm.stop()
 

@@ -5,8 +5,9 @@
     result = fine2coarse.run_study("demo:smoke", "runs/smoke")
     pandas.DataFrame(result.table)
 
-The command `fine2coarse study` calls the same functions. Importing this is light: TensorFlow is
-imported by the first study.
+The command `fine2coarse study` calls the same functions. Importing this is light: TensorFlow, or
+JAX where the variable KERAS_BACKEND says so before Keras is imported, is imported by the first
+study.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from fine2coarse.recipes.recipe import Recipe
     from fine2coarse.studies.run_plan import Run
     from fine2coarse.studies.study import Study
+    from fine2coarse.training.engine import Engine
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -190,7 +192,8 @@ def run_study(
     workdir: str | os.PathLike,
     *,
     data_dir: str | os.PathLike | None = None,
-    strategy: str | tf.distribute.Strategy = "auto",
+    packed: str | os.PathLike | None = None,
+    strategy: str | tf.distribute.Strategy | Engine = "auto",
     arms: Sequence[str] = (),
     seeds: Sequence[int] = (),
     shard: tuple[int, int] = (0, 1),
@@ -209,8 +212,9 @@ def run_study(
       workdir: the study's folder, or an address such as gs://bucket/folder.
       data_dir: folder of prepared data; default: the variable TFDS_DATA_DIR, or `data` in
         `workdir`.
+      packed: folder of a pack (`fine2coarse pack`) to read in place of the datasets; None for them.
       strategy: how training spreads over devices: 'auto', 'one_device', 'mirrored' or 'tpu', or a
-        strategy made before.
+        strategy of TensorFlow or an engine (`training.engine.make_engine`) made before.
       arms: only these arms, or 'baseline'; all where empty.
       seeds: only these seeds; all where empty.
       shard: (i, n): only the i-th of n shares of these runs.
@@ -228,13 +232,13 @@ def run_study(
       Preempted: on SIGTERM; what was trained is saved, and the same call goes on.
     """
     parsed, address = parse_recipe(recipe), named_folder(workdir)
-    from fine2coarse.tensorflow_start import start_tensorflow
+    from fine2coarse.backend_start import start_backend
 
-    start_tensorflow()
+    start_backend()
     from fine2coarse.paths import is_remote
     from fine2coarse.studies.run_plan import plan_runs, select_runs
 
-    made = named_strategy(strategy)
+    made = named_engine(strategy)
     runs = select_runs(plan_runs(parsed), arms, seeds, shard)
     if is_remote(address) and shard == (0, 1):
         _LOGGER.info("note: %s", _ONE_MACHINE)
@@ -243,7 +247,8 @@ def run_study(
         address,
         runs,
         data_dir=data_folder(data_dir, address),
-        strategy=made,
+        packed=packed and os.fspath(packed),
+        engine=made,
         wait=wait,
         report=report,
         claim_timeout_s=claim_timeout_s,
@@ -257,13 +262,14 @@ def do_runs(
     runs: Sequence[Run],
     *,
     data_dir: str,
-    strategy: tf.distribute.Strategy,
+    engine: Engine,
+    packed: str | None = None,
     wait: bool = True,
     report: bool = True,
     claim_timeout_s: float = DEFAULT_TIMEOUT_S,
     command: Sequence[str] = (),
 ) -> StudyResult:
-    """Does some of a study's runs; TensorFlow was started before. See `run_study`."""
+    """Does some of a study's runs; the backend was started before. See `run_study`."""
     from fine2coarse.report.provenance import record_command
     from fine2coarse.studies.mirror import open_workdir
     from fine2coarse.studies.open_study import open_study
@@ -272,12 +278,12 @@ def do_runs(
     with open_workdir(address) as (folder, mirror):
         with _removed_again(folder):
             study = Study(recipe, folder, claim_timeout_s, mirror)
-            data = open_study(recipe, data_dir, runs)
+            data = open_study(recipe, data_dir, runs, packed=packed, devices=engine)
         if command:
             record_command(folder, command[0], command[1:])
-        data_dirs = [pathlib.Path(data_dir)]
+        data_dirs = [*([pathlib.Path(packed)] if packed else []), pathlib.Path(data_dir)]
         try:
-            study.run(data, strategy, runs=runs, wait=wait)
+            study.run(data, engine, runs=runs, wait=wait)
         except StudyError:
             if report:
                 told = with_addresses(address, conclude(study, data_dirs=data_dirs, report=True))
@@ -327,15 +333,16 @@ def with_addresses(address: str, result: StudyResult) -> StudyResult:
     )
 
 
-def named_strategy(given: str | tf.distribute.Strategy) -> tf.distribute.Strategy:
-    """A strategy by name, or the one that was given."""
-    from fine2coarse.training.strategy import is_multi_worker, make_strategy
+def named_engine(given: str | tf.distribute.Strategy | Engine) -> Engine:
+    """An engine by the name of its strategy, or the one that was given."""
+    from fine2coarse.training.cluster_task import is_multi_worker
+    from fine2coarse.training.engine import as_engine, make_engine
 
     if not isinstance(given, str):
-        return given
+        return as_engine(given)
     if is_multi_worker(given):
         raise UsageError(f"TF_CONFIG makes this process one of several: {INSTEAD_OF_WORKERS}")
-    return make_strategy(given)
+    return make_engine(given)
 
 
 def load(run: str | os.PathLike) -> LoadedModel:
@@ -353,9 +360,9 @@ def load(run: str | os.PathLike) -> LoadedModel:
     found = find_run(run)
     if found.note:
         _LOGGER.info("%s", found.note)
-    from fine2coarse.tensorflow_start import start_tensorflow
+    from fine2coarse.backend_start import start_backend
 
-    start_tensorflow()
+    start_backend()
     from fine2coarse.prediction.loaded_model import LoadedModel
 
     return LoadedModel(found.path, is_export=found.is_export)
@@ -434,7 +441,7 @@ def conclude(study: Study, *, data_dirs: Sequence[pathlib.Path], report: bool) -
 
     Args:
       study: which this process has open.
-      data_dirs: where prepared data may lie, for the report's pictures.
+      data_dirs: where prepared data or a pack may lie, for the report's pictures.
       report: False to write none.
     """
     if not study.rows():

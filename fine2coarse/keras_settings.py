@@ -8,6 +8,7 @@ packages that build or train models call `pin()` when they are imported.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 from collections.abc import Mapping
@@ -15,10 +16,9 @@ from types import ModuleType
 
 from fine2coarse.errors import UsageError
 
-BACKEND = "tensorflow"
+TENSORFLOW, JAX = BACKENDS = ("tensorflow", "jax")
 IMAGE_DATA_FORMAT, FLOATX, EPSILON = "channels_last", "float32", 1e-7
 _VARIABLE = "KERAS_BACKEND"
-_allowed = {BACKEND}
 
 
 class KerasSettingsError(UsageError):
@@ -28,7 +28,7 @@ class KerasSettingsError(UsageError):
 def pinned() -> Mapping[str, str | float]:
     """The settings that `pin` makes, by their names in keras.json."""
     return {
-        "backend": BACKEND,
+        "backend": backend(),
         "image_data_format": IMAGE_DATA_FORMAT,
         "floatx": FLOATX,
         "epsilon": EPSILON,
@@ -46,7 +46,7 @@ def pin() -> None:
         keras.json cannot be read.
     """
     check_backend()
-    prefer_tensorflow()
+    prefer_default_backend()
     config = _import_keras().config
     follows_floatx = config.dtype_policy().name == config.floatx()
     config.set_image_data_format(IMAGE_DATA_FORMAT)
@@ -56,49 +56,72 @@ def pin() -> None:
         config.set_dtype_policy(FLOATX)
 
 
+def backend() -> str:
+    """The backend that Keras runs on, or would be imported with: imports nothing."""
+    keras = sys.modules.get("keras")
+    if keras is not None and hasattr(keras, "config"):
+        return keras.config.backend()
+    return os.environ.get(_VARIABLE) or default_backend()
+
+
+def default_backend() -> str:
+    """TensorFlow; JAX where that alone is installed."""
+    has_jax_alone = not has_tensorflow() and importlib.util.find_spec(JAX) is not None
+    return JAX if has_jax_alone else TENSORFLOW
+
+
+def has_tensorflow() -> bool:
+    """Whether TensorFlow can be imported; imports nothing."""
+    return TENSORFLOW in sys.modules or importlib.util.find_spec(TENSORFLOW) is not None
+
+
+def choose_backend(name: str) -> None:
+    """Makes Keras run on a backend; before Keras is imported.
+
+    Args:
+      name: 'tensorflow' or 'jax'.
+
+    Raises:
+      KerasSettingsError: on another name, or where Keras runs on another backend already.
+    """
+    if name not in BACKENDS:
+        raise KerasSettingsError(f"the backend is one of {BACKENDS}, got {name!r}")
+    if "keras" in sys.modules and backend() != name:
+        raise KerasSettingsError(
+            f"Keras was imported with its backend {backend()!r}, and {name!r} is wanted: start "
+            f"Python anew with {_VARIABLE}={name}"
+        )
+    os.environ[_VARIABLE] = name
+
+
 def check_backend() -> None:
     """Checks which backend Keras runs on or would be imported with; imports nothing.
 
     Raises:
-      KerasSettingsError: where that is another one than TensorFlow.
+      KerasSettingsError: where that is neither TensorFlow nor JAX.
     """
-    keras = sys.modules.get("keras")
-    if keras is not None:
-        backend = keras.config.backend()
-        if backend not in _allowed:
-            raise KerasSettingsError(
-                f"Keras was imported with its backend {backend!r}, and fine2coarse needs "
-                f"{BACKEND!r}: start Python anew with {_VARIABLE}={BACKEND}"
-            )
+    if backend() in BACKENDS:
         return
-    named = os.environ.get(_VARIABLE)
-    if named and named not in _allowed:
+    if "keras" in sys.modules:
         raise KerasSettingsError(
-            f"the environment variable {_VARIABLE} is {named!r}, and fine2coarse needs "
-            f"{BACKEND!r}: unset {_VARIABLE}, or set {_VARIABLE}={BACKEND}"
+            f"Keras was imported with its backend {backend()!r}, and fine2coarse runs on "
+            f"{' and '.join(BACKENDS)} alone: start Python anew with {_VARIABLE}={TENSORFLOW}"
         )
+    raise KerasSettingsError(
+        f"the environment variable {_VARIABLE} is {backend()!r}, and fine2coarse runs on "
+        f"{' and '.join(BACKENDS)} alone: unset {_VARIABLE}, or set {_VARIABLE}={TENSORFLOW}"
+    )
 
 
-def prefer_tensorflow() -> None:
-    """Makes TensorFlow the backend where KERAS_BACKEND names none; imports nothing.
+def prefer_default_backend() -> None:
+    """Settles the backend where KERAS_BACKEND names none; imports nothing.
 
     The backend of keras.json, and Keras' NNX mode (JAX only), are thereby overruled. Call before
     Keras is imported.
     """
     if not os.environ.get(_VARIABLE):
-        os.environ[_VARIABLE] = BACKEND
+        os.environ[_VARIABLE] = default_backend()
     os.environ["KERAS_NNX_ENABLED"] = "false"
-
-
-def allow_backend(name: str) -> None:
-    """Lets Keras run on another backend too, for programs that use only parts that can.
-
-    Models and losses work on JAX as well; training, export and studies do not.
-
-    Args:
-      name: of the backend, as in KERAS_BACKEND.
-    """
-    _allowed.add(name)
 
 
 def _import_keras() -> ModuleType:

@@ -20,8 +20,8 @@ from fine2coarse.api import (
     StudyResult,
     data_folder,
     do_runs,
+    named_engine,
     named_folder,
-    named_strategy,
     parse_recipe,
     read_result,
 )
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from fine2coarse.recipes.recipe import Recipe
     from fine2coarse.studies.run_plan import Run
     from fine2coarse.studies.sweep import Cell
+    from fine2coarse.training.engine import Engine
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -86,7 +87,8 @@ def run_sweep(
     over: Mapping[str, Sequence[Any]],
     *,
     data_dir: str | os.PathLike | None = None,
-    strategy: str | tf.distribute.Strategy = "auto",
+    packed: str | os.PathLike | None = None,
+    strategy: str | tf.distribute.Strategy | Engine = "auto",
     arms: Sequence[str] = (),
     seeds: Sequence[int] = (),
     shard: tuple[int, int] = (0, 1),
@@ -107,6 +109,7 @@ def run_sweep(
       over: dotted name of a field → its values, as in {"pretrain.total_steps": [100, 200]}.
       data_dir: folder of prepared data; default: the variable TFDS_DATA_DIR, or `data` in
         `workdir`.
+      packed: folder of a pack (`fine2coarse pack`) to read in place of the datasets; None for them.
       strategy: as in `run_study`.
       arms: only these arms of each cell, or 'baseline'; all where empty.
       seeds: only these seeds; all where empty.
@@ -130,10 +133,10 @@ def run_sweep(
     cells = plan_sweep(parsed, over)
     runs = share_of_cells(cells, arms, seeds, shard)
     folder = local_folder(named_folder(workdir))
-    from fine2coarse.tensorflow_start import start_tensorflow
+    from fine2coarse.backend_start import start_backend
 
-    start_tensorflow()
-    made = named_strategy(strategy)
+    start_backend()
+    made = named_engine(strategy)
     check_cells(cells, folder)
     note_cells(folder, cells)
 
@@ -143,7 +146,8 @@ def run_sweep(
             str(folder / cell.name),
             runs[cell.name],
             data_dir=data_folder(data_dir, os.fspath(workdir)),
-            strategy=made,
+            packed=packed and os.fspath(packed),
+            engine=made,
             wait=wait,
             report=report,
             claim_timeout_s=claim_timeout_s,

@@ -17,6 +17,7 @@ from absl import flags
 from fine2coarse.cli.path_flags import define_path
 from fine2coarse.cli.program import run_main
 from fine2coarse.errors import EXIT_FAILED
+from fine2coarse.keras_settings import BACKENDS, TENSORFLOW
 
 _NAME = flags.DEFINE_string("name", None, "Of the machines: NAME-0, NAME-1, ...")
 _ZONE = flags.DEFINE_string("zone", None, "E.g. us-west4-a.")
@@ -39,6 +40,9 @@ _MAX_RESTARTS = flags.DEFINE_integer(
 )
 _RESULTS = define_path("results", "", "Local folder to fetch the results into.")
 _PYTHON = flags.DEFINE_string("python", "3.11", "Version of Python on the machines.")
+_BACKEND = flags.DEFINE_enum(
+    "backend", TENSORFLOW, BACKENDS, "What the program computes on; jax installs jax-tpu."
+)
 _POLL_S = flags.DEFINE_float("poll_s", 15.0, "Seconds between two looks.", lower_bound=0.0)
 _MAX_WAIT_S = flags.DEFINE_float("max_wait_s", 86_400.0, "Longest wait for a machine.")
 _EXECUTE = flags.DEFINE_boolean("execute", False, "Run the commands.")
@@ -63,6 +67,7 @@ def main(program: Sequence[str]) -> None:
         max_restarts=_MAX_RESTARTS.value,
         results=_RESULTS.value,
         python=_PYTHON.value,
+        backend=_BACKEND.value,
         poll_s=_POLL_S.value,
         max_wait_s=_MAX_WAIT_S.value,
     )

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
+from fine2coarse.backend_start import start_on_tensorflow
 from fine2coarse.claims import hold_file
 from fine2coarse.cli.card_flag import CONFIG
-from fine2coarse.cli.device_flags import refuse_workers, strategy_of_flags
+from fine2coarse.cli.device_flags import engine_of_flags, refuse_workers
 from fine2coarse.cli.named_dataset import DATASET, open_named_dataset
 from fine2coarse.cli.path_flags import define_path
 from fine2coarse.cli.program import run_main
@@ -64,15 +65,15 @@ def main() -> None:
             given = Embeddings.load(name, _IDS.value)
             found = embedding.adopt(given, dataset, splits, out, finish=finish)
         else:
-            strategy = strategy_of_flags()
-            with strategy.scope():
+            engine = engine_of_flags()
+            with engine.scope():
                 encoder = encoders.make_encoder(kind, name, _SIZE.value)
             found = embedding.embed_dataset(
                 dataset,
                 splits,
                 encoder,
                 out,
-                strategy,
+                engine,
                 finish=finish,
                 batch_size=_BATCH.value,
                 announce=embedding.progress_bar(),
@@ -106,4 +107,4 @@ def _model() -> tuple[str, str]:
 
 
 if __name__ == "__main__":
-    run_main(main, required=("out",), needs_tensorflow=True)
+    run_main(main, required=("out",), start=lambda: start_on_tensorflow("embed"))

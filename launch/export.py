@@ -11,6 +11,7 @@ import shlex
 
 from absl import flags
 
+from fine2coarse.backend_start import start_on_tensorflow
 from fine2coarse.cli.path_flags import define_path
 from fine2coarse.cli.program import run_main
 from fine2coarse.cli.run_flag import RUN_HELP, find_announced
@@ -62,4 +63,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_main(main, required=("run", "out"), needs_tensorflow=True)
+    run_main(main, required=("run", "out"), start=lambda: start_on_tensorflow("export"))

@@ -15,6 +15,7 @@ import sys
 
 from absl import flags
 
+from fine2coarse.cli.backend_flag import start_chosen_backend
 from fine2coarse.cli.path_flags import define_path
 from fine2coarse.cli.program import run_main
 from fine2coarse.cli.run_flag import check_out, find_announced
@@ -32,12 +33,11 @@ def main(paths: list[str]) -> None:
     if _OUT.value:
         check_out(pathlib.Path(_OUT.value))
     from fine2coarse.preparation.image_files import find_images
-    from fine2coarse.tensorflow_start import start_tensorflow
 
     images, run = find_images(paths, pass_over=True), find_announced(_RUN.value)
     if images.passed_over:
         print(f"passed over: {images.passed_over}", file=sys.stderr)
-    start_tensorflow()
+    start_chosen_backend()
     from fine2coarse.prediction.csv_output import write_predictions
     from fine2coarse.prediction.loaded_model import LoadedModel
 

@@ -18,12 +18,12 @@ from collections.abc import Sequence
 
 from absl import flags
 
+from fine2coarse.backend_start import start_on_tensorflow
 from fine2coarse.cli.path_flags import define_path
 from fine2coarse.cli.program import run_main
 from fine2coarse.datasets.leveled_names import check_archives, with_class_rule
 from fine2coarse.errors import UsageError
 from fine2coarse.files import write_json
-from fine2coarse.tensorflow_start import start_tensorflow
 
 _DATASET = flags.DEFINE_string(
     "dataset", None, "imagenet21k or inat2021; or with a config, as in imagenet21k/21k_p_level0."
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str]) -> None:
     check_archives(dataset.partition("/")[0], _MANUAL_DIR.value)
     beam_options = _beam_options(arguments) if _RUNNER.value == "beam" else None
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # images are decoded on the CPU
-    start_tensorflow()
+    start_on_tensorflow("prepare")
     from fine2coarse.datasets.leveled import PrepareConfig
     from fine2coarse.datasets.preparing import prepare_dataset, summary_text
 

@@ -7,8 +7,10 @@ import pathlib
 
 from absl import flags
 
-from fine2coarse.cli.device_flags import STRATEGY, strategy_of_flags
+from fine2coarse.cli.backend_flag import start_chosen_backend
+from fine2coarse.cli.device_flags import STRATEGY, engine_of_flags
 from fine2coarse.cli.folder_flags import WORKDIR, data_folder
+from fine2coarse.cli.packed_flag import PACKED
 from fine2coarse.cli.program import run_main
 from fine2coarse.cli.recipe_flags import read_recipe
 
@@ -28,12 +30,13 @@ def main() -> None:
 
     workdir = pathlib.Path(WORKDIR.value)
     with hold_run(workdir, STRATEGY.value) as claim:
-        strategy, data = strategy_of_flags(), open_study(recipe, data_folder())
+        engine = engine_of_flags()
+        data = open_study(recipe, data_folder(), packed=PACKED.value, devices=engine)
         space = data.target if _ARM.value == "target" else data.spaces[_ARM.value, _SEED.value]
         run = pretraining_run(recipe, space, _SEED.value, data, _ARM.value)
         with ProgressBar(f"pretrain on {space.name}") as bar:
             observer = ClaimedObserver(bar, claim)
-            result = execute(run, ClaimedFolder(workdir, claim), strategy, observer)
+            result = execute(run, ClaimedFolder(workdir, claim), engine, observer)
     print(
         f"pretrained on {space.name} ({space.num_classes} classes), seed {_SEED.value}: loss "
         f"{result['last_loss']:.4f}, {result['images_seen']} images in "
@@ -42,4 +45,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_main(main, required=("config", "workdir", "arm"), needs_tensorflow=True)
+    run_main(main, required=("config", "workdir", "arm"), start=start_chosen_backend)

@@ -11,13 +11,14 @@ left is taken over. See docs/studies.md for plans (--dry_run), shares (--shard),
 from absl import flags
 
 from fine2coarse.api import INSTEAD_OF_WORKERS
+from fine2coarse.backend_start import start_backend
 from fine2coarse.claims import DEFAULT_TIMEOUT_S
+from fine2coarse.cli.backend_flag import settle_backend
 from fine2coarse.cli.device_flags import refuse_workers
 from fine2coarse.cli.path_flags import define_path
 from fine2coarse.cli.program import run_main
 from fine2coarse.cli.recipe_flags import read_recipe
 from fine2coarse.cli.study_command import StudyCommand
-from fine2coarse.tensorflow_start import start_tensorflow
 
 _ARM = flags.DEFINE_list("arm", [], "Only these arms (or `baseline`), separated by commas.")
 _SEED = flags.DEFINE_list("seed", [], "Only these seeds, separated by commas.")
@@ -57,6 +58,7 @@ _SWEEP = flags.DEFINE_multi_string(
 
 
 def main() -> None:
+    settle_backend()
     command = StudyCommand(
         recipe=read_recipe(),
         sweeps=_SWEEP.value,
@@ -70,7 +72,7 @@ def main() -> None:
         for line in command.commands():
             print(line)
         return
-    start_tensorflow()
+    start_backend()
     refuse_workers(INSTEAD_OF_WORKERS)
     if _DRY_RUN.value:
         for part in command.plans(_THROUGHPUTS.value):

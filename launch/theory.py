@@ -13,12 +13,12 @@ import pathlib
 
 from absl import flags
 
+from fine2coarse.backend_start import start_on_tensorflow
 from fine2coarse.claims import hold
 from fine2coarse.cli.path_flags import define_path
 from fine2coarse.cli.program import run_main
 from fine2coarse.errors import UsageError
 from fine2coarse.nearest import unknown
-from fine2coarse.tensorflow_start import start_tensorflow
 from fine2coarse.theory.names import EXPERIMENTS, KERAS_PATCHES
 
 _WORKDIR = define_path("workdir", None, "Folder of results; made where it is missing.")
@@ -51,7 +51,7 @@ def main() -> None:
         scale = dataclasses.replace(scale, num_seeds=_NUM_SEEDS.value)
     with hold(workdir / "claims", "theory", f"--workdir={workdir}"):
         if KERAS_PATCHES in names:
-            start_tensorflow()
+            start_on_tensorflow(f"the experiment {KERAS_PATCHES}")
         data_dir = _DATA_DIR.value or str(workdir / "data")
         page = report_theory(
             workdir, names, scale, data_dir=data_dir, num_workers=_NUM_WORKERS.value

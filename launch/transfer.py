@@ -17,8 +17,10 @@ import pathlib
 
 from absl import flags
 
-from fine2coarse.cli.device_flags import STRATEGY, strategy_of_flags
+from fine2coarse.cli.backend_flag import start_chosen_backend
+from fine2coarse.cli.device_flags import STRATEGY, engine_of_flags
 from fine2coarse.cli.folder_flags import WORKDIR, data_folder
+from fine2coarse.cli.packed_flag import PACKED
 from fine2coarse.cli.path_flags import define_path
 from fine2coarse.cli.program import run_main
 from fine2coarse.cli.recipe_flags import read_recipe
@@ -46,7 +48,8 @@ def main() -> None:
     pretrained = find_pretrained(handle, recipe.backbone.image_size_px)
     workdir = pathlib.Path(WORKDIR.value)
     with hold_run(workdir, STRATEGY.value) as claim:
-        strategy, data = strategy_of_flags(), open_study(recipe, data_folder())
+        engine = engine_of_flags()
+        data = open_study(recipe, data_folder(), packed=PACKED.value, devices=engine)
         result = do_transfer(
             recipe,
             recipe.transfer,
@@ -54,7 +57,7 @@ def main() -> None:
             data,
             find_start(recipe, data, pretrained),
             workdir,
-            Executor(strategy, f"transfer to {data.target.name}", claim=claim),
+            Executor(engine, f"transfer to {data.target.name}", claim=claim),
             trials=workdir / "trials",
         )
         keep_fine_space(PhaseFolder(workdir), pretrained.start_from)
@@ -67,4 +70,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_main(main, required=("config", "workdir", "pretrained"), needs_tensorflow=True)
+    run_main(main, required=("config", "workdir", "pretrained"), start=start_chosen_backend)

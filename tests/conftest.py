@@ -7,10 +7,13 @@ import gc
 import logging
 import os
 import pathlib
+import re
 import resource
 import sys
 
 import pytest
+
+from fine2coarse import keras_settings
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 _MAX_WORKERS = 8  # of `-n auto`: each may need several GB
@@ -66,6 +69,30 @@ def without_xla():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(execution, "choose_jit_compile", lambda *arguments: False)
         yield
+
+
+@pytest.fixture(scope="session")
+def engine():
+    """One device, on the backend that these tests run on."""
+    from tests.engines import one_device
+
+    return one_device()
+
+
+_BACKEND_MARKS = {
+    keras_settings.TENSORFLOW: re.compile(r"pytest\.mark\.jax\b"),
+    keras_settings.JAX: re.compile(r"pytest\.mark\.(jax|both_backends)\b"),
+}
+
+
+def pytest_ignore_collect(collection_path: pathlib.Path) -> bool | None:
+    """With KERAS_BACKEND=jax, only modules marked `jax` or `both_backends`; else none of `jax`."""
+    if not collection_path.name.startswith("test_"):
+        return None
+    backend = keras_settings.backend()
+    is_marked = bool(_BACKEND_MARKS[backend].search(collection_path.read_text("utf-8")))
+    is_left_out = is_marked == (backend == keras_settings.TENSORFLOW)
+    return True if is_left_out else None
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -1,4 +1,5 @@
-"""Programs in processes of their own, forked from one that has imported TensorFlow already.
+"""Programs in processes of their own, forked from one that has imported TensorFlow already (and
+JAX, where the tests run on it).
 
 A fresh Python needs about four seconds to import TensorFlow, a fork none. What a child sees of it
 all is a fresh process: its own TensorFlow runtime, arguments, environment, standard streams and
@@ -20,6 +21,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing import forkserver
 
+from fine2coarse import keras_settings
 from tests.forked_program import become
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -27,7 +29,8 @@ _SERVER = multiprocessing.get_context("forkserver")
 # Nothing here may start TensorFlow's runtime, whose threads a fork would not have, or define
 # flags. pytest is what a child would import first: its parent's main module.
 _SERVER.set_forkserver_preload(
-    ["pytest", "tensorflow", "keras", "tensorflow_datasets", "matplotlib.pyplot"]
+    ["pytest", "tensorflow", *(["jax"] if keras_settings.backend() == keras_settings.JAX else [])]
+    + ["keras", "tensorflow_datasets", "matplotlib.pyplot"]
     + ["fine2coarse.studies.study", "fine2coarse.runs.execution"]
 )
 

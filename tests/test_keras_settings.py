@@ -95,12 +95,40 @@ def test_another_backend_is_refused_before_keras_is_imported(monkeypatch):
 
 
 def test_keras_running_on_another_backend_is_refused(monkeypatch):
-    monkeypatch.setattr(keras.config, "backend", lambda: "jax")
-    with pytest.raises(keras_settings.KerasSettingsError, match="imported with its backend 'jax'"):
+    monkeypatch.setattr(keras.config, "backend", lambda: "torch")
+    told = "imported with its backend 'torch'"
+    with pytest.raises(keras_settings.KerasSettingsError, match=told):
         keras_settings.pin()
-    monkeypatch.setattr(keras_settings, "_allowed", {"tensorflow"})
-    keras_settings.allow_backend("jax")
+    monkeypatch.setattr(keras.config, "backend", lambda: "jax")
     keras_settings.check_backend()
+
+
+def test_a_backend_is_chosen_before_keras_is_imported_and_not_after(monkeypatch):
+    running, other = sorted(
+        keras_settings.BACKENDS, key=lambda name: name != keras.backend.backend()
+    )
+    keras_settings.choose_backend(running)
+    with pytest.raises(keras_settings.KerasSettingsError, match=f"KERAS_BACKEND={other}"):
+        keras_settings.choose_backend(other)
+    monkeypatch.delitem(sys.modules, "keras")
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    keras_settings.choose_backend(other)
+    assert os.environ["KERAS_BACKEND"] == other
+    with pytest.raises(keras_settings.KerasSettingsError, match=r"one of .*, got 'torch'"):
+        keras_settings.choose_backend("torch")
+
+
+def test_jax_is_the_backend_where_it_alone_is_installed(monkeypatch):
+    there = {"jax"}
+    monkeypatch.delitem(sys.modules, "tensorflow")
+    monkeypatch.setattr(
+        keras_settings.importlib.util, "find_spec", lambda name: name in there or None
+    )
+    assert keras_settings.default_backend() == "jax"
+    there.add("tensorflow")
+    assert keras_settings.default_backend() == "tensorflow"
+    there.clear()
+    assert keras_settings.default_backend() == "tensorflow"
 
 
 @pytest.mark.parametrize("named", [None, ""])
@@ -108,13 +136,13 @@ def test_tensorflow_is_preferred_where_no_backend_is_named(monkeypatch, named):
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
     if named is not None:
         monkeypatch.setenv("KERAS_BACKEND", named)
-    keras_settings.prefer_tensorflow()
+    keras_settings.prefer_default_backend()
     assert os.environ["KERAS_BACKEND"] == "tensorflow"
 
 
 def test_a_named_backend_is_not_replaced(monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "jax")
-    keras_settings.prefer_tensorflow()
+    keras_settings.prefer_default_backend()
     assert os.environ["KERAS_BACKEND"] == "jax"
 
 

@@ -9,7 +9,7 @@ from absl import flags
 from fine2coarse.errors import UsageError
 
 if TYPE_CHECKING:
-    import tensorflow as tf
+    from fine2coarse.training.engine import Engine
 
 STRATEGY = flags.DEFINE_enum(
     "strategy",
@@ -17,17 +17,19 @@ STRATEGY = flags.DEFINE_enum(
     ["auto", "one_device", "mirrored", "multi_worker", "tpu"],
     "How training spreads over devices; multi_worker reads TF_CONFIG.",
 )
-TPU = flags.DEFINE_string("tpu", "", "Name of the TPU, or `local` for one on this machine.")
+TPU = flags.DEFINE_string(
+    "tpu", "", "Name of the TPU, or `local` for one on this machine; on JAX `local` alone."
+)
 NUM_LOGICAL_CPUS = flags.DEFINE_integer(
     "num_logical_cpus", 0, "Split the CPU into as many devices, to try --strategy=mirrored."
 )
 
 
-def strategy_of_flags() -> tf.distribute.Strategy:
-    """The process's strategy, as the flags say; made once a process."""
-    from fine2coarse.training.strategy import make_strategy
+def engine_of_flags() -> Engine:
+    """The process's engine, as the flags say; made once a process."""
+    from fine2coarse.training.engine import make_engine
 
-    return make_strategy(STRATEGY.value, NUM_LOGICAL_CPUS.value, TPU.value)
+    return make_engine(STRATEGY.value, NUM_LOGICAL_CPUS.value, TPU.value)
 
 
 def refuse_workers(instead: str) -> None:
@@ -39,7 +41,7 @@ def refuse_workers(instead: str) -> None:
     Raises:
       UsageError: where TF_CONFIG or --strategy says that this is a worker.
     """
-    from fine2coarse.training.strategy import is_multi_worker
+    from fine2coarse.training.cluster_task import is_multi_worker
 
     if is_multi_worker(STRATEGY.value):
         raise UsageError(f"TF_CONFIG or --strategy makes this process one of several: {instead}")

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
+from fine2coarse import keras_settings
 from fine2coarse.cli import startup
 from fine2coarse.errors import (
     EXIT_BUG,
@@ -22,6 +23,13 @@ from fine2coarse.errors import (
     TryAgainError,
     UsageError,
 )
+
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
+_DEVICES = pathlib.Path("/dev")
+# TensorFlow's pools of threads, those of libraries, and JAX's.
+_THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "PJRT_NPROC")
+# JAX takes a fixed share of a GPU's memory when it starts; a tenth is left for what libraries need.
+_JAX_SHARE, _ALL_OF_A_GPU = "XLA_PYTHON_CLIENT_MEM_FRACTION", 0.9
 
 
 def command_without(*names: str) -> list[str]:
@@ -125,24 +133,31 @@ def check_codes(codes: Sequence[int]) -> None:
 
 
 def visible_gpus() -> list[str]:
-    """What CUDA_VISIBLE_DEVICES may name on this machine."""
-    import tensorflow as tf
+    """What CUDA_VISIBLE_DEVICES may name on this machine; no GPU is taken hold of."""
+    visible = os.environ.get(_VISIBLE)
+    if visible:
+        return [name for name in visible.split(",") if name]
+    if keras_settings.backend() == keras_settings.JAX:
+        # JAX would take their memory to count them.
+        count = 0 if visible == "" else len([*_DEVICES.glob("nvidia[0-9]*")])
+    else:
+        import tensorflow as tf
 
-    count = len(tf.config.list_physical_devices("GPU"))
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    return [name for name in visible.split(",") if name] if visible else [*map(str, range(count))]
+        count = len(tf.config.list_physical_devices("GPU"))
+    return [*map(str, range(count))]
 
 
 def share_of_machine(index: int, num_jobs: int, gpus: Sequence[str]) -> dict[str, str]:
     """Environment variables that give a job its share of cores and GPUs."""
     num_threads = max(1, len(os.sched_getaffinity(0)) // num_jobs)
-    names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
-    share = {name: str(num_threads) for name in names if name not in os.environ}
+    share = {name: str(num_threads) for name in _THREADS if name not in os.environ}
     if gpus:
         mine = gpus[index::num_jobs] or [gpus[index % len(gpus)]]
-        share["CUDA_VISIBLE_DEVICES"] = ",".join(mine)
+        share[_VISIBLE] = ",".join(mine)
         if num_jobs > len(gpus):
             share["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
+            if _JAX_SHARE not in os.environ:
+                share[_JAX_SHARE] = f"{_ALL_OF_A_GPU / -(-num_jobs // len(gpus)):.3f}"
     return share
 
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
+from fine2coarse.backend_start import start_on_tensorflow
 from fine2coarse.cli.card_flag import CONFIG
 from fine2coarse.cli.config_flag import given_fields
 from fine2coarse.cli.folder_flags import data_folder
 from fine2coarse.errors import UsageError
 from fine2coarse.recipes.dataset_options import read_options
-from fine2coarse.tensorflow_start import start_tensorflow
 
 if TYPE_CHECKING:
     from fine2coarse.datasets.prepared import PreparedDataset
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 DATASET = flags.DEFINE_string("dataset", None, "Name of the dataset; default: the config's.")
 _OPTIONS = "dataset.options."
+_WORK = "reading a dataset"
 
 
 def open_named_dataset(*, prepare: bool = True) -> PreparedDataset:
@@ -33,7 +34,7 @@ def open_named_dataset(*, prepare: bool = True) -> PreparedDataset:
       NotPreparedError: where it is not prepared and `prepare` is False.
     """
     name, options = _name_and_options()
-    start_tensorflow()
+    start_on_tensorflow(_WORK)
     from fine2coarse.datasets.open import open_prepared
 
     return open_prepared(name, options, data_folder(), prepare=prepare)
@@ -50,7 +51,7 @@ def levels_of_named_dataset() -> tuple[Taxonomy, Mapping[int, int], str, list[st
       NotPreparedError: where it is not prepared, and its labels cannot be read without its images.
     """
     name, options = _name_and_options()
-    start_tensorflow()
+    start_on_tensorflow(_WORK)
     import numpy as np
 
     from fine2coarse.datasets.open import NotPreparedError, open_prepared, survey_unprepared

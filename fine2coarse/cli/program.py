@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from absl import app, flags, logging
 
+from fine2coarse.backend_start import quiet_libraries
 from fine2coarse.cli import messages, startup
 from fine2coarse.cli.path_flags import fail, parse_flags
 from fine2coarse.errors import (
@@ -19,7 +20,6 @@ from fine2coarse.errors import (
     exit_code_of,
     is_disk_full,
 )
-from fine2coarse.tensorflow_start import quiet_libraries, start_tensorflow
 
 _OURS = "fine2coarse."
 INTERRUPTED = "stopped by Ctrl-C; what is saved is kept, and a run goes on with the same command"
@@ -29,7 +29,7 @@ def run_main(
     main: Callable[..., None],
     required: Sequence[str] = (),
     *,
-    needs_tensorflow: bool = False,
+    start: Callable[[], None] | None = None,
     takes_remote_workdir: bool = False,
     takes_arguments: bool = False,
 ) -> None:
@@ -40,7 +40,7 @@ def run_main(
     Args:
       main: the program's work; given the arguments that are no flags where it takes some.
       required: flags that must be given.
-      needs_tensorflow: whether TensorFlow is started before `main`.
+      start: what is started before `main`, such as `backend_start.start_backend`.
       takes_remote_workdir: whether --workdir may be an address, as in gs://bucket/folder.
       takes_arguments: whether there may be arguments besides flags.
     """
@@ -56,8 +56,8 @@ def run_main(
         with messages.shown(), one_line_errors():
             if not takes_remote_workdir:
                 _refuse_remote_workdir()
-            if needs_tensorflow:
-                start_tensorflow()
+            if start is not None:
+                start()
             main(*([argv[1:]] if takes_arguments else []))
 
     app.run(guarded, flags_parser=_parse_flags)

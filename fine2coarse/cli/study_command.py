@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import fine2coarse
 from fine2coarse.api import conclude, with_addresses
-from fine2coarse.cli.device_flags import strategy_of_flags
+from fine2coarse.cli.backend_flag import backend_argument
+from fine2coarse.cli.device_flags import engine_of_flags
 from fine2coarse.cli.folder_flags import DATA_DIR, WORKDIR, data_folder, given_data_folders
 from fine2coarse.cli.jobs import (
     check_codes,
@@ -21,6 +22,7 @@ from fine2coarse.cli.jobs import (
     visible_gpus,
     without_flags,
 )
+from fine2coarse.cli.packed_flag import PACKED
 from fine2coarse.cli.program import program_name
 from fine2coarse.errors import EXIT_TRY_AGAIN, UsageError
 
@@ -63,7 +65,8 @@ class StudyCommand:
         for cell, runs in self._runs():
             of_cell = _command_of(cell) if cell else command_without(*PARTS)
             for run in runs:
-                yield shlex.join([*of_cell, f"--arm={run.arm}", f"--seed={run.seed}"])
+                part = [f"--arm={run.arm}", f"--seed={run.seed}"]
+                yield shlex.join([*of_cell, *backend_argument(), *part])
 
     def plans(self, throughputs: str | None) -> Iterator[str]:
         """Every run with its cost, in parts, each when it is known."""
@@ -71,7 +74,7 @@ class StudyCommand:
         from fine2coarse.studies.mirror import open_workdir
 
         table = pathlib.Path(throughputs) if throughputs else None
-        strategy = strategy_of_flags()
+        engine = engine_of_flags()
         for cell, runs in self._runs():
             if cell:
                 yield f"\n{cell.name}"
@@ -79,7 +82,9 @@ class StudyCommand:
             with open_workdir(_folder_of(cell)) as (workdir, mirror):
                 if mirror:
                     mirror.pull()
-                yield from describe_study(recipe, runs, workdir, strategy, data_folder(), table)
+                yield from describe_study(
+                    recipe, runs, workdir, engine, data_folder(), table, packed=PACKED.value
+                )
 
     def run(self, *, wait: bool, report: bool) -> fine2coarse.StudyResult | fine2coarse.SweepResult:
         """Does the runs in this process."""
@@ -91,7 +96,8 @@ class StudyCommand:
             **({"over": over} if over else {}),
             **parts,
             data_dir=data_folder(),
-            strategy=strategy_of_flags(),
+            packed=PACKED.value,
+            strategy=engine_of_flags(),
             wait=wait,
             report=report,
             claim_timeout_s=self.claim_timeout_s,
@@ -179,7 +185,8 @@ def _command_of(cell: Cell) -> list[str]:
 
 
 def _data_dirs() -> tuple[pathlib.Path, ...]:
-    return (*given_data_folders(), pathlib.Path(data_folder()))
+    packed = [pathlib.Path(PACKED.value)] if PACKED.value else []
+    return (*packed, *given_data_folders(), pathlib.Path(data_folder()))
 
 
 def _may_report(codes: Sequence[int], report: bool) -> bool:

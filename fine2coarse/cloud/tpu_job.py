@@ -11,17 +11,13 @@ import re
 import shlex
 from collections.abc import Iterator, Sequence
 
+from fine2coarse import keras_settings
 from fine2coarse.errors import UsageError
 
 HOME = "fine2coarse"  # folder on the TPU VM
 ARCHIVE = "fine2coarse.tar.gz"
-# As BUILD.md has it: what would pull in plain TensorFlow beside tensorflow-tpu.
-WITHOUT_DEPENDENCIES = (
-    "keras-hub==0.32.0",
-    "tensorflow-text==2.20.1",
-    "tensorflow-hub==0.16.1",
-    "tf-keras==2.20.1",
-)
+# Extras of this package, by backend. Beside JAX, TensorFlow reads buckets and prepared data.
+EXTRAS = {keras_settings.TENSORFLOW: "tpu", keras_settings.JAX: "jax-tpu,cpu"}
 # Largest slice of each family that one host drives, in the family's own count.
 _ONE_HOST = {"v2": 8, "v3": 8, "v4": 8, "v5p": 8, "v5litepod": 8, "v6e": 8}
 
@@ -44,6 +40,7 @@ class CloudJob:
       workdir: the program's; remote where it begins with gs://.
       results: local folder to fetch the results into; empty for none.
       python: version of Python on the machines.
+      backend: 'tensorflow' or 'jax', which the program computes on.
       poll_s: seconds between two looks at log and state.
       max_wait_s: how long to wait for a machine to be ready.
     """
@@ -61,6 +58,7 @@ class CloudJob:
     max_restarts: int = 10
     results: str = ""
     python: str = "3.11"
+    backend: str = keras_settings.TENSORFLOW
     poll_s: float = 15.0
     max_wait_s: float = 24 * 3600.0
 
@@ -70,6 +68,14 @@ class CloudJob:
             raise UsageError(
                 f"--name={self.name!r}: expected small letters, digits and -, beginning with a "
                 "letter, at most 52"
+            )
+        if self.backend not in keras_settings.BACKENDS:
+            raise UsageError(f"--backend is one of {keras_settings.BACKENDS}, got {self.backend!r}")
+        own = [argument for argument in self.program if argument.startswith("--backend")]
+        if own and own != [f"--backend={self.backend}"]:
+            raise UsageError(
+                f"the program has {own[-1]} and cloud_tpu --backend={self.backend}, which says "
+                "what is installed: give it once, before --"
             )
         for what, value in (("zone", self.zone), ("project", self.project)):
             if value and not re.fullmatch(r"[a-z0-9:.-]+", value):
@@ -168,7 +174,7 @@ class Node:
         return self._vm("ssh", "--worker=all", f"--command={command}")
 
     def install(self) -> list[str]:
-        """Unpacks the archive and installs `.[tpu]` in a virtual environment."""
+        """Unpacks the archive and installs it with `EXTRAS` in a virtual environment."""
         pip = [".venv/bin/python", "-m", "pip", "install", "--quiet"]
         python = f"--python={self.job.python}"
         return self.ssh(
@@ -188,8 +194,7 @@ class Node:
                     python,
                     ".venv",
                 ],
-                [*pip, ".[tpu]"],
-                [*pip, "--no-deps", *WITHOUT_DEPENDENCIES],
+                [*pip, f".[{EXTRAS[self.job.backend]}]"],
             )
         )
 
@@ -206,6 +211,9 @@ class Node:
         arguments = list(self.job.program)
         if not any(argument.startswith("--tpu") for argument in arguments):
             arguments += ["--strategy=tpu", "--tpu=local"]
+        flag = f"--backend={self.job.backend}"
+        if self.job.backend != keras_settings.TENSORFLOW and flag not in arguments:
+            arguments += [flag]
         if self.job.num_nodes > 1:
             arguments += [f"--shard={self.index}/{self.job.num_nodes}"]
         return arguments

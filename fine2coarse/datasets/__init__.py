@@ -6,4 +6,4 @@ In: a name and options (`demo`, `folder`, `imagenet21k`, `inat2021`, `tfds`). Ou
 
 from fine2coarse import keras_settings
 
-keras_settings.prefer_tensorflow()  # before TensorFlow, which imports Keras
+keras_settings.prefer_default_backend()  # before TensorFlow, which imports Keras

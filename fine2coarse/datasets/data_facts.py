@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from fine2coarse.datasets.prepared import PreparedDataset
 
 DATA = "data.json"
-_NUM_SKIPS_TOLD = 20
+NUM_SKIPS_TOLD = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,11 +45,7 @@ def describe_data(
 def _preparation(dataset: PreparedDataset) -> Mapping[str, Any]:
     found = dataset.preparation()
     told: dict[str, Any] = {"dataset": dataset.name, "splits": dict(dataset.splits)}
-    if found is None:
-        return told
-    told |= dataclasses.asdict(found.report)
-    told["first_skips"] = [list(row) for row in found.skips(_NUM_SKIPS_TOLD)]
-    return told
+    return told if found is None else told | found.facts(NUM_SKIPS_TOLD)
 
 
 def published_in_words(preparation: Mapping[str, Any]) -> str:

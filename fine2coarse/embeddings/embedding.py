@@ -31,6 +31,7 @@ from fine2coarse.labels.embeddings import (
 )
 from fine2coarse.labels.space import UNREADABLE, LabelSpaceError
 from fine2coarse.terminal import Bar
+from fine2coarse.training.tensorflow.engine import TensorFlowEngine
 
 _SAVE_EVERY_ROWS = 4096
 _BLOCK_ROWS = 16_384
@@ -59,7 +60,7 @@ def embed_dataset(
     splits: Sequence[str],
     encoder: Encoder,
     out: pathlib.Path,
-    strategy: tf.distribute.Strategy,
+    engine: TensorFlowEngine,
     *,
     finish: FinishSpec | None = None,
     batch_size: int = 128,
@@ -70,9 +71,9 @@ def embed_dataset(
     Args:
       dataset: the images.
       splits: in the order of the rows; PCA is fitted on the first.
-      encoder: built in the strategy's scope.
+      encoder: built in the engine's scope.
       out: the .npy to write.
-      strategy: the process's strategy; a batch is spread over its replicas.
+      engine: the process's engine, on TensorFlow; a batch is spread over its replicas.
       finish: PCA and scaling.
       batch_size: images a step, over all replicas.
       announce: told (rows done, rows in all) now and then.
@@ -93,8 +94,8 @@ def embed_dataset(
         "source": dict(encoder.source),
     }
     raw = _RawFile(out, plan)
-    batches = _batches(dataset, splits, raw.num_done, encoder.image_size_px, batch_size, strategy)
-    for image_ids, vectors in _encoded(batches, encoder, strategy):
+    batches = _batches(dataset, splits, raw.num_done, encoder.image_size_px, batch_size, engine)
+    for image_ids, vectors in _encoded(batches, encoder, engine):
         expected = ids[raw.num_done : raw.num_done + len(image_ids)]
         if image_ids != expected:
             raise RuntimeError(f"read images {image_ids[:3]}, expected {list(expected[:3])}")
@@ -232,10 +233,10 @@ def _batches(
     num_skipped: int,
     image_size_px: int,
     batch_size: int,
-    strategy: tf.distribute.Strategy,
+    engine: TensorFlowEngine,
 ) -> Iterator[dict[str, tf.Tensor]]:
     """Batches of the rows after the first `num_skipped`, the last one padded with weight 0."""
-    batch_size = -(-batch_size // strategy.num_replicas_in_sync) * strategy.num_replicas_in_sync
+    batch_size = -(-batch_size // engine.num_replicas) * engine.num_replicas
     examples = dataset.read(splits[0])
     for split in splits[1:]:
         examples = examples.concatenate(dataset.read(split))
@@ -257,18 +258,20 @@ def _batches(
     options.deterministic = True
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     batches = images.concatenate(padding).batch(batch_size, drop_remainder=True)
-    return strategy.experimental_distribute_dataset(batches.with_options(options).prefetch(2))
+    return engine.strategy.experimental_distribute_dataset(
+        batches.with_options(options).prefetch(2)
+    )
 
 
 def _encoded(
-    batches: Iterator[dict[str, tf.Tensor]], encoder: Encoder, strategy: tf.distribute.Strategy
+    batches: Iterator[dict[str, tf.Tensor]], encoder: Encoder, engine: TensorFlowEngine
 ) -> Iterator[tuple[list[str], np.ndarray]]:
     @tf.function(autograph=False)
     def step(images: tf.Tensor) -> tf.Tensor:
-        return strategy.run(lambda x: tf.cast(encoder.encode(x), tf.float32), args=(images,))
+        return engine.strategy.run(lambda x: tf.cast(encoder.encode(x), tf.float32), args=(images,))
 
     def local(value: tf.Tensor) -> np.ndarray:
-        parts = strategy.experimental_local_results(value)
+        parts = engine.strategy.experimental_local_results(value)
         return np.concatenate([part.numpy() for part in parts])
 
     for batch in batches:

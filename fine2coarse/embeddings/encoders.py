@@ -17,6 +17,7 @@ from fine2coarse.errors import UsageError
 from fine2coarse.labels.space import UNREADABLE
 from fine2coarse.runs.classifiers import load_classifier
 from fine2coarse.runs.phase_folder import WEIGHTS, PhaseFolder
+from fine2coarse.runs.presets import import_keras_hub
 from fine2coarse.runs.run_folders import export_recipe
 
 DEFAULT_IMAGE_SIZE_PX = 224
@@ -136,9 +137,9 @@ def from_preset(name: str, image_size_px: int = 0) -> Encoder:
     Raises:
       EncoderError: where the preset cannot be loaded, or its family is not known to give
         a vector for an image.
+      UsageError: where KerasHub is not installed.
     """
-    import keras_hub
-
+    keras_hub = import_keras_hub()
     try:
         backbone = keras_hub.models.Backbone.from_preset(name)
         converter = keras_hub.layers.ImageConverter.from_preset(name)
@@ -172,8 +173,13 @@ def from_hub(handle: str, image_size_px: int = 0) -> Encoder:
     Raises:
       EncoderError: where it cannot be loaded or called with images.
     """
-    import tensorflow_hub as hub
-
+    try:
+        import tensorflow_hub as hub
+    except ImportError as error:
+        raise EncoderError(
+            f"{handle}: loading it needs tensorflow-hub, which cannot be imported ({error}): "
+            'pip install "fine2coarse[cpu]"'
+        ) from error
     try:
         model = hub.load(handle)
     except Exception as error:  # the network, the archive and the loader each have their own

@@ -11,7 +11,7 @@ from typing import Any
 
 from fine2coarse import keras_settings
 
-keras_settings.prefer_tensorflow()  # before TensorFlow, which imports Keras
+keras_settings.prefer_default_backend()  # before TensorFlow, which imports Keras
 
 _HOME = {
     "HubLayer": "fine2coarse.hub.layer",
@@ -26,4 +26,8 @@ __all__ = ["HubError", "HubLayer", "SavedModelBackbone", "resolve"]
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "HubLayer":
+        from fine2coarse.hub.backbone import check_on_tensorflow
+
+        check_on_tensorflow()
     return getattr(importlib.import_module(_HOME[name]), name)

@@ -6,8 +6,18 @@ import dataclasses
 
 import keras
 
-from fine2coarse.hub.layer import HubLayer
+from fine2coarse import keras_settings
 from fine2coarse.hub.resolve import HubError, fingerprint_of_folder, resolve
+
+
+def check_on_tensorflow() -> None:
+    """Raises HubError where Keras runs on JAX: a SavedModel is a program of TensorFlow's."""
+    if keras_settings.backend() != keras_settings.TENSORFLOW:
+        raise HubError(
+            "a SavedModel as a backbone runs on TensorFlow, and Keras is on "
+            f"{keras_settings.backend()!r}: use --backend=tensorflow, or start from a run of ours, "
+            "which either backend opens"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,8 +52,12 @@ class SavedModelBackbone:
         """A model from images float [B, size, size, 3] in [0, 1] to features float32 [B, D].
 
         Raises:
-          HubError: where the SavedModel does not give one vector an image.
+          HubError: where the SavedModel does not give one vector an image, or Keras does not run
+            on TensorFlow.
         """
+        check_on_tensorflow()
+        from fine2coarse.hub.layer import HubLayer
+
         inputs = keras.Input((self.image_size_px, self.image_size_px, 3), name="image")
         features = HubLayer(self.handle, trainable=True, sha256=self.sha256)(inputs)
         shape = getattr(features, "shape", None)

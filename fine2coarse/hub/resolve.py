@@ -104,9 +104,14 @@ def _candidates(handle: str, *, search: bool, fetch: bool) -> Iterator[pathlib.P
 
 
 def _fetch_from_tf_hub(handle: str) -> pathlib.Path:
-    import tensorflow as tf
-    import tensorflow_hub
-
+    try:
+        import tensorflow as tf
+        import tensorflow_hub
+    except ImportError as error:
+        raise HubError(
+            f"TF Hub handle {handle!r}: fetching it needs tensorflow-hub, which cannot be imported "
+            f'({error}): pip install "fine2coarse[cpu]", or give the folder of a copy'
+        ) from error
     try:
         return pathlib.Path(tensorflow_hub.resolve(handle))
     except (OSError, RuntimeError, ValueError, tf.errors.OpError) as error:

@@ -6,13 +6,10 @@ import functools
 
 import tensorflow as tf
 
+from fine2coarse.input.augment_ranges import INCEPTION_AREA, INCEPTION_RATIO
 from fine2coarse.input.decoding import decode_upright, decode_upright_apart, is_plain_jpeg
 from fine2coarse.input.rand_augment import rand_augment
 from fine2coarse.recipes.phase_spec import AugmentSpec
-
-# Scale and aspect ratio of the random crop: Szegedy et al., arXiv 1409.4842, section 6.
-_INCEPTION_AREA = (0.08, 1.0)
-_INCEPTION_RATIO = (3 / 4, 4 / 3)
 
 
 def train_image(image: tf.Tensor, seed: tf.Tensor, size_px: int, augment: AugmentSpec) -> tf.Tensor:
@@ -125,8 +122,8 @@ def _random_window(
         tf.zeros([1, 0, 4]),
         seed,
         min_object_covered=0.0,
-        aspect_ratio_range=_INCEPTION_RATIO,
-        area_range=(min_area, _INCEPTION_AREA[1]),
+        aspect_ratio_range=INCEPTION_RATIO,
+        area_range=(min_area, INCEPTION_AREA[1]),
         use_image_if_no_bounding_boxes=True,
     )
     return begin, tf.concat([extent[:2], [3]], 0)

@@ -2,63 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
-import os
 from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
-from fine2coarse.errors import UsageError
+from fine2coarse.input.augment_ranges import TEST_CROP
 from fine2coarse.input.augmentation import eval_image, train_image
+from fine2coarse.input.epoch_order import SHUFFLE_PADDING, SHUFFLE_ROUNDS
 from fine2coarse.input.examples import Examples, on_host
+from fine2coarse.input.shard import WHOLE, Shard, num_cores
 from fine2coarse.input.stored import NUM_REQUESTS
 from fine2coarse.input.stream import Stream
 from fine2coarse.labels.space import LabelSpaceError
 from fine2coarse.recipes.phase_spec import AugmentSpec
 
+__all__ = ["Batch", "Shard", "eval_batches", "num_cores", "own_share", "train_batches"]
+
 Batch = dict[str, tf.Tensor]
-# Test-time augmentation shows more of the image than training does.
-_TEST_CROP = AugmentSpec(crop="inception", flip=True, min_area=0.25)
-
-
-def num_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-
-
 _NUM_CORES = num_cores()
 # Images are passed on in order: while one takes its time, as many more may be under way or done.
 _PARALLEL_CALLS = 8 * _NUM_CORES
-_SHUFFLE_PADDING = 498247692  # that of `tf.random.experimental.index_shuffle`
-
-
-@dataclasses.dataclass(frozen=True)
-class Shard:
-    """Which part of every batch a host reads, and in how many pieces it passes it on.
-
-    Attributes:
-      index: of the host.
-      count: number of hosts; host i reads the i-th of `count` equal, contiguous parts.
-      pieces: replicas of this host: each part is passed on in as many equal pieces.
-    """
-
-    index: int = 0
-    count: int = 1
-    pieces: int = 1
-
-    def part_size(self, batch_size: int) -> int:
-        """Images of each batch that this host reads.
-
-        Raises:
-          UsageError: where the batch does not divide evenly.
-        """
-        if batch_size % (self.count * self.pieces):
-            raise UsageError(
-                f"a batch of {batch_size} does not divide among {self.count} hosts × "
-                f"{self.pieces} replicas; use a multiple of {self.count * self.pieces}"
-            )
-        return batch_size // self.count
 
 
 def train_batches(
@@ -72,7 +36,7 @@ def train_batches(
     seed: int,
     first_step: int = 0,
     mixup: float = 0.0,
-    shard: Shard = Shard(),
+    shard: Shard = WHOLE,
 ) -> tf.data.Dataset:
     """Training batches of the steps [first_step, num_steps).
 
@@ -121,7 +85,7 @@ def train_batches(
         return found
 
     part = _Part(batch_size, range(first_step, num_steps), shard)
-    num_waiting = NUM_REQUESTS if examples.is_stored else 0
+    num_waiting = _num_waiting(examples)
     if examples.is_streamed:
         streamed = Stream(examples.images, covered, batch_size=batch_size, seed=seed)
         found = streamed.images(part.steps, part.start, part.size)
@@ -140,9 +104,11 @@ def _shuffled(place: tf.Tensor, seed: int, epoch: tf.Tensor, last: tf.Tensor) ->
 
     Its own code pads seeds of several places along the wrong axis (TensorFlow 2.21).
     """
-    padding = tf.fill(tf.shape(epoch), tf.constant(_SHUFFLE_PADDING, tf.int64))
+    padding = tf.fill(tf.shape(epoch), tf.constant(SHUFFLE_PADDING, tf.int64))
     seeds = tf.stack([padding, tf.zeros_like(epoch) + seed, epoch], -1)
-    return tf.raw_ops.RandomIndexShuffle(index=place, seed=seeds, max_index=last, rounds=4)
+    return tf.raw_ops.RandomIndexShuffle(
+        index=place, seed=seeds, max_index=last, rounds=SHUFFLE_ROUNDS
+    )
 
 
 def own_share(seed: int, pair: tf.Tensor, alpha: float) -> tf.Tensor:
@@ -160,7 +126,7 @@ def eval_batches(
     *,
     batch_size: int,
     image_size_px: int,
-    shard: Shard = Shard(),
+    shard: Shard = WHOLE,
     random_crop: int | None = None,
 ) -> tf.data.Dataset:
     """Every image once, in stored order; the last batch is padded with weight 0.
@@ -187,7 +153,7 @@ def eval_batches(
         if random_crop is None:
             return eval_image(image, image_size_px)
         seed = tf.stack([tf.constant(random_crop, tf.int64), row * 2])
-        return train_image(image, seed, image_size_px, _TEST_CROP)
+        return train_image(image, seed, image_size_px, TEST_CROP)
 
     def row_at(position: tf.Tensor) -> tf.Tensor:
         return tf.minimum(position, len(examples) - 1)
@@ -201,8 +167,13 @@ def eval_batches(
 
     part = _Part(batch_size, range(num_batches), shard)
     found = _read_and_map(examples, part, row_at, example)
-    num_waiting = NUM_REQUESTS if examples.is_stored else 0
+    num_waiting = _num_waiting(examples)
     return _batched(found, part.size // shard.pieces, num_waiting)
+
+
+def _num_waiting(examples: Examples) -> int:
+    """How many calls may wait for a disk at the same time."""
+    return 0 if tf.is_tensor(examples.images_for_tensorflow) else NUM_REQUESTS
 
 
 class _Part:
@@ -246,16 +217,16 @@ def _read_and_map(
 
     def from_memory(position: tf.Tensor) -> Batch:
         row = row_at(position)
-        return example(position, row, examples.images[row])
+        return example(position, row, images[row])
 
     def from_storage(positions: tf.Tensor) -> tuple[tf.Tensor, ...]:
         rows = row_at(positions)
-        return positions, rows, examples.images.gather(rows)
+        return positions, rows, images.gather(rows)
 
-    positions = part.positions()
-    if not examples.is_stored:
+    images, positions = examples.images_for_tensorflow, part.positions()
+    if not hasattr(images, "gather"):
         return positions.map(_traced_fast(from_memory), num_parallel_calls=_PARALLEL_CALLS)
-    read = positions.batch(examples.images.read_at_once).map(
+    read = positions.batch(images.read_at_once).map(
         _traced_fast(from_storage), num_parallel_calls=NUM_REQUESTS
     )
     return read.unbatch().map(_traced_fast(example), num_parallel_calls=_PARALLEL_CALLS)

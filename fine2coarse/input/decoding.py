@@ -14,7 +14,6 @@ from types import ModuleType
 import tensorflow as tf
 
 from fine2coarse.input.image_formats import bmp, gif, jpeg, png, webp
-from fine2coarse.input.image_formats.background import BACKGROUND, MAX_PIXEL_BYTES
 from fine2coarse.input.image_formats.byte_strings import (
     STRING,
     checked,
@@ -22,6 +21,7 @@ from fine2coarse.input.image_formats.byte_strings import (
     piece,
     traced_once,
 )
+from fine2coarse.input.image_formats.limits import BACKGROUND, MAX_PIXEL_BYTES
 
 __all__ = [
     "BACKGROUND",

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import tensorflow as tf
 
 from fine2coarse.image_ids import ImageIds
 from fine2coarse.taxonomy.taxonomy import Taxonomy
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 class ImageColumns(Protocol):

@@ -6,19 +6,17 @@ image. (Keras's layer of this name draws from a generator's state, which a resta
 
 from __future__ import annotations
 
-import math
-
 import tensorflow as tf
 
-# Strength 10 means these, as in the reference implementation of AutoAugment; a magnitude of 15
-# or more (Steiner et al., arXiv 2106.10270, table 3) goes beyond.
-FULL_MAGNITUDE = 10.0
-_MAX_ROTATION = math.radians(30.0)
-_MAX_SHEAR = 0.3
-_MAX_SHIFT = 0.45  # of the side; Cubuk et al. use 100 px at 224
-_MAX_ENHANCEMENT = 0.9
-_GREY = 0.5
-_LUMA = (0.299, 0.587, 0.114)
+from fine2coarse.input.augment_ranges import (
+    FULL_MAGNITUDE,
+    GREY,
+    LUMA,
+    MAX_ENHANCEMENT,
+    MAX_ROTATION,
+    MAX_SHEAR,
+    MAX_SHIFT,
+)
 
 
 def rand_augment(image: tf.Tensor, seed: tf.Tensor, num_ops: int, magnitude: float) -> tf.Tensor:
@@ -73,25 +71,25 @@ def _equalize(image: tf.Tensor, signed: tf.Tensor) -> tf.Tensor:
 
 
 def _rotate(image: tf.Tensor, signed: tf.Tensor) -> tf.Tensor:
-    angle = signed * _MAX_ROTATION
+    angle = signed * MAX_ROTATION
     cosine, sine = tf.cos(angle), tf.sin(angle)
     return _affine(image, [[cosine, -sine], [sine, cosine]], [0.0, 0.0])
 
 
 def _shear_x(image: tf.Tensor, signed: tf.Tensor) -> tf.Tensor:
-    return _affine(image, [[1.0, signed * _MAX_SHEAR], [0.0, 1.0]], [0.0, 0.0])
+    return _affine(image, [[1.0, signed * MAX_SHEAR], [0.0, 1.0]], [0.0, 0.0])
 
 
 def _shear_y(image: tf.Tensor, signed: tf.Tensor) -> tf.Tensor:
-    return _affine(image, [[1.0, 0.0], [signed * _MAX_SHEAR, 1.0]], [0.0, 0.0])
+    return _affine(image, [[1.0, 0.0], [signed * MAX_SHEAR, 1.0]], [0.0, 0.0])
 
 
 def _shift_x(image: tf.Tensor, signed: tf.Tensor) -> tf.Tensor:
-    return _affine(image, [[1.0, 0.0], [0.0, 1.0]], [signed * _MAX_SHIFT, 0.0])
+    return _affine(image, [[1.0, 0.0], [0.0, 1.0]], [signed * MAX_SHIFT, 0.0])
 
 
 def _shift_y(image: tf.Tensor, signed: tf.Tensor) -> tf.Tensor:
-    return _affine(image, [[1.0, 0.0], [0.0, 1.0]], [0.0, signed * _MAX_SHIFT])
+    return _affine(image, [[1.0, 0.0], [0.0, 1.0]], [0.0, signed * MAX_SHIFT])
 
 
 def _posterize(image: tf.Tensor, signed: tf.Tensor) -> tf.Tensor:
@@ -130,11 +128,11 @@ def _sharpness(image: tf.Tensor, signed: tf.Tensor) -> tf.Tensor:
 
 def _blend(from_image: tf.Tensor | float, image: tf.Tensor, signed: tf.Tensor) -> tf.Tensor:
     """`image` moved away from `from_image` (signed > 0) or towards it."""
-    return from_image + (1.0 + _MAX_ENHANCEMENT * signed) * (image - from_image)
+    return from_image + (1.0 + MAX_ENHANCEMENT * signed) * (image - from_image)
 
 
 def _luma(image: tf.Tensor) -> tf.Tensor:
-    return tf.tensordot(image, tf.constant(_LUMA), 1)
+    return tf.tensordot(image, tf.constant(LUMA), 1)
 
 
 def _affine(image: tf.Tensor, matrix: list, shift: list) -> tf.Tensor:
@@ -150,7 +148,7 @@ def _affine(image: tf.Tensor, matrix: list, shift: list) -> tf.Tensor:
         images=image[None],
         transforms=transform[None],
         output_shape=tf.stack([height, width]),
-        fill_value=_GREY,
+        fill_value=GREY,
         interpolation="BILINEAR",
         fill_mode="CONSTANT",
     )[0]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import re
+import sys
 from collections.abc import Iterator
-
-import tensorflow as tf
 
 from fine2coarse.errors import UsageError
 
@@ -20,8 +19,14 @@ def told_plainly() -> Iterator[None]:
     """
     try:
         yield
-    except tf.errors.OpError as error:
+    except _errors_of_tensorflow() as error:
         found = re.search(r"UsageError: (.+)", error.message)
         if found is None:
             raise
         raise UsageError(found[1]) from error
+
+
+def _errors_of_tensorflow() -> tuple[type[Exception], ...]:
+    """The root of TensorFlow's errors; none where it is not imported, so cannot raise any."""
+    errors = getattr(sys.modules.get("tensorflow"), "errors", None)
+    return (errors.OpError,) if errors else ()

@@ -22,8 +22,8 @@ def kernels(model: keras.Model) -> list[keras.Variable]:
     """The kernels of linear layers (dense, convolution, attention projections).
 
     Biases, normalisation, class tokens and position embeddings are not. Of a layer that is
-    neither Keras's nor KerasHub's (a loaded SavedModel), whose roles are unknown, every weight of
-    two or more dimensions counts.
+    neither Keras's nor of this package (a loaded SavedModel), whose roles are unknown, every weight
+    of two or more dimensions counts.
     """
     return list(_kernels(model._flatten_layers()))
 
@@ -46,5 +46,5 @@ def moving_statistics(model: keras.Model) -> list[keras.Variable]:
 
 def _is_foreign(layer: keras.layers.Layer) -> bool:
     is_container = isinstance(layer, keras.Model)
-    known = type(layer).__module__.split(".")[0] in ("keras", "keras_hub")
+    known = type(layer).__module__.startswith(("keras.", "fine2coarse.models."))
     return not known and not is_container

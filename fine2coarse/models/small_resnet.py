@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import keras
 from keras import layers
 
+from fine2coarse.models.batch_norm import batch_norm
+
 
 def small_resnet(
     image_size_px: int, *, widths: Sequence[int] = (32, 64, 128), blocks_per_stage: int = 1
@@ -25,7 +27,7 @@ def small_resnet(
     """
     inputs = keras.Input((image_size_px, image_size_px, 3), name="image")
     x = _convolution(widths[0], 3, max(image_size_px // 32, 1))(inputs)
-    x = layers.ReLU()(_batch_norm()(x))
+    x = layers.ReLU()(batch_norm()(x))
     for stage, width in enumerate(widths):
         for block in range(blocks_per_stage):
             stride = 2 if stage and not block else 1
@@ -36,9 +38,9 @@ def small_resnet(
 def _residual_block(x: keras.KerasTensor, width: int, stride: int) -> keras.KerasTensor:
     shortcut = x
     if stride > 1 or x.shape[-1] != width:
-        shortcut = _batch_norm()(_convolution(width, 1, stride)(x))
-    x = layers.ReLU()(_batch_norm()(_convolution(width, 3, stride)(x)))
-    x = _batch_norm()(_convolution(width, 3)(x))
+        shortcut = batch_norm()(_convolution(width, 1, stride)(x))
+    x = layers.ReLU()(batch_norm()(_convolution(width, 3, stride)(x)))
+    x = batch_norm()(_convolution(width, 3)(x))
     return layers.ReLU()(layers.Add()([x, shortcut]))
 
 
@@ -46,7 +48,3 @@ def _convolution(width: int, kernel: int, stride: int = 1) -> layers.Conv2D:
     return layers.Conv2D(
         width, kernel, stride, padding="same", use_bias=False, kernel_initializer="he_normal"
     )
-
-
-def _batch_norm() -> layers.BatchNormalization:
-    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, synchronized=True)

@@ -9,10 +9,9 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-import tensorflow as tf
-
 from fine2coarse.formats import counted
-from fine2coarse.input.batches import num_cores
+from fine2coarse.input.shard import num_cores
+from fine2coarse.prediction.image_models import Undecodable
 from fine2coarse.preparation.image_checks import check_image
 from fine2coarse.preparation.image_files import ImageFile
 
@@ -62,7 +61,8 @@ def decoded_batches(
 
     Args:
       files: any number.
-      decode: from the bytes of a JPEG or PNG as prepared data holds them; called from threads.
+      decode: from the bytes of a JPEG or PNG as prepared data holds them; called from threads, and
+        raises Undecodable.
       batch_size: files a batch.
     """
 
@@ -74,8 +74,8 @@ def decoded_batches(
             return file, decode(found.data)
         except OSError as error:
             return Unreadable(file, f"cannot be read ({error.strerror or error})")
-        except (tf.errors.InvalidArgumentError, tf.errors.DataLossError) as error:
-            return Unreadable(file, " ".join(str(error.message).split())[:160])
+        except Undecodable as error:
+            return Unreadable(file, " ".join(str(error).split())[:160])
 
     parts = _parts(iter(files), batch_size)
     with concurrent.futures.ThreadPoolExecutor(min(num_cores(), _MAX_THREADS)) as pool:

@@ -10,8 +10,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from fine2coarse.backend_start import start_tensorflow
 from fine2coarse.errors import FailedError, UsageError
-from fine2coarse.prediction.image_models import ExportModel, ImageModel, RunModel
+from fine2coarse.prediction.image_models import ImageModel, RunModel
 from fine2coarse.prediction.image_passes import (
     BATCH_SIZE,
     DecodedBatch,
@@ -53,11 +54,12 @@ class LoadedModel:
 
     Raises:
       RunError: where it is not finished, or cannot be loaded.
+      MissingBackendError: of an export, where TensorFlow is not installed.
     """
 
     def __init__(self, path: pathlib.Path, *, is_export: bool = False) -> None:
         self.path = path
-        self._model: ImageModel = ExportModel(path) if is_export else RunModel(path)
+        self._model: ImageModel = _export_model(path) if is_export else RunModel(path)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -217,6 +219,13 @@ class LoadedModel:
         if found.passed_over:
             _log.info("passed over: %s", found.passed_over)
         return found.images
+
+
+def _export_model(path: pathlib.Path) -> ImageModel:
+    start_tensorflow("an export, which is a SavedModel,", "predict with the run it was made of")
+    from fine2coarse.prediction.export_model import ExportModel
+
+    return ExportModel(path)
 
 
 def _tell(unreadable: Sequence[Unreadable], num_files: int, on_unreadable: str) -> None:

@@ -14,9 +14,9 @@ import re
 import warnings
 
 import numpy as np
-import tensorflow as tf
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from fine2coarse import keras_settings
 from fine2coarse.errors import Fine2CoarseError
 from fine2coarse.preparation.digests import hash128
 from fine2coarse.preparation.image_format import JPEG, PILLOW_FORMATS, image_format
@@ -123,7 +123,7 @@ def _checked(data: bytes, source_format: str) -> CheckedImage:
             return _too_large(f"{image.width} × {image.height} pixels")
         orientation = _orientation(image)
         if source_format == JPEG and orientation == 1 and image.mode in _PLAIN_JPEG_MODES:
-            tf.io.decode_jpeg(data, channels=3, ratio=_CHECK_RATIO)
+            _decode_jpeg(image, data)
             return CheckedImage(data, digest=hash128(data))
         if source_format == "PNG":
             _check_png(data)
@@ -135,7 +135,7 @@ def _checked(data: bytes, source_format: str) -> CheckedImage:
         if source_format == "TIFF" and pixels.tobytes() != _decoded_again(data).tobytes():
             return CheckedImage(problem=DAMAGED, detail="decodes to other pixels each time")
     if is_plain:
-        tf.io.decode_png(data, channels=3)
+        _decode_png(data)
         return CheckedImage(data, digest=_digest_of(pixels))
     former = source_format
     if source_format == JPEG and orientation == 1:
@@ -149,6 +149,24 @@ def _checked(data: bytes, source_format: str) -> CheckedImage:
     stored = _encoded(pixels, is_lossy)
     digest = hash128(stored) if is_lossy else _digest_of(pixels)
     return CheckedImage(stored, former if stored != data else "", digest=digest)
+
+
+def _decode_jpeg(image: Image.Image, data: bytes) -> None:
+    """Decodes a JPEG by what training decodes it with: TensorFlow, or Pillow on JAX."""
+    if keras_settings.backend() == keras_settings.JAX:
+        image.load()
+        return
+    import tensorflow as tf
+
+    tf.io.decode_jpeg(data, channels=3, ratio=_CHECK_RATIO)
+
+
+def _decode_png(data: bytes) -> None:
+    """Decodes a PNG by TensorFlow where training does so; Pillow has decoded it before."""
+    if keras_settings.backend() != keras_settings.JAX:
+        import tensorflow as tf
+
+        tf.io.decode_png(data, channels=3)
 
 
 def upright_rgb(image: Image.Image, depth: int = 8) -> Image.Image:

@@ -10,6 +10,7 @@ import itertools
 import json
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from etils import epath
@@ -221,6 +222,11 @@ class StoredReport:
             pairs = ", ".join(f"{n:,} of {pair}" for pair, n in report.duplicates_across.items())
             told.append(f"the same picture in two splits: {pairs}")
         return "; ".join(told)
+
+    def facts(self, num_skips: int) -> dict[str, Any]:
+        """The counts, and the first files that were skipped; JSON-able."""
+        first = [list(row) for row in self.skips(num_skips)]
+        return dataclasses.asdict(self.report) | {"first_skips": first}
 
     def skips(self, limit: int) -> list[tuple[str, ...]]:
         """The first files that were skipped: file, reason, detail."""

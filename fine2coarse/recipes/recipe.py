@@ -22,7 +22,7 @@ from fine2coarse.schema import defining, inline, operational, parse, to_plain
 SCHEMA_VERSION = 2
 CANDIDATES = (AUTO, OFF)
 _STEPS_PER_WARMUP = 10  # of a phase, in what an error suggests
-STORAGES = ("auto", "memory", "disk", "stream")
+STORAGES = ("auto", "memory", "disk", "stream", "device")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,8 +37,9 @@ class DatasetSpec:
       train_fraction: share of `train_split` that is used, chosen by image ids: the same images
         whatever the seed, and those of a smaller share are among those of a larger one.
       storage: where images are read from: 'memory'; 'disk', at random places as they are needed;
-        'stream', shards in sequence, for buckets and slow disks; or 'auto': memory for splits of up
-        to 2 GiB, of larger ones stream in a bucket and else disk.
+        'stream', shards in sequence, for buckets and slow disks; 'device', the memory of the GPU
+        or TPU, for images of one size that fit; or 'auto': device where there is a GPU or TPU and
+        they fit, memory for splits of up to 2 GiB, of larger ones stream in a bucket and else disk.
       stream_window_images: how many images 'stream' shuffles among each other; memory holds up to
         twice as many.
       drop_duplicates: train without the images of `train_split` that the test images hold too.

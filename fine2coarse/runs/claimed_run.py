@@ -10,8 +10,8 @@ from typing import Any
 from fine2coarse.claims import Claim, hold
 from fine2coarse.runs.phase_folder import PhaseFolder, make_writable_folder
 from fine2coarse.runs.progress import Observer
+from fine2coarse.training.cluster_task import is_multi_worker, read_task
 from fine2coarse.training.loop import Progress
-from fine2coarse.training.strategy import is_multi_worker, read_task
 
 
 @contextlib.contextmanager

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import os
+import functools
+import logging
 import pathlib
 import time
 import uuid
 from collections.abc import Mapping
-
-import tensorflow as tf
+from typing import Any
 
 from fine2coarse.runs.board import CURVES_SUFFIX, board_of, link, remove_curves
 from fine2coarse.runs.phase_folder import EVENTS, link_or_copy
+
+_log = logging.getLogger(__name__)
 
 _CURVES = (
     "loss",
@@ -20,6 +22,17 @@ _CURVES = (
     "input_wait_share",
     "validation_accuracy",
 )
+
+
+@functools.cache
+def has_tensorboard() -> bool:
+    """Whether TensorBoard is installed, whose writer this is; says once where it is not."""
+    try:
+        import tensorboard.summary.writer.record_writer  # noqa: F401
+    except ImportError:
+        _log.warning("no curves for TensorBoard: it is not installed (pip install tensorboard)")
+        return False
+    return True
 
 
 class CurveEvents:
@@ -43,9 +56,12 @@ class CurveEvents:
         # Never the name of another process's file, which may still write to it.
         name = f"events.out.tfevents.{int(time.time())}.{uuid.uuid4().hex[:8]}{CURVES_SUFFIX}"
         self._path = folder / name
-        # As bytes: a name of a folder need not be UTF-8.
-        self._writer = tf.io.TFRecordWriter(os.fsencode(self._path))
-        self._write(tf.compat.v1.Event(wall_time=time.time(), file_version="brain.Event:2"))
+        from tensorboard.compat.proto import event_pb2, summary_pb2
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        self._event, self._summary = event_pb2.Event, summary_pb2.Summary
+        self._writer = RecordWriter(self._path.open("wb"))
+        self._write(self._event(wall_time=time.time(), file_version="brain.Event:2"))
         self._is_linked = True
         if self._board:
             remove_curves(self._board)
@@ -59,12 +75,12 @@ class CurveEvents:
           wall_time: when it was; seconds since 1970.
         """
         values = [
-            tf.compat.v1.Summary.Value(tag=name, simple_value=float(row[name]))
+            self._summary.Value(tag=name, simple_value=float(row[name]))
             for name in _CURVES
             if row.get(name, "") not in ("", None)
         ]
-        summary = tf.compat.v1.Summary(value=values)
-        self._write(tf.compat.v1.Event(wall_time=wall_time, step=int(row["step"]), summary=summary))
+        summary = self._summary(value=values)
+        self._write(self._event(wall_time=wall_time, step=int(row["step"]), summary=summary))
 
     def close(self) -> None:
         """Ends the file."""
@@ -72,6 +88,6 @@ class CurveEvents:
         if not self._is_linked:
             link_or_copy(self._path, self._board / self._path.name)
 
-    def _write(self, event: tf.compat.v1.Event) -> None:
+    def _write(self, event: Any) -> None:
         self._writer.write(event.SerializeToString())
         self._writer.flush()

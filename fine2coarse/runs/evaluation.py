@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
 from fine2coarse.files import write_atomic
-from fine2coarse.input.batches import Shard, eval_batches
 from fine2coarse.input.examples import Examples
+from fine2coarse.input.feeds import Feed, eval_feed
 from fine2coarse.models import Classifier, Summation
 from fine2coarse.runs.phase_folder import PREDICTIONS, PhaseFolder
 from fine2coarse.runs.phase_run import PhaseRun
-from fine2coarse.training.evaluate import (
-    Predictions,
-    Predictor,
-    ViewsPredictor,
-    averaged,
-    batch_function,
-    run_over,
-)
+from fine2coarse.training.engine import Engine
+from fine2coarse.training.evaluate import Predictions, Predictor, ViewsPredictor, averaged
 from fine2coarse.training.loop import Trainer
 from fine2coarse.training.metrics import count_errors, count_right
 
@@ -38,22 +32,22 @@ class Evaluator:
 
     def __init__(self, run: PhaseRun, trainer: Trainer) -> None:
         self._run, self._trainer = run, trainer
-        strategy, model = trainer.strategy, trainer.model
+        engine, model = trainer.engine, trainer.model
         # Summed as by a head that is to be fine-tuned: what that does before its first step.
         sums = None if run.target is None else Summation(run.class_map, run.phase.loss)
-        self._predict_own = Predictor(strategy, model)
+        self._predict_own = Predictor(engine, model)
         self._predict_target = self._predict_own
         if sums is not None:
-            self._predict_target = Predictor(strategy, model, sums)
+            self._predict_target = Predictor(engine, model, sums)
         loss = run.phase.loss if sums is None else "softmax"
-        self._predict_views = ViewsPredictor(strategy, model, loss, sums)
+        self._predict_views = ViewsPredictor(engine, model, loss, sums)
 
     def validation_accuracy(self, images: Examples) -> float:
         """Share of the validation images whose largest class is one of theirs."""
         labels = images.labelled(self._run.space)
-        (batches,) = self._passes(images, labels[:, 0])
+        (feed,) = self._passes(images, labels[:, 0])
         with averaged(self._trainer.model, self._trainer.average_weights()):
-            found = self._predict_own(batches, labels[:, 0])
+            found = self._predict_own(feed, labels[:, 0])
         right = (labels == found.predicted[:, None]).any(1)
         return float(right.sum() / max((labels >= 0).any(1).sum(), 1))
 
@@ -95,20 +89,17 @@ class Evaluator:
         targets = images.targets(run.target or run.space)
         if run.test_crops:
             return self._predict_views(self._passes(images, targets, run.test_crops), targets)
-        (batches,) = self._passes(images, targets)
-        return self._predict_target(batches, targets)
+        (feed,) = self._passes(images, targets)
+        return self._predict_target(feed, targets)
 
-    def _passes(
-        self, images: Examples, targets: np.ndarray, num_crops: int = 0
-    ) -> list[Callable[[Shard], tf.data.Dataset]]:
+    def _passes(self, images: Examples, targets: np.ndarray, num_crops: int = 0) -> list[Feed]:
         """One pass over the images for the central crop, or for each of several random ones."""
         return [
-            lambda shard, crop=crop: eval_batches(
+            eval_feed(
                 images,
                 targets[:, None],
-                batch_size=_batch_size(self._trainer.strategy),
+                batch_size=_batch_size(self._trainer.engine),
                 image_size_px=self._run.backbone.image_size_px,
-                shard=shard,
                 random_crop=crop,
             )
             for crop in (range(num_crops) if num_crops else (None,))
@@ -119,40 +110,33 @@ class FeatureEncoder:
     """A classifier's backbone as a function of whole splits; compiled once for all of them.
 
     Args:
-      strategy: the process's strategy.
+      engine: the process's engine.
       classifier: whose backbone it is.
       image_size_px: side of the central crops that it is given.
     """
 
-    def __init__(
-        self, strategy: tf.distribute.Strategy, classifier: Classifier, image_size_px: int
-    ) -> None:
-        def features(batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor]:
-            return (tf.cast(classifier.predict_features(batch["image"]), tf.float32),)
+    def __init__(self, engine: Engine, classifier: Classifier, image_size_px: int) -> None:
+        def features(batch: Mapping[str, Any]) -> tuple[Any]:
+            return (ops.cast(classifier.predict_features(batch["image"]), "float32"),)
 
-        self._strategy, self._image_size_px = strategy, image_size_px
-        self._step = batch_function(strategy, features)
+        self._engine, self._image_size_px = engine, image_size_px
+        self._compiled = engine.compile(features, classifier)
 
     def __call__(self, images: Examples) -> Examples:
         """The images with the features float32 [N, D] of their central crops in their place."""
         no_labels = np.zeros((len(images), 1), np.int32)
-        (features,) = run_over(
-            self._strategy,
-            self._step,
-            lambda shard: eval_batches(
-                images,
-                no_labels,
-                batch_size=_batch_size(self._strategy),
-                image_size_px=self._image_size_px,
-                shard=shard,
-            ),
-            len(images),
+        feed = eval_feed(
+            images,
+            no_labels,
+            batch_size=_batch_size(self._engine),
+            image_size_px=self._image_size_px,
         )
+        (features,) = self._engine.run_over(self._compiled, feed, len(images))
         return images.with_features(features)
 
 
-def _batch_size(strategy: tf.distribute.Strategy) -> int:
-    replicas = strategy.num_replicas_in_sync
+def _batch_size(engine: Engine) -> int:
+    replicas = engine.num_replicas
     return -(-EVAL_BATCH_SIZE // replicas) * replicas
 
 

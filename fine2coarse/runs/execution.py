@@ -5,17 +5,16 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from fine2coarse.errors import Preempted
 from fine2coarse.files import replacing
-from fine2coarse.input.batches import Shard, train_batches
 from fine2coarse.input.examples import Examples
+from fine2coarse.input.feeds import Feed, augments_in_step, train_feed
 from fine2coarse.input.image_shares import select_share
 from fine2coarse.input.read_errors import told_plainly
 from fine2coarse.models import Classifier, LinearHead
@@ -40,11 +39,11 @@ from fine2coarse.runs.starting_weights import start_from_run, start_weights
 from fine2coarse.seeds import stream_seed
 from fine2coarse.training.checkpoints import Checkpoints
 from fine2coarse.training.cost import PeakMemory, device_name, train_flops_per_image
+from fine2coarse.training.engine import Engine, choose_jit_compile
 from fine2coarse.training.evaluate import averaged
 from fine2coarse.training.loop import NonFiniteLossError, Progress, Trainer
 from fine2coarse.training.losses import HEAD_BIAS
 from fine2coarse.training.preemption import on_termination
-from fine2coarse.training.strategy import choose_jit_compile, is_chief, wait_for_all
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +52,7 @@ _log = logging.getLogger(__name__)
 def execute(
     run: PhaseRun,
     folder: PhaseFolder,
-    strategy: tf.distribute.Strategy,
+    engine: Engine,
     observer: Observer | None = None,
     *,
     earlier: Mapping[str, Any] | None = None,
@@ -63,8 +62,8 @@ def execute(
 
     Args:
       run: what to do.
-      folder: where its files go; the same one for all processes of a strategy.
-      strategy: the process's strategy.
+      folder: where its files go; the same one for all processes of an engine.
+      engine: the process's engine.
       observer: told how training goes.
       earlier: result of an earlier stage of the same transfer, whose cost is added to this one's.
       notes: what `result.json` shall hold besides.
@@ -77,14 +76,14 @@ def execute(
       Preempted: where SIGTERM came; the state is saved.
       NonFiniteLossError: naming step, learning rate and the last good checkpoint.
     """
-    writes = is_chief(strategy)
+    writes = engine.is_chief
     if writes:
         _bind(run, folder)
-    wait_for_all(strategy)  # all find the folder in one state
+    engine.wait_for_all()  # all find the folder in one state
     if folder.is_finished:
         return folder.result()
     keras.config.set_dtype_policy(run.precision)
-    run, trainer, classifier = _build(run, strategy)
+    run, trainer, classifier = _build(run, engine)
     evaluator, memory = Evaluator(run, trainer), PeakMemory()
     last_loss, elapsed_seconds, num_steps = None, 0.0, 0
     if run.mode != NONE:
@@ -104,7 +103,7 @@ def execute(
         _save_weights(folder, trainer, classifier)
         folder.write_status("finished", num_steps, num_steps, elapsed_seconds)
         folder.write_result(result)
-    wait_for_all(strategy)  # whoever goes on may read what was written
+    engine.wait_for_all()  # whoever goes on may read what was written
     return result
 
 
@@ -148,23 +147,23 @@ def total_cost(stages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _bind(run: PhaseRun, folder: PhaseFolder) -> None:
     """Writes what the phase run is into its folder, or checks that it is the one there."""
-    folder.bind(run.recipe())
+    folder.bind(run.recipe(), augments_in_step(run.train))
     if not folder.path.joinpath(LABEL_SPACE + ".json").is_file():  # written after the .npz
         run.space.save(folder.path / LABEL_SPACE)
     if run.summation is not None and not (folder.path / CLASS_MAP).is_file():
         run.summation.class_map.save(folder.path / CLASS_MAP)
 
 
-def _build(run: PhaseRun, strategy: tf.distribute.Strategy) -> tuple[PhaseRun, Trainer, Classifier]:
+def _build(run: PhaseRun, engine: Engine) -> tuple[PhaseRun, Trainer, Classifier]:
     """What is trained on, the trainer, and the whole classifier.
 
     Of a linear probe, the run is over features in the images' place and the trainer's model is the
     head alone; of all others, the run is as it was and the model is the classifier.
     """
     if run.mode == LINEAR_PROBE:
-        return _build_probe(run, strategy)
-    jit_compile = choose_jit_compile(strategy, run.backbone.name)
-    trainer = Trainer(strategy, lambda: _build_model(run), run.phase, jit_compile, run.branch_step)
+        return _build_probe(run, engine)
+    jit_compile = choose_jit_compile(engine, run.backbone.name)
+    trainer = Trainer(engine, lambda: _build_model(run), run.phase, jit_compile, run.branch_step)
     return run, trainer, trainer.model
 
 
@@ -194,13 +193,11 @@ def _num_head_classes(run: PhaseRun) -> int:
     return run.space.num_classes if summation is None else summation.class_map.num_classes
 
 
-def _build_probe(
-    run: PhaseRun, strategy: tf.distribute.Strategy
-) -> tuple[PhaseRun, Trainer, Classifier]:
+def _build_probe(run: PhaseRun, engine: Engine) -> tuple[PhaseRun, Trainer, Classifier]:
     """As `_build`: every image goes through the backbone once."""
-    with strategy.scope():
+    with engine.scope():
         classifier = _build_model(run)
-    encode = FeatureEncoder(strategy, classifier, run.backbone.image_size_px)
+    encode = FeatureEncoder(engine, classifier, run.backbone.image_size_px)
     encoded = dataclasses.replace(
         run,
         train=encode(run.train),
@@ -221,7 +218,7 @@ def _build_probe(
         model.head.set_weights(classifier.head.get_weights())
         return model
 
-    return encoded, Trainer(strategy, build_head, run.phase), classifier
+    return encoded, Trainer(engine, build_head, run.phase), classifier
 
 
 def _train(
@@ -237,13 +234,13 @@ def _train(
         folder.rewind_metrics(first_step)
     metrics_log = MetricsLog(folder, phase.batch_size, earlier_seconds, first_step, writes)
     session.observer.start(first_step, phase.total_steps)
-    make_batches = _training_batches(run, labels, first_step)
+    feed = _training_feed(run, labels, first_step)
     with (
         on_termination(trainer.request_stop),
         _naming_the_last_good(checkpoints),
         contextlib.closing(metrics_log),
     ):
-        for progress in trainer.train(make_batches):
+        for progress in trainer.train(feed):
             rate, _ = metrics_log.advance(progress)
             session.observer.advance(progress, rate)
             accuracy = None
@@ -260,7 +257,7 @@ def _train(
         if trainer.agree_to_stop():
             raise _preempted(trainer.step, phase)
     elapsed_seconds = metrics_log.elapsed_seconds()
-    wait_for_all(trainer.strategy)  # one has written rows and weights that all read
+    trainer.engine.wait_for_all()  # one has written rows and weights that all read
     if phase.final_weights == "best":
         _restore_best(checkpoints, trainer, writes)
     return float(folder.metrics()[-1]["loss"]), elapsed_seconds
@@ -287,7 +284,7 @@ def _restore_best(checkpoints: Checkpoints, trainer: Trainer, writes: bool) -> N
 def _restore(checkpoints: Checkpoints, trainer: Trainer) -> int:
     """Restores the newest state and says what a change of replicas changes."""
     restored = checkpoints.restore_newest()
-    replicas = trainer.strategy.num_replicas_in_sync
+    replicas = trainer.engine.num_replicas
     if restored.num_replicas != replicas:
         _log.warning(
             "going on from step %d with %d replicas after %d: the same images in the same order "
@@ -333,12 +330,10 @@ def _split(run: PhaseRun) -> tuple[np.ndarray, Examples | None]:
     return np.where(validation[:, None], np.int32(-1), labels), run.train.subset(validation)
 
 
-def _training_batches(
-    run: PhaseRun, labels: np.ndarray, first_step: int
-) -> Callable[[Shard], tf.data.Dataset]:
+def _training_feed(run: PhaseRun, labels: np.ndarray, first_step: int) -> Feed:
     phase = run.phase
     parts = phase.accumulate_steps
-    return lambda shard: train_batches(
+    return train_feed(
         run.train,
         labels,
         batch_size=phase.batch_size // parts,
@@ -348,7 +343,6 @@ def _training_batches(
         seed=stream_seed(run.seed, run.purpose),
         first_step=first_step * parts,
         mixup=phase.mixup,
-        shard=shard,
     )
 
 
@@ -374,7 +368,7 @@ def _cost(run: PhaseRun, trainer: Trainer, memory: PeakMemory) -> dict[str, Any]
         "train_flops_per_image": _flops_of[key],
         "peak_memory_bytes": memory.num_bytes(),
         "num_parameters": trainer.model.count_params(),
-        "replicas": trainer.strategy.num_replicas_in_sync,
+        "replicas": trainer.engine.num_replicas,
         "device": device_name(),
     }
 

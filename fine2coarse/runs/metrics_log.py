@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 
-from fine2coarse.runs.curve_events import CurveEvents
+from fine2coarse.runs.curve_events import CurveEvents, has_tensorboard
 from fine2coarse.runs.phase_folder import PhaseFolder
 from fine2coarse.training.loop import SLOW_INPUT_SHARE, Progress
 
@@ -42,7 +42,7 @@ class MetricsLog:
         # Before the first row the input starts up, which says nothing of its speed.
         self._hint_wait, self._hint_span = 0.0, None
         self._hinted = False
-        self._curves = CurveEvents(folder.path) if writes else None
+        self._curves = CurveEvents(folder.path) if writes and has_tensorboard() else None
         if self._curves:
             for row in folder.metrics():
                 ago = earlier_seconds - float(row["elapsed_seconds"])
@@ -82,7 +82,8 @@ class MetricsLog:
             "validation_accuracy": "" if validation_accuracy is None else validation_accuracy,
         }
         self._folder.append_metrics(row)
-        self._curves.add(row, time.time())
+        if self._curves:
+            self._curves.add(row, time.time())
 
     def close(self) -> None:
         """Nothing is written any more."""

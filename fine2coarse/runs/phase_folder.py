@@ -61,7 +61,7 @@ class PhaseFolder:
         """Whether its result is there."""
         return (self.path / RESULT).is_file()
 
-    def bind(self, recipe: Mapping[str, Any]) -> None:
+    def bind(self, recipe: Mapping[str, Any], augments_in_step: bool = False) -> None:
         """Makes the folder and writes the recipe, or checks that the one there is the same.
 
         The environment (see `environment.describe`) is written beside the recipe. It may go on
@@ -71,7 +71,7 @@ class PhaseFolder:
         Raises:
           RunError: where the folder holds another recipe.
         """
-        here = environment.describe()
+        here = environment.describe(augments_in_step)
         self._keep_recipe({**recipe, ENVIRONMENT: here})
         if not self.is_finished:
             self._note_environment(here)
@@ -99,10 +99,10 @@ class PhaseFolder:
         if latest:
             told = "; ".join(environment.differences(latest[0], here))
             _log.warning(
-                "%s goes on in another environment (%s): from here on its numbers may differ in "
-                "their last digits from those of a run made in one go. %s notes both",
+                "%s goes on in another environment (%s): %s. %s notes both",
                 self.path,
                 told,
+                environment.consequence(latest[0], here),
                 RECIPE,
             )
         write_json(self.path / RECIPE, {**content, LATER_ENVIRONMENTS: [*later, here]})

@@ -55,6 +55,8 @@ class PhaseRun:
       held_out_share: of the training images, which `train` is without.
       branch_step: step whose weights are kept besides (`BRANCH_WEIGHTS`), from which trials
         may go on; 0 for none.
+      packed_pixels: how pixels from a pack differ from the stored ones, e.g. 'squares 64 px'; empty
+        where none does.
     """
 
     purpose: str
@@ -79,6 +81,7 @@ class PhaseRun:
     dataset_name: str = ""
     held_out_share: float = 0.0
     branch_step: int = 0
+    packed_pixels: str = ""
 
     def __post_init__(self) -> None:
         """Checks what does not go together."""
@@ -129,6 +132,7 @@ class PhaseRun:
             "branch_step": self.branch_step,
             "from_branch": self.from_branch,
             "stream_window_images": self.train.stream_window_images,
+            "packed_pixels": self.packed_pixels,
             "head": self._head_recipe(),
             "mode": NONE if self.mode == NONE else "",
         }

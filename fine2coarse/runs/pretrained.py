@@ -7,16 +7,18 @@ import pathlib
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
+from fine2coarse.backend_start import start_tensorflow
 from fine2coarse.files import read_json
-from fine2coarse.hub.backbone import SavedModelBackbone
+from fine2coarse.hub.backbone import SavedModelBackbone, check_on_tensorflow
 from fine2coarse.hub.resolve import SAVED_MODEL, HubError, fingerprint_of_folder, resolve
 from fine2coarse.models import BackboneSpec
 from fine2coarse.paths import expand
 from fine2coarse.runs.classifiers import backbone_spec
 from fine2coarse.runs.phase_folder import RECIPE, RESULT, PhaseFolder, RunError
 from fine2coarse.runs.run_folders import export_recipe, suggestion
+
+_EXPORT = "a transfer from an export's SavedModel"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,13 +44,18 @@ def find_pretrained(handle: str, image_size_px: int) -> Pretrained:
 
     Raises:
       RunError: where there is nothing of the kind, or the run is not finished.
-      HubError: where the handle cannot be fetched.
+      HubError: where the handle cannot be fetched, or Keras does not run on TensorFlow, which a
+        SavedModel as a backbone needs.
+      MissingBackendError: of an export, where TensorFlow is not installed.
     """
     path = pathlib.Path(expand(handle))
     if (path / RECIPE).is_file() and not (path / SAVED_MODEL).is_file():
         PhaseFolder(path).result()  # an unfinished run is refused
         spec = backbone_spec(PhaseFolder(path).recipe())
-        return Pretrained(path, spec if isinstance(spec, SavedModelBackbone) else None)
+        is_saved_model = isinstance(spec, SavedModelBackbone)
+        if is_saved_model:
+            check_on_tensorflow()
+        return Pretrained(path, spec if is_saved_model else None)
     try:
         folder = resolve(handle)
     except HubError as error:
@@ -58,7 +65,9 @@ def find_pretrained(handle: str, image_size_px: int) -> Pretrained:
             f"--pretrained={handle}: no {RESULT} of a finished run; {error}{hint}"
         ) from error
     if is_export(folder):
+        start_tensorflow(_EXPORT)
         return Pretrained(folder, None)
+    check_on_tensorflow()
     local = str(path.resolve()) if path.exists() else handle
     return Pretrained(None, SavedModelBackbone.find(local, image_size_px))
 
@@ -77,6 +86,9 @@ def start_recipe(start_from: pathlib.Path | None) -> str | dict[str, Any]:
 def exported_weights(folder: pathlib.Path) -> list[tuple[str, np.ndarray]]:
     """Path and value of each weight of an export's backbone, in the backbone's order."""
     paths = read_json(folder / RECIPE)["export"]["backbone_weights"]
+    start_tensorflow(_EXPORT)
+    import tensorflow as tf
+
     # The backbone's weights stand before the head's.
     variables = list(tf.saved_model.load(str(folder)).variables)[: len(paths)]
     return [(path, variable.numpy()) for path, variable in zip(paths, variables, strict=True)]

@@ -18,6 +18,7 @@ from fine2coarse.recipes.start_spec import StartSpec
 from fine2coarse.recipes.transfer_spec import AVERAGED, KEPT, SUMMED
 from fine2coarse.runs.classifiers import load_classifier
 from fine2coarse.runs.phase_folder import RunError
+from fine2coarse.runs.presets import import_keras_hub
 from fine2coarse.runs.pretrained import exported_weights, is_export, start_recipe
 from fine2coarse.runs.run_folders import start_folder
 
@@ -130,8 +131,7 @@ def _exported_by_us(handle: str) -> pathlib.Path:
 
 
 def _preset(name: str) -> keras.Model:
-    import keras_hub
-
+    keras_hub = import_keras_hub()
     try:
         return keras_hub.models.Backbone.from_preset(name)
     except (ValueError, OSError, KeyError) as error:
@@ -139,8 +139,8 @@ def _preset(name: str) -> keras.Model:
 
 
 def _inner(backbone: keras.Model) -> keras.Model:
-    """The part of a backbone that KerasHub's has too: all but the normalisation of pixels."""
+    """The part of a backbone that KerasHub has too: all but the normalisation of pixels."""
     bodies = [layer for layer in backbone.layers if isinstance(layer, keras.Model)]
     if len(bodies) != 1:
-        raise RunError(f"{backbone.name} is not one of KerasHub's backbones")
+        raise RunError(f"{backbone.name} has no counterpart among KerasHub's backbones")
     return bodies[0]

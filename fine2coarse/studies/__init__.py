@@ -6,4 +6,4 @@ with `study.py`, then `worker.py`.
 
 from fine2coarse import keras_settings
 
-keras_settings.prefer_tensorflow()  # before TensorFlow, which imports Keras
+keras_settings.prefer_default_backend()  # before TensorFlow, which imports Keras

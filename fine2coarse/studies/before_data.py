@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fine2coarse.archives.archives import SourceError
-from fine2coarse.datasets.demo import DemoConfig
 from fine2coarse.datasets.folder_layout import MISSING_SPLIT_HINT
 from fine2coarse.datasets.folder_survey import taxonomy_of_folder
 from fine2coarse.datasets.label_levels import levels_of_labels
@@ -53,7 +52,24 @@ def check_recipe(recipe: Recipe, runs: Sequence[Run] | None = None) -> None:
             _check_splits(spec, place, is_tested_on=recipe.evaluation is None)
     levels = _levels_of(recipe.dataset)  # read once: an archive may be large
     task = recipe.transfer_dataset
-    _check_source(recipe.target, "target", _levels_of(task) if task else levels)
+    check_label_sources(recipe, runs, levels, _levels_of(task) if task else levels)
+
+
+def check_label_sources(
+    recipe: Recipe, runs: Sequence[Run] | None, levels: KnownLevels, task_levels: KnownLevels
+) -> None:
+    """Checks the files and levels that a study's target and arms name.
+
+    Args:
+      recipe: of the study.
+      runs: those whose label spaces are wanted; all of them where None.
+      levels: of the dataset to pretrain on.
+      task_levels: of the dataset of the coarse task.
+
+    Raises:
+      UsageError: naming the target or arm, what is missing and what makes it.
+    """
+    _check_source(recipe.target, "target", task_levels)
     arms = recipe.arms if runs is None else {run.arm: None for run in runs}
     for arm in arms:
         if arm in recipe.arms:
@@ -88,6 +104,8 @@ def _known_taxonomy(name: str, options: Mapping[str, Any]) -> Taxonomy | None:
     """The taxonomy of a dataset whose own file says it, or its name."""
     try:
         if name == "demo":
+            from fine2coarse.datasets.demo import DemoConfig  # imports TFDS
+
             return DemoConfig(name="demo").taxonomy()
         if name == "folder" and options.get("source") and not options.get("flat"):
             return taxonomy_of_folder(pathlib.Path(options["source"]))

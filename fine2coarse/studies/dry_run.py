@@ -7,18 +7,13 @@ import dataclasses
 import pathlib
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
-import tensorflow as tf
-import tensorflow_datasets as tfds
 
+from fine2coarse.backend_start import start_tensorflow
 from fine2coarse.cards import folder_of
 from fine2coarse.datasets.imagenet21k_subsets import IMAGENET21K_P, subset_of
-from fine2coarse.datasets.inat2021 import download_sizes
-from fine2coarse.datasets.open import NotPreparedError, open_dataset
-from fine2coarse.datasets.prepared import PreparedDataset
-from fine2coarse.datasets.tfds_hierarchy import taxonomy_of_file
 from fine2coarse.formats import disk_size
 from fine2coarse.labels.spec import LabelSource
 from fine2coarse.recipes.names import BASELINE
@@ -28,6 +23,7 @@ from fine2coarse.runs.transfers import PROBE
 from fine2coarse.studies import run_phases
 from fine2coarse.studies.before_data import check_recipe, levels_named
 from fine2coarse.studies.measure import measure_rate
+from fine2coarse.studies.open_study import INSTEAD_OF_DATASETS, open_study
 from fine2coarse.studies.plan import (
     PRETRAINING,
     PlannedPhase,
@@ -50,6 +46,10 @@ from fine2coarse.taxonomy.taxonomy import Taxonomy
 from fine2coarse.taxonomy.taxonomy_file import AUTO
 from fine2coarse.taxonomy.wordnet import is_synset_id, read_wordnet
 from fine2coarse.training.cost import train_flops_per_image
+from fine2coarse.training.engine import Engine
+
+if TYPE_CHECKING:
+    from fine2coarse.datasets.prepared import PreparedDataset
 
 # Datasets so quickly prepared that a plan may prepare them in a folder of its own.
 _SMALL = ("demo", "folder")
@@ -64,9 +64,11 @@ def describe_study(
     recipe: Recipe,
     runs: Sequence[Run],
     workdir: pathlib.Path,
-    strategy: tf.distribute.Strategy,
+    engine: Engine,
     data_dir: str,
     throughputs: pathlib.Path | None = None,
+    *,
+    packed: str | None = None,
 ) -> Iterator[str]:
     """Every run with its cost, in parts, each when it is known; writes nothing below `workdir`.
 
@@ -74,22 +76,26 @@ def describe_study(
       recipe: of the study.
       runs: which of its runs.
       workdir: of the study; need not exist.
-      strategy: the process's strategy, which a few steps are measured with.
+      engine: the process's engine, which a few steps are measured with.
       data_dir: folder of prepared data.
       throughputs: the table that GPU and TPU hours are estimated with; the shipped one where None.
+      packed: folder of a pack to read in place of the datasets.
 
     Raises:
       RunError: where the folder belongs to another recipe.
       UsageError: where a file or a level that the recipe names is known not to exist.
     """
     check_study(recipe, workdir)
-    check_recipe(recipe, runs)
+    if packed is None:
+        check_recipe(recipe, runs)
     num_parameters, num_features, flops = _model_size(recipe)
     with contextlib.ExitStack() as stack:
-        try:
-            data = _data(recipe, runs, data_dir, stack)
-        except NotPreparedError as error:
-            yield f"{error}: classes are told as far as they are known, times are not"
+        if packed is None:
+            data, missing = _data(recipe, runs, data_dir, stack, engine)
+        else:
+            data, missing = open_study(recipe, data_dir, runs, packed=packed, devices=engine), ""
+        if data is None:
+            yield f"{missing}: classes are told as far as they are known, times are not"
             classes = _classes_from_recipe(recipe, data_dir)
             plan, is_measured = plan_study(recipe, runs, classes, _may_sum, workdir), False
             yield from (f"note: {note}" for note in notes_on_recipe(recipe))
@@ -99,25 +105,37 @@ def describe_study(
             plan = plan_study(recipe, runs, _classes_from_data(data), _can_sum(data), workdir)
             yield from (f"note: {note}" for note in notes_on_arms(data))
             yield "measuring a few steps ..."
-            plan, is_measured = with_rates(plan, _measure(recipe, data, strategy)), True
+            plan, is_measured = with_rates(plan, _measure(recipe, data, engine)), True
     yield describe_plan(plan, num_parameters, num_features)
     yield from _notes(plan, is_measured)
     yield from _device_hours(recipe, plan, flops, throughputs or default_throughputs())
 
 
 def _data(
-    recipe: Recipe, runs: Sequence[Run], data_dir: str, stack: contextlib.ExitStack
-) -> StudyData:
-    """The study's data where it is prepared or quickly prepared elsewhere."""
+    recipe: Recipe,
+    runs: Sequence[Run],
+    data_dir: str,
+    stack: contextlib.ExitStack,
+    engine: Engine,
+) -> tuple[StudyData | None, str]:
+    """The study's data where it is prepared or quickly prepared elsewhere; else why it is not."""
+    start_tensorflow("reading a prepared dataset", INSTEAD_OF_DATASETS)
+    from fine2coarse.datasets.open import NotPreparedError
+
     specs = (recipe.dataset, recipe.evaluation, recipe.transfer_dataset)
-    opened = [spec and _open(spec.name, spec.options, data_dir, stack) for spec in specs]
-    return load_study_data(recipe, *opened, runs=runs)
+    try:
+        opened = [spec and _open(spec.name, spec.options, data_dir, stack) for spec in specs]
+    except NotPreparedError as error:
+        return None, str(error)
+    return load_study_data(recipe, *opened, runs=runs, devices=engine), ""
 
 
 def _open(
     name: str, options: Mapping[str, Any], data_dir: str, stack: contextlib.ExitStack
 ) -> PreparedDataset:
     """A prepared dataset; one that is quickly prepared, if need be in a folder of its own."""
+    from fine2coarse.datasets.open import NotPreparedError, open_dataset
+
     try:
         return open_dataset(name, options, data_dir, prepare=False)
     except NotPreparedError:
@@ -191,6 +209,8 @@ def _upper_bounds(recipe: Recipe) -> Iterator[str]:
 
 def _downloads(recipe: Recipe) -> Iterator[str]:
     """What preparing inat2021 downloads where no archives are given."""
+    from fine2coarse.datasets.inat2021 import download_sizes
+
     for field in ("dataset", "transfer_dataset", "evaluation"):
         spec = getattr(recipe, field)
         if spec and spec.name == "inat2021" and not spec.options.get("manual_dir"):
@@ -230,12 +250,16 @@ def _level_sizes(
 
 def _taxonomy_of(options: Mapping[str, Any], classes: Sequence[str]) -> Taxonomy:
     """What a file of the user's own says of the classes of a TFDS dataset."""
+    from fine2coarse.datasets.tfds_hierarchy import taxonomy_of_file
+
     taxonomy_format = options.get("taxonomy_format") or AUTO
     return taxonomy_of_file(options["name"], classes, options["taxonomy"], taxonomy_format)
 
 
 def _tfds_classes(name: str, data_dir: str) -> list[str]:
     """Names of the classes of a TFDS dataset's `label`; empty where it has none."""
+    import tensorflow_datasets as tfds
+
     features = tfds.builder(name, data_dir=data_dir).info.features
     return list(features["label"].names) if "label" in features else []
 
@@ -251,7 +275,7 @@ def _model_size(recipe: Recipe) -> tuple[int, int, int | None]:
 
 
 def _measure(
-    recipe: Recipe, data: StudyData, strategy: tf.distribute.Strategy
+    recipe: Recipe, data: StudyData, engine: Engine
 ) -> Callable[[Run, PlannedPhase], Rate]:
     def measure(run: Run, planned: PlannedPhase) -> Rate:
         if run.arm == BASELINE:
@@ -268,7 +292,7 @@ def _measure(
                 evaluate=data.evaluate,
                 phase=planned.phase,
             )
-        rate = measure_rate(run, strategy)
+        rate = measure_rate(run, engine)
         keras.backend.clear_session()
         return rate
 

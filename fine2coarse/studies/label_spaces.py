@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from fine2coarse.datasets.prepared import PreparedDataset
 from fine2coarse.input.examples import Examples
 from fine2coarse.labels.image_index import ImageIndex
 from fine2coarse.labels.spec import Context
 from fine2coarse.taxonomy.taxonomy import Taxonomy
+
+if TYPE_CHECKING:
+    from fine2coarse.datasets.prepared import PreparedDataset
 
 
 def label_context(

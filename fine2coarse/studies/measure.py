@@ -7,8 +7,6 @@ import statistics
 import tempfile
 import time
 
-import tensorflow as tf
-
 from fine2coarse.recipes.start_spec import StartSpec
 from fine2coarse.runs.execution import execute
 from fine2coarse.runs.phase_folder import PhaseFolder
@@ -16,6 +14,7 @@ from fine2coarse.runs.phase_run import PhaseRun
 from fine2coarse.runs.progress import Silent
 from fine2coarse.studies.plan import Rate
 from fine2coarse.training.cost import TRAIN_OVER_FORWARD
+from fine2coarse.training.engine import Engine
 from fine2coarse.training.loop import Progress
 
 NUM_STEPS = 8
@@ -33,7 +32,7 @@ class _Clock(Silent):
         self.times.append(time.perf_counter())
 
 
-def measure_rate(run: PhaseRun, strategy: tf.distribute.Strategy) -> Rate:
+def measure_rate(run: PhaseRun, engine: Engine) -> Rate:
     """Times a phase run that is like another, but short and from scratch.
 
     Evaluation is not done but estimated as forward passes, a third of a training step's time each.
@@ -41,11 +40,11 @@ def measure_rate(run: PhaseRun, strategy: tf.distribute.Strategy) -> Rate:
     Args:
       run: what will be done, from scratch and with a head of its own; a linear probe must be given
         as fine-tuning, which takes longer.
-      strategy: the process's strategy.
+      engine: the process's engine.
     """
     clock, started = _Clock(), time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        execute(_shortened(run), PhaseFolder(folder), strategy, clock)
+        execute(_shortened(run), PhaseFolder(folder), engine, clock)
     elapsed_seconds = time.perf_counter() - started
     gaps = [b - a for a, b in zip(clock.times, clock.times[1:])][NUM_WARM_STEPS - 1 :]
     per_step = statistics.median(gaps)

@@ -11,9 +11,9 @@ import os
 import pathlib
 import tempfile
 from collections.abc import Iterator
+from types import ModuleType
 
-import tensorflow as tf
-
+from fine2coarse.backend_start import start_tensorflow
 from fine2coarse.files import is_partial, partial_name, replacing
 from fine2coarse.paths import is_remote
 from fine2coarse.recipes.names import BASELINE, TRANSFER
@@ -27,6 +27,18 @@ _LAST_RESULTS = (f"/{BASELINE}/{RESULT}", f"/{TRANSFER}/{RESULT}")
 _NOT_COPIED = ("claims", "data")
 
 
+def _gfile() -> ModuleType:
+    """TensorFlow's file systems.
+
+    Raises:
+      MissingBackendError: where it is not installed.
+    """
+    start_tensorflow("a --workdir on another file system", "work in a local folder and copy that")
+    import tensorflow as tf
+
+    return tf.io.gfile
+
+
 class Mirror:
     """A local folder and the remote one that it is a copy of.
 
@@ -36,7 +48,7 @@ class Mirror:
     """
 
     def __init__(self, remote: str, local: pathlib.Path) -> None:
-        self.remote, self.local = remote.rstrip("/"), local
+        self.remote, self.local, self._gfile = remote.rstrip("/"), local, _gfile()
         self._pushed: dict[str, tuple[int, int]] = {}
         local.mkdir(parents=True, exist_ok=True)
 
@@ -64,7 +76,7 @@ class Mirror:
         target = self.local / name
         target.parent.mkdir(parents=True, exist_ok=True)
         with replacing(target) as partial:
-            tf.io.gfile.copy(f"{self.remote}/{name}", str(partial))
+            self._gfile.copy(f"{self.remote}/{name}", str(partial))
         self._pushed[name] = _stamp(target)
 
     def push(self, path: pathlib.Path) -> None:
@@ -83,7 +95,7 @@ class Mirror:
                 self._pushed[name] = stamp
         for name in self._remote_files(path.relative_to(self.local).as_posix()):
             if self._is_replaced(name):
-                tf.io.gfile.remove(f"{self.remote}/{name}")
+                self._gfile.remove(f"{self.remote}/{name}")
 
     def _is_replaced(self, name: str) -> bool:
         """Whether a remote file is an old checkpoint, or curves of which there are newer ones here.
@@ -102,16 +114,16 @@ class Mirror:
         folder, _, last = target.rpartition("/")
         # TensorFlow's own renaming: `files.replacing` knows local folders alone.
         partial = f"{folder}/{partial_name(last)}"
-        tf.io.gfile.makedirs(folder)
-        tf.io.gfile.copy(str(self.local / name), partial, overwrite=True)
-        tf.io.gfile.rename(partial, target, overwrite=True)
+        self._gfile.makedirs(folder)
+        self._gfile.copy(str(self.local / name), partial, overwrite=True)
+        self._gfile.rename(partial, target, overwrite=True)
 
     def _remote_files(self, folder: str) -> Iterator[str]:
         """Names below the remote folder, without those of half-written files."""
         start = f"{self.remote}/{folder}".rstrip("/.")
-        if not tf.io.gfile.isdir(start):
+        if not self._gfile.isdir(start):
             return
-        for where, _, names in tf.io.gfile.walk(start):
+        for where, _, names in self._gfile.walk(start):
             for name in names:
                 relative = f"{where.rstrip('/')}/{name}".removeprefix(f"{self.remote}/")
                 if relative.split("/")[0] not in _NOT_COPIED and not is_partial(name):

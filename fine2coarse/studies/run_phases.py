@@ -8,8 +8,6 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import tensorflow as tf
-
 from fine2coarse.claims import Claim
 from fine2coarse.hub.backbone import SavedModelBackbone
 from fine2coarse.labels.class_map import ClassMap
@@ -40,8 +38,8 @@ from fine2coarse.studies.arm_spaces import SpaceSummary
 from fine2coarse.studies.run_plan import Run
 from fine2coarse.studies.study_data import StudyData
 from fine2coarse.studies.worker import RunFailed
+from fine2coarse.training.engine import Engine
 from fine2coarse.training.loop import NonFiniteLossError
-from fine2coarse.training.strategy import is_chief, wait_for_all
 
 _log = logging.getLogger(__name__)
 
@@ -111,7 +109,7 @@ class Executor:
     """Does phase runs in their folders, under a claim where there is one.
 
     Args:
-      strategy: the process's strategy.
+      engine: the process's engine.
       title: of the run, for people to read.
       announce: told one line for what a person may want to know.
       claim: on the run; None where no other process may work on it, or it is only read.
@@ -120,13 +118,13 @@ class Executor:
 
     def __init__(
         self,
-        strategy: tf.distribute.Strategy,
+        engine: Engine,
         title: str,
         announce: Callable[[str], None] = _log.info,
         claim: Claim | None = None,
         publish: Callable[[pathlib.Path], None] = lambda path: None,
     ) -> None:
-        self._strategy, self._title, self._claim = strategy, title, claim
+        self._engine, self._title, self._claim = engine, title, claim
         self._publish, self.announce = publish, announce
 
     def do(
@@ -146,7 +144,7 @@ class Executor:
             with ProgressBar(f"{self._title} {_short(path)}") as bar:
                 observer = ClaimedObserver(bar, self._claim) if self._claim else bar
                 return execute(
-                    run, self.folder(path), self._strategy, observer, earlier=earlier, notes=notes
+                    run, self.folder(path), self._engine, observer, earlier=earlier, notes=notes
                 )
         except NonFiniteLossError as error:
             raise RunFailed(str(error)) from error
@@ -155,9 +153,9 @@ class Executor:
         self, chosen: PhaseFolder, final: pathlib.Path, notes: Mapping[str, Any]
     ) -> dict[str, Any]:
         """Makes a finished trial the one that counts; one process writes, all get the result."""
-        if is_chief(self._strategy):
+        if self._engine.is_chief:
             self.folder(final).adopt(chosen, notes)
-        wait_for_all(self._strategy)
+        self._engine.wait_for_all()
         return PhaseFolder(final).result()
 
     def folder(self, path: pathlib.Path) -> PhaseFolder:
@@ -476,6 +474,7 @@ def _phase_run(
         held_out_share=recipe.held_out_share,
         dataset_fingerprint=data.dataset_fingerprint,
         dataset_name=data.name,
+        packed_pixels=data.packed_pixels,
         start=recipe.start,
         test_crops=recipe.test_crops,
     )

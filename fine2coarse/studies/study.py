@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from fine2coarse.analysis import results
 from fine2coarse.analysis.finished import read_run
@@ -42,6 +41,7 @@ from fine2coarse.studies.run_plan import Run, plan_runs
 from fine2coarse.studies.study_data import StudyData
 from fine2coarse.studies.target_arms import notes_on_arms
 from fine2coarse.studies.worker import work_through
+from fine2coarse.training.engine import Engine
 
 _log = logging.getLogger(__name__)
 
@@ -139,7 +139,7 @@ class Study:
     def run(
         self,
         data: StudyData,
-        strategy: tf.distribute.Strategy,
+        engine: Engine,
         announce: Callable[[str], None] = _log.info,
         *,
         runs: Sequence[Run] | None = None,
@@ -149,7 +149,7 @@ class Study:
 
         Args:
           data: images and label spaces.
-          strategy: the process's strategy.
+          engine: the process's engine.
           announce: told one line a finished run.
           runs: which runs; all of them where None.
           wait: for the runs that other processes do, to take over those of the dead. Otherwise
@@ -165,7 +165,7 @@ class Study:
 
         def do(run: Run, claim: Claim | None) -> None:
             title = f"run {self.runs.index(run) + 1}/{len(self.runs)} {run}"
-            row = self._do_run(run, data, strategy, title, announce, claim)
+            row = self._do_run(run, data, engine, title, announce, claim)
             self._rows[run] = row
             self.rows()
             before = "" if claim else " (done before)"
@@ -283,7 +283,7 @@ class Study:
         self,
         run: Run,
         data: StudyData,
-        strategy: tf.distribute.Strategy,
+        engine: Engine,
         title: str,
         announce: Callable[[str], None],
         claim: Claim | None,
@@ -293,7 +293,7 @@ class Study:
         if self._mirror and claim:
             self._mirror.pull(f"{RUNS}/{run.name}", heavy=True)
         executor = Executor(
-            strategy, title, lambda line: announce(f"{title}: {line}"), claim, publish
+            engine, title, lambda line: announce(f"{title}: {line}"), claim, publish
         )
         do_run(self.recipe, run, data, folder, executor)
         return read_row(run, folder)

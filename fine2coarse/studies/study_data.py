@@ -6,18 +6,19 @@ import contextlib
 import dataclasses
 import functools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fine2coarse.datasets.data_facts import Overlap, describe_data
-from fine2coarse.datasets.prepared import PreparedDataset
 from fine2coarse.errors import RecipeError, UsageError
 from fine2coarse.input.examples import Examples
 from fine2coarse.input.image_shares import select_share
 from fine2coarse.labels.class_map import ClassMap, targets_of_leaves
 from fine2coarse.labels.space import LabelSpace
 from fine2coarse.labels.spec import Clusters, Context, sources_within
+from fine2coarse.packs.layout import wanted_images
+from fine2coarse.packs.pack import PackedDataset
 from fine2coarse.preparation.contents import found_in
 from fine2coarse.recipes.names import BASELINE
 from fine2coarse.recipes.recipe import DatasetSpec, Recipe
@@ -25,7 +26,13 @@ from fine2coarse.runs.transfers import arm_candidates, fixed_transfer
 from fine2coarse.studies.arm_spaces import ArmSpaces, Key, SpaceSummary
 from fine2coarse.studies.label_spaces import label_context
 from fine2coarse.studies.run_plan import Run, plan_runs
-from fine2coarse.studies.storage import open_examples
+from fine2coarse.studies.storage import DeviceSpace, ImageDevices, open_examples
+
+if TYPE_CHECKING:
+    from fine2coarse.datasets.prepared import PreparedDataset
+
+ROLES = ("dataset", "evaluation", "transfer_dataset")
+"""Fields of a recipe that name a dataset, in the order that `load_study_data` takes them."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -47,6 +54,8 @@ class StudyData:
       facts: how the images were prepared and which are there twice; JSON-able.
       train_targets: int32 [N], the target of each image of `train`, -1 for none; None where the
         images of `train` have no place among the target's classes.
+      packed_pixels: how pixels from a pack differ from the stored ones, e.g. 'squares 64 px'; empty
+        where none does.
     """
 
     name: str
@@ -59,6 +68,7 @@ class StudyData:
     spaces: Mapping[Key, LabelSpace]
     facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     train_targets: np.ndarray | None = None
+    packed_pixels: str = ""
     _class_maps: dict[str, ClassMap | None] = dataclasses.field(
         default_factory=dict, init=False, repr=False
     )
@@ -100,10 +110,11 @@ class StudyData:
 
 def load_study_data(
     recipe: Recipe,
-    dataset: PreparedDataset,
-    evaluation: PreparedDataset | None = None,
-    transfer_dataset: PreparedDataset | None = None,
+    dataset: PreparedDataset | PackedDataset,
+    evaluation: PreparedDataset | PackedDataset | None = None,
+    transfer_dataset: PreparedDataset | PackedDataset | None = None,
     runs: Sequence[Run] | None = None,
+    devices: ImageDevices | None = None,
 ) -> StudyData:
     """Reads the images and makes every label space, so that mistakes show before any training.
 
@@ -113,19 +124,20 @@ def load_study_data(
       evaluation: the one that `recipe.evaluation` names, if it names one.
       transfer_dataset: the one that `recipe.transfer_dataset` names, if it names one.
       runs: those whose label spaces are wanted; all of them where None.
+      devices: the engine that trains, for `dataset.storage=device`; None where none does.
 
     Raises:
       UsageError: on an unknown split, level, label source or option, or images to test on whose
         classes the dataset does not know.
     """
-    task, task_spec = dataset, recipe.dataset
+    task, task_spec, space = dataset, recipe.dataset, DeviceSpace(devices)
     if recipe.transfer_dataset is not None:
         task, task_spec = transfer_dataset, recipe.transfer_dataset
-    evaluate, test_digests = _test_examples(recipe, task, task_spec, evaluation)
-    train, overlap = _training_examples(dataset, recipe.dataset, test_digests)
+    evaluate, test_digests = _test_examples(recipe, task, task_spec, evaluation, space)
+    train, overlap = _training_examples(dataset, recipe.dataset, test_digests, space)
     task_train, overlaps = train, [overlap]
     if recipe.transfer_dataset is not None:
-        task_train, overlap = _training_examples(task, task_spec, test_digests)
+        task_train, overlap = _training_examples(task, task_spec, test_digests, space)
         overlaps.append(overlap)
     task_train, held_out = _without_held_out(task_train, recipe.held_out_share)
     if recipe.transfer_dataset is None:
@@ -153,6 +165,7 @@ def load_study_data(
         spaces=_arm_spaces(recipe, context, plan_runs(recipe) if runs is None else runs),
         facts=describe_data([dataset, *others], overlaps),
         train_targets=_train_targets(dataset, train, task_train, target),
+        packed_pixels=_packed_pixels(recipe, (dataset, evaluation, transfer_dataset)),
     )
     _check_spaces(recipe, data)
     return data
@@ -160,23 +173,38 @@ def load_study_data(
 
 def _test_examples(
     recipe: Recipe,
-    task: PreparedDataset,
+    task: PreparedDataset | PackedDataset,
     task_spec: DatasetSpec,
-    evaluation: PreparedDataset | None,
+    evaluation: PreparedDataset | PackedDataset | None,
+    space: DeviceSpace,
 ) -> tuple[Examples, np.ndarray]:
     """The images to test on, labelled with the task's leaves, and their digests."""
     if recipe.evaluation is None:
         split = task_spec.eval_split
-        return open_examples(task, split, task_spec), task.digests(split)
+        return open_examples(task, split, task_spec, space), task.digests(split)
     split = recipe.evaluation.split
-    found = open_examples(evaluation, split, task_spec)
+    found = open_examples(evaluation, split, task_spec, space)
     found = found.with_leaves(evaluation.taxonomy.leaf_ids, task.taxonomy.label_of_leaf)
     return found, evaluation.digests(split)
 
 
+def _packed_pixels(
+    recipe: Recipe, datasets: Sequence[PreparedDataset | PackedDataset | None]
+) -> str:
+    """How the pixels of some split differ from the stored ones; a pack has one way to."""
+    wanted, of_roles = wanted_images(recipe), dict(zip(ROLES, datasets, strict=True))
+    changed = {
+        of_roles[role].changed_pixels(split)
+        for role, images in wanted.items()
+        if isinstance(of_roles[role], PackedDataset)
+        for split in images.splits
+    }
+    return "".join(sorted(changed))
+
+
 def _target(
     recipe: Recipe,
-    task: PreparedDataset,
+    task: PreparedDataset | PackedDataset,
     train: Examples,
     evaluate: Examples,
     held_out: Examples | None,
@@ -237,7 +265,10 @@ def _check_spaces(recipe: Recipe, data: StudyData) -> None:
 
 
 def _train_targets(
-    dataset: PreparedDataset, train: Examples, task_train: Examples, target: LabelSpace
+    dataset: PreparedDataset | PackedDataset,
+    train: Examples,
+    task_train: Examples,
+    target: LabelSpace,
 ) -> np.ndarray | None:
     """Targets of the images to pretrain on; of another dataset's by the ids of the targets."""
     if train is task_train:
@@ -261,10 +292,13 @@ def _without_held_out(train: Examples, share: float) -> tuple[Examples, Examples
 
 
 def _training_examples(
-    dataset: PreparedDataset, spec: DatasetSpec, test_digests: np.ndarray
+    dataset: PreparedDataset | PackedDataset,
+    spec: DatasetSpec,
+    test_digests: np.ndarray,
+    space: DeviceSpace,
 ) -> tuple[Examples, Overlap]:
     """The images to train on, and which of them are among those to test on."""
-    train = open_examples(dataset, spec.train_split, spec)
+    train = open_examples(dataset, spec.train_split, spec, space)
     chosen = np.ones(len(train), bool)
     if spec.train_fraction != 1:
         chosen = select_share(train.image_ids, spec.train_fraction, "train_fraction")

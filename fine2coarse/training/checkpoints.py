@@ -50,10 +50,10 @@ class Checkpoints:
     """The checkpoints of one phase.
 
     A file holds model, optimizer, moving averages, seed generators and step; the position in the
-    input follows from the step. It does not depend on the strategy.
+    input follows from the step. It depends neither on the strategy nor on the backend.
 
     Args:
-      folder: where they lie; every process of a strategy reads the same one.
+      folder: where they lie; every process of an engine reads the same one.
       trainer: whose state they hold.
       max_to_keep: how many of the newest stay; the best stays besides.
       writes: whether this process writes them: one of all.
@@ -153,7 +153,7 @@ class Checkpoints:
                 return self._restore(path)
             except _Damaged as problem:
                 _log.warning("checkpoint %s is damaged and passed over: %s", path, problem)
-        return Restored(0, self._trainer.strategy.num_replicas_in_sync)
+        return Restored(0, self._trainer.engine.num_replicas)
 
     def restore_best(self) -> Restored:
         """Restores the best on validation.
@@ -210,7 +210,7 @@ def _write(path: pathlib.Path, trainer: Trainer, extra: dict[str, Any]) -> None:
     variables = trainer.state_variables
     meta = {
         "step": trainer.step,
-        "num_replicas": trainer.strategy.num_replicas_in_sync,
+        "num_replicas": trainer.engine.num_replicas,
         "variables": [[name, list(v.shape)] for name, v in zip(_names(trainer), variables)],
         **extra,
     }

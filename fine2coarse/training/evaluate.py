@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
-from fine2coarse.input.batches import Shard
+from fine2coarse.input.feeds import Feed
 from fine2coarse.models.roles import moving_statistics
-from fine2coarse.training.strategy import distribute
+from fine2coarse.training.engine import Engine
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -44,39 +45,37 @@ class Predictor:
     """A model's predictions on evaluation batches, compiled once for all splits; scores are logits.
 
     Args:
-      strategy: the process's strategy.
+      engine: the process's engine.
       model: images to logits.
       sums: the model's logits to logits of the targets; None where these are the same.
     """
 
     def __init__(
         self,
-        strategy: tf.distribute.Strategy,
+        engine: Engine,
         model: keras.Model,
-        sums: Callable[[tf.Tensor], tf.Tensor] | None = None,
+        sums: Callable[[keras.KerasTensor], keras.KerasTensor] | None = None,
     ) -> None:
-        def row(batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, ...]:
+        def row(batch: Mapping[str, Any]) -> tuple[keras.KerasTensor, ...]:
             logits = model(batch["image"], training=False)
-            largest = tf.argmax(logits, -1, tf.int32)
+            largest = _argmax(logits)
             scores = logits if sums is None else sums(logits)
-            return (*class_margin_rank(scores, tf.maximum(batch["label"][:, 0], 0)), largest)
+            return (*class_margin_rank(scores, ops.maximum(batch["label"][:, 0], 0)), largest)
 
-        self._strategy, self._step = strategy, batch_function(strategy, row)
+        self._engine, self._compiled = engine, engine.compile(row, model)
 
-    def __call__(
-        self, make_batches: Callable[[Shard], tf.data.Dataset], targets: np.ndarray
-    ) -> Predictions:
+    def __call__(self, feed: Feed, targets: np.ndarray) -> Predictions:
         """Runs the model over a split.
 
         Args:
-          make_batches: from `eval_batches`, labels being the single-class targets.
+          feed: from `eval_feed`, labels being the single-class targets.
           targets: int32 [N], the same targets.
 
         Raises:
           RuntimeError: where the batches do not hold each of the N images once.
         """
-        predicted, margins, ranks, largest = run_over(
-            self._strategy, self._step, make_batches, len(targets)
+        predicted, margins, ranks, largest = self._engine.run_over(
+            self._compiled, feed, len(targets)
         )
         return Predictions(np.asarray(targets, np.int32), predicted, margins, ranks, largest)
 
@@ -85,7 +84,7 @@ class ViewsPredictor:
     """As a `Predictor`, the scores being probabilities, averaged over views of each image.
 
     Args:
-      strategy: the process's strategy.
+      engine: the process's engine.
       model: images to logits.
       loss: that the logits of the targets are meant for; says how they become probabilities.
       sums: as for a `Predictor`.
@@ -93,22 +92,20 @@ class ViewsPredictor:
 
     def __init__(
         self,
-        strategy: tf.distribute.Strategy,
+        engine: Engine,
         model: keras.Model,
         loss: str = "softmax",
-        sums: Callable[[tf.Tensor], tf.Tensor] | None = None,
+        sums: Callable[[keras.KerasTensor], keras.KerasTensor] | None = None,
     ) -> None:
-        to_probability = tf.nn.softmax if loss == "softmax" else tf.nn.sigmoid
+        to_probability = ops.softmax if loss == "softmax" else ops.sigmoid
 
-        def row(batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, ...]:
+        def row(batch: Mapping[str, Any]) -> tuple[keras.KerasTensor, ...]:
             logits = model(batch["image"], training=False)
             return (to_probability(logits if sums is None else sums(logits)),)
 
-        self._strategy, self._step = strategy, batch_function(strategy, row)
+        self._engine, self._compiled = engine, engine.compile(row, model)
 
-    def __call__(
-        self, passes: Sequence[Callable[[Shard], tf.data.Dataset]], targets: np.ndarray
-    ) -> Predictions:
+    def __call__(self, passes: Sequence[Feed], targets: np.ndarray) -> Predictions:
         """Runs the model over a split, once a view.
 
         Args:
@@ -119,72 +116,25 @@ class ViewsPredictor:
           RuntimeError: where a pass does not hold each of the N images once.
         """
         targets = np.asarray(targets, np.int32)
-        views = (run_over(self._strategy, self._step, make, len(targets))[0] for make in passes)
+        views = (self._engine.run_over(self._compiled, feed, len(targets))[0] for feed in passes)
         mean = sum(views) / len(passes)
-        predicted, margins, ranks = class_margin_rank(tf.constant(mean), tf.constant(targets))
-        return Predictions(targets, predicted.numpy(), margins.numpy(), ranks.numpy())
+        found = class_margin_rank(ops.convert_to_tensor(mean), ops.convert_to_tensor(targets))
+        return Predictions(targets, *map(ops.convert_to_numpy, found))
 
 
-def class_margin_rank(scores: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, ...]:
+def class_margin_rank(
+    scores: keras.KerasTensor, label: keras.KerasTensor
+) -> tuple[keras.KerasTensor, ...]:
     """Largest class int32 [B], margin float32 [B] and rank int32 [B] of the right one."""
-    is_label = tf.one_hot(label, scores.shape[-1], dtype=tf.bool, on_value=True, off_value=False)
-    others = tf.where(is_label, -np.inf, scores)
-    right = tf.gather(scores, label, batch_dims=1)
-    rank = tf.reduce_sum(tf.cast(others > right[:, None], tf.int32), -1)
-    return tf.argmax(scores, -1, tf.int32), right - tf.reduce_max(others, -1), rank
+    is_label = ops.arange(scores.shape[-1], dtype="int32") == label[:, None]
+    others = ops.where(is_label, -np.inf, scores)
+    right = ops.take_along_axis(scores, label[:, None], axis=-1)[:, 0]
+    rank = ops.sum(ops.cast(others > right[:, None], "int32"), axis=-1)
+    return _argmax(scores), right - ops.max(others, axis=-1), rank
 
 
-def batch_function(
-    strategy: tf.distribute.Strategy,
-    replica_step: Callable[[dict[str, tf.Tensor]], tuple[tf.Tensor, ...]],
-) -> Callable[[dict[str, tf.Tensor]], tuple[tf.Tensor, ...]]:
-    """A function of one replica's batch, compiled to run on all replicas; weights come last."""
-
-    @tf.function(autograph=False)
-    def step(batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, ...]:
-        def with_weight(batch: dict[str, tf.Tensor]) -> tuple[tf.Tensor, ...]:
-            return (*replica_step(batch), batch["weight"])
-
-        return strategy.run(with_weight, args=(batch,))
-
-    return step
-
-
-def run_over(
-    strategy: tf.distribute.Strategy,
-    step: Callable[[dict[str, tf.Tensor]], tuple[tf.Tensor, ...]],
-    make_batches: Callable[[Shard], tf.data.Dataset],
-    num_images: int,
-) -> list[np.ndarray]:
-    """Applies a function to every batch; padding is cut off.
-
-    Args:
-      strategy: the process's strategy.
-      step: from `batch_function`: a batch to tensors [B, ...], the same number for each.
-      make_batches: from `eval_batches`.
-      num_images: N, how many there must be.
-
-    Returns:
-      One array [N, ...] for each tensor, in stored order, the same in every process.
-
-    Raises:
-      RuntimeError: where the batches hold another number of images.
-    """
-    batches = []
-    for batch in distribute(strategy, make_batches):
-        batches.append([_gathered(strategy, value) for value in step(batch)])
-    *columns, weights = [np.concatenate(column) for column in zip(*batches, strict=True)]
-    seen = weights > 0
-    if seen.sum() != num_images:
-        raise RuntimeError(f"evaluated {int(seen.sum())} images, expected {num_images}")
-    return [column[seen] for column in columns]
-
-
-def _gathered(strategy: tf.distribute.Strategy, value: tf.Tensor) -> np.ndarray:
-    """The pieces of all replicas, also those of other processes, in the order of the batch."""
-    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-        return strategy.gather(value, axis=0).numpy()
-    return np.concatenate([part.numpy() for part in strategy.experimental_local_results(value)])
+def _argmax(scores: keras.KerasTensor) -> keras.KerasTensor:
+    return ops.cast(ops.argmax(scores, axis=-1), "int32")
 
 
 @contextmanager

@@ -1,7 +1,8 @@
-"""The training loop: one for every strategy, resumable at any checkpoint."""
+"""The training loop: one for both backends and every strategy, resumable at any checkpoint."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import time
@@ -9,14 +10,13 @@ from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from fine2coarse.errors import FailedError, UsageError
-from fine2coarse.input.batches import Shard
+from fine2coarse.input.feeds import Feed
 from fine2coarse.recipes.phase_spec import PhaseSpec
+from fine2coarse.training.engine import Engine, StepRunner, StepSpec
+from fine2coarse.training.gate import Gate
 from fine2coarse.training.optimizers import build_optimizer, learning_rate_schedule
-from fine2coarse.training.step import TrainStep
-from fine2coarse.training.strategy import Agreement, distribute, is_multi_process, runs_ahead
 
 # Above this share of the time spent waiting for input, a hint is shown.
 SLOW_INPUT_SHARE = 0.1
@@ -56,12 +56,36 @@ class Progress:
     stop_requested: bool = False
 
 
-class Trainer:
-    """A model, its optimizer and the compiled step, under a strategy.
+class HostArray:
+    """Numbers of the loop's own, kept and restored like variables.
 
     Args:
-      strategy: the process's strategy.
-      build_model: makes the model; called in the strategy's scope.
+      value: first values; says shape and dtype.
+    """
+
+    def __init__(self, value: np.ndarray) -> None:
+        self._value = np.array(value)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the array."""
+        return self._value.shape
+
+    def numpy(self) -> np.ndarray:
+        """A copy."""
+        return self._value.copy()
+
+    def assign(self, value: np.ndarray) -> None:
+        """Sets all values."""
+        self._value[...] = value
+
+
+class Trainer:
+    """A model, its optimizer and the compiled step, on an engine.
+
+    Args:
+      engine: the process's engine.
+      build_model: makes the model; called in the engine's scope.
       phase: steps, batch size, optimizer, loss.
       jit_compile: whether to compile the whole step with XLA; see `choose_jit_compile`.
       pause_step: a step at which training pauses, whatever the intervals say; 0 for none.
@@ -72,27 +96,27 @@ class Trainer:
 
     def __init__(
         self,
-        strategy: tf.distribute.Strategy,
+        engine: Engine,
         build_model: Callable[[], keras.Model],
         phase: PhaseSpec,
         jit_compile: bool = False,
         pause_step: int = 0,
     ) -> None:
-        _check_batch_divides(phase, strategy.num_replicas_in_sync)
-        self.strategy, self.phase, self.jit_compile = strategy, phase, jit_compile
+        _check_batch_divides(phase, engine.num_replicas)
+        self.engine, self.phase = engine, phase
         self._pause_step = pause_step
         self._schedule = learning_rate_schedule(phase.optimizer, phase.total_steps)
-        with strategy.scope():
+        with engine.scope():
             self.model = build_model()
             self.optimizer = build_optimizer(phase.optimizer, phase.total_steps, self.model)
-            # Sum and number of the losses since the last log row: a checkpoint may fall between
-            # two rows, and the next row must not depend on that.
-            self._unlogged = tf.Variable([0.0, 0.0], dtype=tf.float64, trainable=False)
-            # The sum of those since the last pause that an interval asked for, which is added in
-            # float32 step by step, wherever a call of the loop ended.
-            self._part_sum = tf.Variable(0.0, trainable=False)
-        self._gate = _Gate(obeys=not is_multi_process(strategy))
-        self._agree = Agreement(strategy)
+        self._spec = StepSpec(self.model, self.optimizer, phase, jit_compile)
+        # Sum and number of the losses since the last log row: a checkpoint may fall between
+        # two rows, and the next row must not depend on that.
+        self._unlogged = HostArray(np.zeros(2, np.float64))
+        # The sum of those since the last pause that an interval asked for, which is added in
+        # float32 step by step, wherever a call of the loop ended.
+        self._part_sum = HostArray(np.float32(0.0))
+        self._gate = Gate(obeys=not engine.is_multi_process)
 
     @property
     def step(self) -> int:
@@ -100,16 +124,15 @@ class Trainer:
         return int(self.optimizer.iterations.numpy())
 
     @property
-    def state_variables(self) -> list[tf.Variable]:
+    def state_variables(self) -> list[keras.Variable | HostArray]:
         """All that a checkpoint must hold, seed generators of dropout layers included."""
         variables = [*self.model.variables, *self.optimizer.variables]
-        return [*(variable.value for variable in variables), self._unlogged, self._part_sum]
+        return [*variables, self._unlogged, self._part_sum]
 
     @property
-    def newer_variables(self) -> list[tf.Variable]:
+    def newer_variables(self) -> list[keras.Variable | HostArray]:
         """Those of the state that checkpoints of earlier versions do not hold."""
-        averages = self.optimizer.statistics_averages
-        return [*(average.value for average in averages), self._part_sum]
+        return [*self.optimizer.statistics_averages, self._part_sum]
 
     def start_newer_variables(self) -> None:
         """Gives them their first values, once the rest of the state is restored."""
@@ -123,7 +146,7 @@ class Trainer:
             )
 
     def request_stop(self) -> None:
-        """Asks every process of the strategy to stop after the step under way; from any thread."""
+        """Asks every process of the engine to stop after the step under way; from any thread."""
         if not self._gate.stop:
             self._gate.stop = True
             _log.info("asked to stop: the step under way will be finished and its state saved")
@@ -134,21 +157,21 @@ class Trainer:
         return self._gate.stop
 
     def agree_to_stop(self) -> bool:
-        """Whether any process of the strategy was asked to stop; all call this at the same step."""
-        return self._agree(self.stop_requested, 0)[0]
+        """Whether any process of the engine was asked to stop; all call this at the same step."""
+        return self.engine.agree(self.stop_requested, 0)[0]
 
     def average_weights(self) -> list[keras.Variable]:
         """The moving averages, as `averaged` takes them; empty where none are kept."""
         return [*self.optimizer.averages, *self.optimizer.statistics_averages]
 
-    def train(self, make_batches: Callable[[Shard], tf.data.Dataset]) -> Iterator[Progress]:
+    def train(self, feed: Feed) -> Iterator[Progress]:
         """Trains to the phase's last step, pausing wherever a log row or checkpoint is due.
 
         Steps are done in calls of a compiled loop, each of about three seconds at most. No number
         depends on where a call ends.
 
         Args:
-          make_batches: the parts of the batches of the steps from `self.step` on, for a host.
+          feed: the batches of the steps from `self.step` on.
 
         Yields:
           Progress: at every multiple of the intervals, at `pause_step`, at the end, where a process
@@ -157,20 +180,19 @@ class Trainer:
         Raises:
           NonFiniteLossError: naming the step and the learning rate.
         """
-        iterator = iter(distribute(self.strategy, make_batches))
-        run_steps, calls = self._compile(), _CallLength()
-        phase, step = self.phase, self.step
+        with contextlib.closing(self.engine.step_runner(self._spec, feed, self._gate)) as run_steps:
+            yield from self._run(run_steps)
+
+    def _run(self, run_steps: StepRunner) -> Iterator[Progress]:
+        calls, phase, step = _CallLength(), self.phase, self.step
         told_step, told_seconds, waited, num_steps = step, time.perf_counter(), 0.0, 1
         while step < phase.total_steps:
             due = self._next_due(step)
             limit = min(due, told_step + phase.steps_per_call) if phase.steps_per_call else due
             started = time.perf_counter()
             done, loss_sum, num_good = run_steps(
-                iterator,
-                tf.constant(min(limit - step, num_steps)),
-                tf.constant(self._part_sum.numpy()),
+                min(limit - step, num_steps), float(self._part_sum.numpy())
             )
-            done, loss_sum, num_good = int(done), float(loss_sum), int(num_good)
             now = time.perf_counter()
             waited += self._gate.take_waited_seconds(done)
             if num_good < done:
@@ -178,7 +200,7 @@ class Trainer:
             step += done
             self._add_losses(loss_sum, done, ends_part=step == due)
             calls.took(now - started, done)
-            stopping, num_steps = self._agree(self.stop_requested, calls.num_steps)
+            stopping, num_steps = self.engine.agree(self.stop_requested, calls.num_steps)
             if step == limit or stopping or now - told_seconds > CALL_SECONDS:
                 yield self._progress(step, step == due, waited, stopping)
                 told_step, told_seconds, waited = step, time.perf_counter(), 0.0
@@ -238,70 +260,6 @@ class Trainer:
         rate = self._schedule(step) if callable(self._schedule) else self._schedule
         return float(keras.ops.convert_to_numpy(keras.ops.cast(rate, "float32")))
 
-    def _compile(self) -> Callable:
-        """The function that runs several steps on the devices."""
-        replica_step = TrainStep(self.model, self.optimizer, self.phase)
-        if self.jit_compile:
-            replica_step = tf.function(replica_step, jit_compile=True, reduce_retracing=True)
-        strategy, gate = self.strategy, self._gate
-        num_parts, times_all = self.phase.accumulate_steps, not runs_ahead(self.strategy)
-
-        # Where devices run behind the host, nothing below may ask for a number of theirs before
-        # the last step: the host would wait for them at each. (Nor may an int32 depend on one:
-        # TensorFlow keeps these on the host.)
-        @tf.function
-        def run_steps(
-            iterator: Iterator, num_steps: tf.Tensor, loss_sum: tf.Tensor
-        ) -> tuple[tf.Tensor, ...]:
-            done, is_good, num_good = tf.constant(0), tf.constant(1.0), tf.constant(0.0)
-            for _ in tf.range(num_steps):
-                if _on_host(gate.opens):
-                    parts = [next(iterator) for _ in range(num_parts)]
-                    if times_all or done == 0:
-                        with tf.control_dependencies(_tensors(strategy, parts)):
-                            _on_host(gate.has_input)
-                    loss, norm = strategy.run(replica_step, args=(parts,))
-                    loss, norm = _first(strategy, loss), _first(strategy, norm)
-                    loss_sum += loss
-                    finite = tf.math.is_finite(loss) & tf.math.is_finite(norm)
-                    is_good *= tf.cast(finite, tf.float32)
-                    num_good += is_good
-                    done += 1
-            return done, loss_sum, num_good
-
-        return run_steps
-
-
-class _Gate:
-    """What the compiled loop asks this host before and after it takes a batch.
-
-    Args:
-      obeys: whether it closes in the middle of a call where this process is asked to stop. With
-        several processes it must not: they would have done different numbers of steps.
-    """
-
-    def __init__(self, obeys: bool) -> None:
-        self.stop = False
-        self._obeys, self._asked_at = obeys, 0.0
-        self._waited_seconds, self._num_waits = 0.0, 0
-
-    def opens(self) -> np.bool_:
-        """Whether to do another step, for which a batch is asked next."""
-        self._asked_at = time.perf_counter()
-        return np.bool_(not (self._obeys and self.stop))
-
-    def has_input(self) -> np.bool_:
-        """The batch is there."""
-        self._waited_seconds += time.perf_counter() - self._asked_at
-        self._num_waits += 1
-        return np.bool_(True)
-
-    def take_waited_seconds(self, num_steps: int) -> float:
-        """Seconds waited for the batches of so many steps, judged by those that were timed."""
-        seconds = self._waited_seconds * num_steps / max(self._num_waits, 1)
-        self._waited_seconds, self._num_waits = 0.0, 0
-        return seconds
-
 
 class _CallLength:
     """How many steps the next call of the compiled loop has: about `CALL_SECONDS` of them.
@@ -317,25 +275,6 @@ class _CallLength:
         """A call of so many steps took so long."""
         fitting = int(CALL_SECONDS * num_steps / max(seconds, 1e-9))
         self.num_steps = max(1, min(fitting, 2 * self.num_steps, _MAX_CALL_STEPS))
-
-
-def _on_host(ask: Callable[[], np.bool_]) -> tf.Tensor:
-    """What a method answers when the graph comes by; determinism refuses `tf.timestamp`."""
-    return tf.ensure_shape(tf.numpy_function(ask, [], tf.bool), [])
-
-
-def _first(strategy: tf.distribute.Strategy, value: tf.Tensor) -> tf.Tensor:
-    """A value that is the same on every replica."""
-    return strategy.experimental_local_results(value)[0]
-
-
-def _tensors(strategy: tf.distribute.Strategy, parts: list) -> list[tf.Tensor]:
-    return [
-        tensor
-        for part in parts
-        for piece in part.values()
-        for tensor in strategy.experimental_local_results(piece)
-    ]
 
 
 def _check_batch_divides(phase: PhaseSpec, num_replicas: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import keras
-import tensorflow as tf
+from keras import ops
 
 from fine2coarse.models.roles import kernels, moving_statistics
 from fine2coarse.recipes.phase_spec import OptimizerSpec
@@ -93,32 +93,35 @@ class _ByRole:
 
     def apply(
         self,
-        grads: list[tf.Tensor],
+        grads: list[keras.KerasTensor],
         trainable_variables: list[keras.Variable] | None = None,
     ) -> None:
         """Averages the statistics, which the step's forward pass has moved, and does the step."""
         for average, variable in zip(self.statistics_averages, self._statistics()):
-            decay = keras.ops.cast(self._decay(), average.dtype)
+            decay = ops.cast(self._decay(), average.dtype)
             # As below, but exact where a statistic does not move. Each replica has its own, as of
             # the statistics themselves.
             average.assign_add((1.0 - decay) * (variable - average))
         super().apply(grads, trainable_variables)
 
-    def _decay(self) -> tf.Tensor:
+    def _decay(self) -> keras.KerasTensor:
         """Of the averages, at this step; a float32 scalar."""
         return average_decay_at(self.average_decay, self.iterations)
 
     def update_step(
-        self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor
+        self,
+        gradient: keras.KerasTensor,
+        variable: keras.Variable,
+        learning_rate: keras.KerasTensor,
     ) -> None:
         """Decays, updates and averages one variable."""
         index = self._get_variable_index(variable)
-        rate = tf.cast(learning_rate, variable.dtype) * self._factors[index]
+        rate = ops.cast(learning_rate, variable.dtype) * self._factors[index]
         if self._decays[index]:
-            variable.assign_sub(variable * (rate * self._decays[index]))
+            self.assign_sub(variable, variable * (rate * self._decays[index]))
         super().update_step(gradient, variable, rate)
         if self.average_decay:
-            decay = keras.ops.cast(self._decay(), variable.dtype)
+            decay = ops.cast(self._decay(), variable.dtype)
             average = self.averages[index]
             self.assign(average, decay * average + (1.0 - decay) * variable)
 
@@ -139,13 +142,13 @@ class LionByRole(_ByRole, keras.optimizers.Lion):
     """Lion, by role."""
 
 
-def average_decay_at(decay: float, step: tf.Tensor) -> tf.Tensor:
+def average_decay_at(decay: float, step: keras.KerasTensor) -> keras.KerasTensor:
     """Decay of the moving average: min(decay, (1 + t) / (10 + t)), as TensorFlow's own average.
 
     So the first weights are forgotten fast.
     """
-    step = keras.ops.cast(step, "float32")
-    return keras.ops.minimum(decay, (1.0 + step) / (10.0 + step))
+    step = ops.cast(step, "float32")
+    return ops.minimum(decay, (1.0 + step) / (10.0 + step))
 
 
 def learning_rate_schedule(
@@ -179,7 +182,7 @@ class _Warmup(keras.optimizers.schedules.LearningRateSchedule):
         self._after, self._peak, self._warmup_steps = after, peak, warmup_steps
 
     def __call__(self, step: keras.KerasTensor) -> keras.KerasTensor:
-        step = keras.ops.cast(step, "float32")
+        step = ops.cast(step, "float32")
         warm = self._peak * step / self._warmup_steps
-        after = self._after(keras.ops.maximum(step - self._warmup_steps, 0.0))
-        return keras.ops.where(step < self._warmup_steps, warm, after)
+        after = self._after(ops.maximum(step - self._warmup_steps, 0.0))
+        return ops.where(step < self._warmup_steps, warm, after)

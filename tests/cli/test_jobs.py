@@ -72,9 +72,26 @@ def test_cores_and_gpus_are_shared(monkeypatch):
     assert [share["CUDA_VISIBLE_DEVICES"] for share in shares] == ["4,7", "5", "6"]
     assert all(share["TF_NUM_INTRAOP_THREADS"] == "5" for share in shares)
     assert not any("OMP_NUM_THREADS" in share for share in shares), "what a user set stays"
+    assert all(share["PJRT_NPROC"] == "5" for share in shares)
+    assert not any("XLA_PYTHON_CLIENT_MEM_FRACTION" in share for share in shares)
     crowded = jobs.share_of_machine(3, 4, ["0", "1"])
     assert crowded["CUDA_VISIBLE_DEVICES"] == "1"
     assert crowded["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
+    assert crowded["XLA_PYTHON_CLIENT_MEM_FRACTION"] == "0.450"  # two jobs on each GPU
+
+
+@pytest.mark.parametrize(
+    ("visible", "gpus"), [(None, ["0", "1"]), ("", []), ("3,5", ["3", "5"]), ("-1", ["-1"])]
+)
+def test_gpus_are_counted_on_jax_without_taking_hold_of_them(monkeypatch, tmp_path, visible, gpus):
+    for name in ("nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm"):
+        (tmp_path / name).touch()
+    monkeypatch.setattr(jobs, "_DEVICES", tmp_path)
+    monkeypatch.setattr(jobs.keras_settings, "backend", lambda: "jax")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert jobs.visible_gpus() == gpus
 
 
 def test_a_job_that_fails_does_not_end_the_others(tmp_path, capsys):

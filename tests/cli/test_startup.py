@@ -54,8 +54,8 @@ def test_another_backend_is_one_line_before_tensorflow_starts(tmp_path):
     shown = program("study", *arguments, KERAS_BACKEND="torch")
     assert shown.returncode == 2
     assert shown.stderr == (
-        "error: the environment variable KERAS_BACKEND is 'torch', and fine2coarse needs "
-        "'tensorflow': unset KERAS_BACKEND, or set KERAS_BACKEND=tensorflow\n"
+        "error: the environment variable KERAS_BACKEND is 'torch', and fine2coarse runs on "
+        "tensorflow and jax alone: unset KERAS_BACKEND, or set KERAS_BACKEND=tensorflow\n"
     )
     assert not (tmp_path / "run").exists()
 

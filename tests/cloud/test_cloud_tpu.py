@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 
 import pytest
 
@@ -312,6 +313,22 @@ def test_stopping_it_deletes_the_machine(gcloud, number):
     assert gcloud.steps()[-1] == "delete"
 
 
-def test_pins_are_those_that_people_are_told():
-    told = (_ROOT / "BUILD.md").read_text()
-    assert all(pin in told for pin in tpu_job.WITHOUT_DEPENDENCIES)
+@pytest.mark.parametrize(("backend", "extras"), [("tensorflow", "tpu"), ("jax", "jax-tpu,cpu")])
+def test_what_is_installed_is_of_the_backend(backend, extras):
+    (node,) = dataclasses.replace(JOB, backend=backend).nodes()
+    installed = shlex.split(remote_command(node.install()))
+    assert installed[-1] == f".[{extras}]"
+    declared = tomllib.loads((_ROOT / "pyproject.toml").read_text())["project"]
+    assert set(extras.split(",")) <= set(declared["optional-dependencies"])
+
+
+def test_the_programs_own_backend_is_that_of_the_job():
+    on_jax = [*JOB.program, "--strategy=tpu", "--tpu=local", "--backend=jax"]
+    assert dataclasses.replace(JOB, backend="jax").nodes()[0].program() == on_jax
+    given = dataclasses.replace(JOB, backend="jax", program=(*JOB.program, "--backend=jax"))
+    assert given.nodes()[0].program().count("--backend=jax") == 1
+    assert not any("--backend" in argument for argument in JOB.nodes()[0].program())
+    with pytest.raises(UsageError, match="give it once, before --"):
+        dataclasses.replace(JOB, program=(*JOB.program, "--backend=jax"))
+    with pytest.raises(UsageError, match="--backend is one of"):
+        dataclasses.replace(JOB, backend="torch")

@@ -14,6 +14,7 @@ from fine2coarse.embeddings.embedding import FinishSpec
 from fine2coarse.embeddings.encoders import Encoder
 from fine2coarse.labels.embeddings import Embeddings
 from fine2coarse.labels.space import LabelSpaceError
+from fine2coarse.training.tensorflow.engine import TensorFlowEngine
 
 IDS = ("a", "b", "c", "d")
 
@@ -84,7 +85,7 @@ def test_an_encoder_of_absurd_values_is_stopped_at_the_first_image(value):
     }
     encoder = Encoder(lambda images: tf.reduce_mean(images, [1, 2]), 4, {"kind": "mean"})
     with pytest.raises(LabelSpaceError, match="for 1 of 2 images, the first b; expected vectors"):
-        list(embedding._encoded([batch], encoder, tf.distribute.get_strategy()))
+        list(embedding._encoded([batch], encoder, TensorFlowEngine(tf.distribute.get_strategy())))
 
 
 def test_a_damaged_partial_file_says_what_to_remove(tmp_path):

@@ -22,14 +22,14 @@ from fine2coarse.runs.execution import execute
 from fine2coarse.runs.phase_folder import PhaseFolder, RunError
 from fine2coarse.runs.phase_run import PhaseRun
 from fine2coarse.studies.label_spaces import indexed_context
-from fine2coarse.training.strategy import make_strategy
+from fine2coarse.training.engine import make_engine
 
 SPLITS = ("train", "test")
 
 
 @pytest.fixture(scope="module")
 def strategy() -> tf.distribute.Strategy:
-    return make_strategy("one_device")
+    return make_engine("one_device")
 
 
 @pytest.fixture(scope="module")

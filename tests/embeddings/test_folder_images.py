@@ -15,7 +15,7 @@ from fine2coarse.embeddings.folder_images import SPLIT, FolderImages
 from fine2coarse.errors import FailedError
 from fine2coarse.labels.space import LabelSpaceError
 from fine2coarse.preparation.image_files import ImageFilesError
-from fine2coarse.training.strategy import make_strategy
+from fine2coarse.training.engine import make_engine
 from tests.exported_runs import write_sample
 
 
@@ -38,7 +38,7 @@ def photos(tmp_path) -> pathlib.Path:
 
 
 def embed(images: FolderImages, out: pathlib.Path, **options):
-    strategy = make_strategy("one_device")
+    strategy = make_engine("one_device")
     return embedding.embed_dataset(images, [SPLIT], _ENCODER, out, strategy, **options)
 
 

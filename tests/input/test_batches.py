@@ -10,7 +10,7 @@ from fine2coarse.input import Examples, eval_batches, train_batches
 from fine2coarse.input.batches import _shuffled
 from fine2coarse.labels import LabelSpaceError
 from fine2coarse.recipes.phase_spec import AugmentSpec
-from fine2coarse.training.strategy import distribute, make_strategy
+from fine2coarse.training.tensorflow.distribution import distribute, make_strategy
 
 PLAIN = AugmentSpec(crop="none", flip=False)
 

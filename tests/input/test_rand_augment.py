@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from fine2coarse.input import rand_augment as ra
+from fine2coarse.input.augment_ranges import MAX_SHIFT
 
 IMAGE = tf.constant(np.random.default_rng(0).random((16, 16, 3)), tf.float32)
 
@@ -28,7 +29,7 @@ def test_no_strength_changes_next_to_nothing(operation):
 
 
 def test_shift_moves_by_a_share_of_the_side():
-    moved = ra._shift_x(IMAGE, tf.constant(0.25 / ra._MAX_SHIFT))  # 4 of 16 pixels
+    moved = ra._shift_x(IMAGE, tf.constant(0.25 / MAX_SHIFT))  # 4 of 16 pixels
     np.testing.assert_allclose(moved[:, :12], IMAGE[:, 4:], atol=1e-5)
     np.testing.assert_allclose(moved[:, 12:], 0.5)
 

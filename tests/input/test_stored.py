@@ -234,7 +234,7 @@ with tf.device("CPU:1"):
     )
     found = [
         even.images, _decoded_if_even([png, other]), even.subset(np.ones(1, bool)).images,
-        even.with_features(np.zeros((1, 2), np.float32)).images,
+        even.with_features(np.zeros((1, 2), np.float32)).images_for_tensorflow,
     ]
 print(*(tensor.device.split("device:")[1] for tensor in found))
 """

@@ -10,6 +10,8 @@ from fine2coarse.models import BackboneSpec, Classifier, UnknownBackboneError, b
 from fine2coarse.models.backbones import build_backbone
 from fine2coarse.models.weights import WeightsError, copy_weights, resize_positions
 
+pytestmark = pytest.mark.both_backends
+
 # Trainable parameters with a 1000-way head at 224 px, in millions, as the literature counts them.
 PARAMETERS = {
     "resnet18": 11.69,
@@ -34,6 +36,7 @@ def test_small_resnet_keeps_resolution_in_its_stem():
     assert tuple(pool.input.shape[1:3]) == (8, 8)
 
 
+@pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="JAX's is global anyway")
 def test_batch_normalisation_is_synchronised_everywhere():
     for name in ("resnet_tiny", "resnet18"):
         model = Classifier(BackboneSpec(name, 32), 4, seed=0)

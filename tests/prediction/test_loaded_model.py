@@ -14,8 +14,8 @@ import fine2coarse
 from fine2coarse.embeddings.encoders import make_encoder
 from fine2coarse.errors import UsageError
 from fine2coarse.input.augmentation import eval_image
-from fine2coarse.input.batches import eval_batches
 from fine2coarse.input.examples import load_examples
+from fine2coarse.input.feeds import eval_feed
 from fine2coarse.prediction.csv_output import write_predictions
 from fine2coarse.prediction.image_models import unique_names
 from fine2coarse.prediction.loaded_model import LoadedModel, UnreadableImages
@@ -23,8 +23,8 @@ from fine2coarse.prediction.records import largest
 from fine2coarse.preparation.image_checks import check_image
 from fine2coarse.preparation.image_files import ImageFilesError, find_images
 from fine2coarse.runs.phase_folder import RunError
+from fine2coarse.training.engine import make_engine
 from fine2coarse.training.evaluate import Predictor
-from fine2coarse.training.strategy import make_strategy
 from tests.exported_runs import CLASS_NAMES, Sample
 
 _ORIENTATION = 0x0112
@@ -145,10 +145,8 @@ def test_the_same_numbers_as_the_evaluation_of_a_run(model, tmp_path):
     }
     examples = load_examples(tf.data.Dataset.from_tensor_slices(rows))
     targets = np.zeros(6, np.int32)
-    predicted = Predictor(make_strategy("one_device"), model.keras_model)(
-        lambda shard: eval_batches(
-            examples, targets[:, None], batch_size=4, image_size_px=model.image_size_px, shard=shard
-        ),
+    predicted = Predictor(make_engine("one_device"), model.keras_model)(
+        eval_feed(examples, targets[:, None], batch_size=4, image_size_px=model.image_size_px),
         targets,
     )
     records = model.predict(tmp_path)

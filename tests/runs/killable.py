@@ -46,21 +46,37 @@ def kill_in_fsync(number: int, suffix: str) -> None:
 def slow_down_steps(seconds: float) -> None:
     """Each step takes so long, in one piece of which Python hears nothing."""
     import numpy as np
-    import tensorflow as tf
 
-    from fine2coarse.training import loop
+    from fine2coarse.training.engine import is_on_jax
 
     def sleep() -> np.ndarray:
         time.sleep(seconds)
         return np.bool_(True)
 
-    class SlowStep(loop.TrainStep):
+    if is_on_jax():
+        import jax
+
+        from fine2coarse.training.jax import engine
+
+        class SlowJaxStep(engine.TrainStep):
+            def __call__(self, state, totals, parts, images):
+                awake = jax.experimental.io_callback(sleep, jax.ShapeDtypeStruct((), bool))
+                totals = [totals[0], totals[1] & awake, totals[2]]
+                return super().__call__(state, totals, parts, images)
+
+        engine.TrainStep = SlowJaxStep
+        return
+    import tensorflow as tf
+
+    from fine2coarse.training.tensorflow import engine
+
+    class SlowStep(engine.TrainStep):
         def __call__(self, parts):
             with tf.control_dependencies([tf.numpy_function(sleep, [], tf.bool)]):
                 parts = [tf.nest.map_structure(tf.identity, part) for part in parts]
             return super().__call__(parts)
 
-    loop.TrainStep = SlowStep
+    engine.TrainStep = SlowStep
 
 
 def let_accuracy_rise() -> None:
@@ -86,7 +102,6 @@ def slow_down_writing(seconds: float) -> None:
 
 def main(settings: dict) -> None:
     import numpy as np
-    import tensorflow as tf
 
     from fine2coarse.errors import EXIT_TRY_AGAIN, Preempted
     from fine2coarse.input import Examples
@@ -98,7 +113,7 @@ def main(settings: dict) -> None:
     from fine2coarse.runs.phase_folder import PhaseFolder
     from fine2coarse.runs.phase_run import PhaseRun
     from fine2coarse.runs.progress import Silent
-    from fine2coarse.training.strategy import make_strategy
+    from fine2coarse.training.engine import make_engine
 
     class Armed(Silent):
         is_armed = False  # the clock starts at the first steps: tracing takes longer than they do
@@ -125,15 +140,20 @@ def main(settings: dict) -> None:
     if not settings.get("xla"):  # compiling takes longer than these steps
         execution.choose_jit_compile = lambda *arguments: False
     replicas = settings.get("num_replicas", 1)
-    strategy = make_strategy("auto" if replicas == 1 else "mirrored", replicas)
+    engine = make_engine("auto" if replicas == 1 else "mirrored", replicas)
     generator = np.random.default_rng(0)
-    images = tf.constant(generator.integers(0, 255, (24, 16, 16, 3), np.uint8))
+    images = generator.integers(0, 255, (24, 16, 16, 3), np.uint8)
     if "shards" in settings:  # the images of a stream
         from fine2coarse.input.stored import StoredImages
         from tests.input.test_stored import places_in
 
         images = StoredImages(places_in(settings["shards"]), window_images=16)
-    examples = Examples(images, tuple(f"i{i}" for i in range(24)), np.arange(24) % 3)
+    examples = Examples(
+        images,
+        tuple(f"i{i}" for i in range(24)),
+        np.arange(24) % 3,
+        on_device=settings.get("on_device", False),
+    )
     run = PhaseRun(
         purpose="baseline",
         space=LabelSpace(("a", "b", "c"), ("a", "b", "c"), np.arange(3)[:, None]),
@@ -157,7 +177,7 @@ def main(settings: dict) -> None:
         dataset_fingerprint="x",
     )
     try:
-        result = execute(run, PhaseFolder(settings["folder"]), strategy, Armed())
+        result = execute(run, PhaseFolder(settings["folder"]), engine, Armed())
     except Preempted:
         sys.exit(EXIT_TRY_AGAIN)
     for timed in ("elapsed_seconds", "cost"):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import pathlib
+import sys
 
 import pytest
 import tensorflow as tf
 
 from fine2coarse.runs import board
 from fine2coarse.runs.board import board_of, event_files, show_curves
-from fine2coarse.runs.curve_events import CurveEvents
+from fine2coarse.runs.curve_events import CurveEvents, has_tensorboard
 from fine2coarse.runs.metrics_log import MetricsLog
 from fine2coarse.runs.phase_folder import PhaseFolder
 from fine2coarse.training.loop import Progress
@@ -122,3 +123,27 @@ def test_curves_of_earlier_versions_are_shown_with_the_report(run):
         assert folders == {"pretrain", "transfer/new", "transfer/summed"}
     CurveEvents(run / "pretrain").close()  # trained again
     assert [path.suffix for path in event_files(shown / "pretrain")] == [board.CURVES_SUFFIX]
+
+
+def test_events_are_those_that_tensorflow_would_write(run, tmp_path):
+    metrics_log = log(PhaseFolder(run / "pretrain"), 0, 4)
+    metrics_log.close()
+    (path,) = event_files(run / "pretrain" / "tensorboard")
+    events = list(tf.compat.v1.train.summary_iterator(str(path)))
+    theirs = str(tmp_path / "theirs")
+    with tf.io.TFRecordWriter(theirs) as writer:
+        for event in events:
+            writer.write(event.SerializeToString())
+    assert path.read_bytes() == pathlib.Path(theirs).read_bytes()
+    assert [event.step for event in events] == [0, 2, 4]
+
+
+def test_without_tensorboard_there_are_no_curves_and_one_line(run, monkeypatch, told):
+    monkeypatch.setitem(sys.modules, "tensorboard.summary.writer.record_writer", None)
+    has_tensorboard.cache_clear()
+    for name in ("pretrain", "transfer"):
+        log(PhaseFolder(run / name), 0, 4).close()
+        assert not (run / name / "tensorboard").exists()
+        assert len(PhaseFolder(run / name).metrics()) == 2
+    has_tensorboard.cache_clear()
+    assert told() == ["no curves for TensorBoard: it is not installed (pip install tensorboard)"]

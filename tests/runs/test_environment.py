@@ -137,3 +137,41 @@ def test_json_keeps_names_that_are_not_utf8(tmp_path):
     text = (tmp_path / "a.json").read_text("utf-8")
     assert "photos-\\udcff" in text and "é→" in text
     assert json.loads(text)["path"] == name
+
+
+def test_a_run_that_goes_on_on_the_other_backend_says_what_that_means(tmp_path, monkeypatch, told):
+    monkeypatch.setattr(environment.keras_settings, "backend", lambda: "tensorflow")
+    begun(tmp_path)
+    first = environment.describe()
+    monkeypatch.setattr(environment.keras_settings, "backend", lambda: "jax")
+    monkeypatch.setenv("NPROC", "2")
+    monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_deterministic_ops=true")
+    PhaseFolder(tmp_path).bind(_RECIPE)
+    (line,) = told()
+    assert "(backend jax, before tensorflow): from here on" in line
+    assert "draws at random (dropout masks) is drawn anew. recipe.json notes both" in line
+    versions = environment.describe()["versions"]
+    assert {"jax", "jaxlib"} <= set(versions) and not {"jax", "jaxlib"} & set(first["versions"])
+
+
+def test_a_run_that_goes_on_with_images_on_the_device_says_what_that_means(tmp_path, told):
+    begun(tmp_path)
+    PhaseFolder(tmp_path).bind(_RECIPE, augments_in_step=True)
+    (line,) = told()
+    assert "(augmentation in the step, before by tf.data): from here on" in line
+    assert "draws at random (augmentation) is drawn anew" in line
+    PhaseFolder(tmp_path).bind(_RECIPE, augments_in_step=True)
+    assert not told()
+
+
+@pytest.mark.parametrize(
+    ("variables", "threads"),
+    [({"NPROC": "3"}, 3), ({"NPROC": "3", "PJRT_NPROC": "5"}, 5), ({"PJRT_NPROC": "x"}, None)],
+)
+def test_threads_on_jax_are_those_of_its_own_variables(monkeypatch, variables, threads):
+    monkeypatch.setattr(environment.keras_settings, "backend", lambda: "jax")
+    for name in ("NPROC", "PJRT_NPROC"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert environment.cpu_threads() == (threads or len(os.sched_getaffinity(0)))

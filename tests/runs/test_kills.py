@@ -17,6 +17,8 @@ from fine2coarse.training.checkpoints import BEST, BEST_SCORE
 from tests.input.test_stored import jpegs, write_shards
 from tests.processes import start, start_workers
 
+pytestmark = pytest.mark.both_backends
+
 _PROGRAM = pathlib.Path(__file__).with_name("killable.py")
 
 
@@ -111,6 +113,13 @@ def test_many_kills(tmp_path, num_kills, num_replicas, xla):
     run_once({**settings, "folder": str(tmp_path / "whole")})
     killed = kill_many(tmp_path / "cut", settings, num_kills, seed=num_replicas)
     assert killed >= num_kills / 4
+    assert_identical(tmp_path / "cut", tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_kills_while_images_lie_on_the_device(tmp_path):
+    run_once({"folder": str(tmp_path / "whole"), "on_device": True})
+    kill_many(tmp_path / "cut", {"on_device": True}, 5, seed=0)
     assert_identical(tmp_path / "cut", tmp_path / "whole")
 
 

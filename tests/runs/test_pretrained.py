@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from fine2coarse import hub, keras_settings
+from fine2coarse.errors import UsageError
 from fine2coarse.export.run_export import ExportOptions, export_run
 from fine2coarse.hub.resolve import HubError
 from fine2coarse.input import Examples
@@ -24,11 +26,6 @@ from fine2coarse.runs.phase_run import PhaseRun
 from fine2coarse.runs.pretrained import find_pretrained
 from fine2coarse.runs.starting_weights import describe_start, start_weights
 from tests.exported_runs import write_run
-
-
-@pytest.fixture(scope="module")
-def strategy():
-    return tf.distribute.OneDeviceStrategy("CPU:0")
 
 
 def make_run(**changes) -> PhaseRun:
@@ -56,21 +53,21 @@ def make_run(**changes) -> PhaseRun:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory, strategy):
+def finished(tmp_path_factory, engine):
     """A pretraining run, and its export with and without head."""
     root = tmp_path_factory.mktemp("pretrained")
-    execute(make_run(), PhaseFolder(root / "run"), strategy)
+    execute(make_run(), PhaseFolder(root / "run"), engine)
     export_run(root / "run", root / "features", ExportOptions())
     export_run(root / "run", root / "logits", ExportOptions(with_head=True))
     return root
 
 
-def transfer(pretrained: str, folder, strategy, **changes) -> dict:
+def transfer(pretrained: str, folder, engine, **changes) -> dict:
     found = find_pretrained(pretrained, 8)
     run = make_run(purpose="transfer", start_from=found.start_from, **changes)
     if found.backbone:
         run = make_run(purpose="transfer", backbone=found.backbone, **changes)
-    return execute(run, PhaseFolder(folder), strategy)
+    return execute(run, PhaseFolder(folder), engine)
 
 
 def test_a_run_keeps_its_label_space(finished):
@@ -79,9 +76,9 @@ def test_a_run_keeps_its_label_space(finished):
 
 
 @pytest.mark.slow
-def test_transfer_from_the_export_is_transfer_from_the_run(finished, tmp_path, strategy):
+def test_transfer_from_the_export_is_transfer_from_the_run(finished, tmp_path, engine):
     numbers = [
-        transfer(str(finished / name), tmp_path / name, strategy)["last_loss"]
+        transfer(str(finished / name), tmp_path / name, engine)["last_loss"]
         for name in ("run", "features", "logits")
     ]
     assert numbers[0] == numbers[1] == numbers[2]
@@ -89,10 +86,10 @@ def test_transfer_from_the_export_is_transfer_from_the_run(finished, tmp_path, s
     assert recipe["start_from"]["export"]["dataset_fingerprint"] == "x"
 
 
-def test_an_export_of_another_backbone_is_refused(finished, tmp_path, strategy):
+def test_an_export_of_another_backbone_is_refused(finished, tmp_path, engine):
     with pytest.raises(RunError, match=r"do not fit resnet_small .*only wanted: .*only there: "):
         transfer(
-            str(finished / "features"), tmp_path / "t", strategy,
+            str(finished / "features"), tmp_path / "t", engine,
             backbone=BackboneSpec("resnet_small", 8),
         )  # fmt: skip
 
@@ -107,10 +104,10 @@ def foreign(finished):
     return folder
 
 
-def test_a_savedmodel_of_others_is_the_backbone(foreign, finished, tmp_path, strategy):
+def test_a_savedmodel_of_others_is_the_backbone(foreign, finished, tmp_path, engine):
     """In a linear probe, which keeps statistics as they are, it does what the run's own does."""
-    ours = transfer(str(finished / "run"), tmp_path / "ours", strategy, mode="linear_probe")
-    theirs = transfer(str(foreign), tmp_path / "theirs", strategy, mode="linear_probe")
+    ours = transfer(str(finished / "run"), tmp_path / "ours", engine, mode="linear_probe")
+    theirs = transfer(str(foreign), tmp_path / "theirs", engine, mode="linear_probe")
     assert theirs["last_loss"] == pytest.approx(ours["last_loss"], abs=1e-5)
     recipe = PhaseFolder(tmp_path / "theirs").recipe()
     assert recipe["backbone"]["handle"] == str(foreign)
@@ -118,13 +115,13 @@ def test_a_savedmodel_of_others_is_the_backbone(foreign, finished, tmp_path, str
 
 
 @pytest.mark.slow
-def test_what_was_finetuned_on_it_is_loaded_transferred_and_exported(foreign, tmp_path, strategy):
+def test_what_was_finetuned_on_it_is_loaded_transferred_and_exported(foreign, tmp_path, engine):
     before = find_pretrained(str(foreign), 8).backbone.build().get_weights()
-    transfer(str(foreign), tmp_path / "t", strategy)
+    transfer(str(foreign), tmp_path / "t", engine)
     model = load_classifier(tmp_path / "t")
     after = model.backbone.get_weights()
     assert sum(not np.array_equal(a, b) for a, b in zip(before, after, strict=True)) > 40
-    again = transfer(str(tmp_path / "t"), tmp_path / "again", strategy, mode="linear_probe")
+    again = transfer(str(tmp_path / "t"), tmp_path / "again", engine, mode="linear_probe")
     assert again["num_classes"] == 3
     export_run(tmp_path / "t", tmp_path / "out", ExportOptions(with_head=True))
     batch = np.random.default_rng(1).random((2, 8, 8, 3), np.float32)
@@ -220,3 +217,17 @@ def test_a_folder_near_a_run_names_the_run(tmp_path):
     write_run(tmp_path / "runs" / "fine", BackboneSpec("resnet_tiny", 8))
     with pytest.raises(RunError, match=r"did you mean .*runs/fine\?"):
         find_pretrained(str(tmp_path / "runs"), 8)
+
+
+def test_on_jax_a_savedmodel_is_no_backbone_and_an_export_needs_tensorflow(
+    foreign, finished, monkeypatch
+):
+    monkeypatch.setattr(keras_settings, "backend", lambda: "jax")
+    with pytest.raises(HubError, match=r"Keras is on 'jax': use --backend=tensorflow"):
+        find_pretrained(str(foreign), 8)
+    with pytest.raises(HubError, match="start from a run of ours"):
+        hub.HubLayer  # noqa: B018 - it is refused when it is named
+    assert find_pretrained(str(finished / "run"), 8).start_from == finished / "run"
+    monkeypatch.setattr(keras_settings, "has_tensorflow", lambda: False)
+    with pytest.raises(UsageError, match="a transfer from an export's SavedModel needs TensorFlow"):
+        find_pretrained(str(finished / "features"), 8)

@@ -16,6 +16,9 @@ from fine2coarse.models import BackboneSpec, Classifier
 from fine2coarse.recipes.phase_spec import AugmentSpec, PhaseSpec
 from fine2coarse.runs.evaluation import Evaluator
 from fine2coarse.runs.phase_run import PhaseRun
+from tests.engines import one_device
+
+pytestmark = pytest.mark.both_backends
 
 _CROP = AugmentSpec(crop="inception", flip=True, min_area=0.25)
 _SIZE_PX = 8
@@ -40,8 +43,7 @@ def parts() -> tuple[PhaseRun, types.SimpleNamespace]:
         dataset_fingerprint="x",
         test_crops=5,
     )
-    strategy = tf.distribute.OneDeviceStrategy("CPU:0")
-    return run, types.SimpleNamespace(model=Classifier(spec, 3, seed=0), strategy=strategy)
+    return run, types.SimpleNamespace(model=Classifier(spec, 3, seed=0), engine=one_device())
 
 
 def mean_softmax(run: PhaseRun, model: Classifier) -> np.ndarray:

@@ -109,6 +109,10 @@ def cases(own: str, other: str, finished: str) -> dict[str, dict[str, Any]]:
             "transfer_head": "summed", "transfer_mode": "none",
             "dataset": {"storage": "stream", "stream_window_images": 3},
         },
+        "images on the devices, shifted": {
+            "dataset": {"storage": "device"},
+            "pretrain": {"augment": {"crop": "shift", "shift_px": 2}},
+        },
         "probes are tried": {"transfer_choices": {"a": {"mode": "linear_probe"}, "b": {}}},
         "a probe of images on disk, other splits": {
             "transfer_mode": "linear_probe",

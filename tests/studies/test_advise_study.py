@@ -19,7 +19,7 @@ from fine2coarse.studies.label_spaces import indexed_context
 from fine2coarse.studies.run_phases import pretraining_run
 from fine2coarse.studies.study import Study
 from fine2coarse.studies.study_data import load_study_data
-from fine2coarse.training.strategy import make_strategy
+from fine2coarse.training.engine import make_engine
 
 _CARD = pathlib.Path(__file__).resolve().parents[2] / "configs" / "label_sources.py"
 CANDIDATES = (8, 32, 512)
@@ -37,7 +37,7 @@ def test_the_advised_number_beats_the_baseline_and_the_number_advised_against(tm
     """Two to three minutes: an embedding without any label, advice, and the runs it is about."""
     pytest.importorskip("faiss")
     recipe = demo_recipe()
-    strategy = make_strategy("one_device")
+    strategy = make_engine("one_device")
     dataset = open_dataset("demo", {}, str(tmp_path / "data"))
     unlabelled = dataclasses.replace(recipe, arms={"per_image": ArmSpec(PerImage())})
     data = load_study_data(unlabelled, dataset)

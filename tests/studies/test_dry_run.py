@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import pytest
-import tensorflow as tf
 
 from fine2coarse.cards import load_card
 from fine2coarse.errors import UsageError
 from fine2coarse.recipes.recipe import Recipe
 from fine2coarse.studies import dry_run
 from fine2coarse.studies.run_plan import plan_runs
+from tests.engines import one_device
 
 
 def plan_of(tmp_path, card: str, **changes) -> list[str]:
     """The lines of a plan whose data is not prepared; the model's size is not asked for."""
     recipe = Recipe.from_config({**load_card(card).to_dict(), **changes})
-    strategy = tf.distribute.OneDeviceStrategy("CPU:0")
     parts = dry_run.describe_study(
-        recipe, plan_runs(recipe), tmp_path / "run", strategy, str(tmp_path / "data")
+        recipe, plan_runs(recipe), tmp_path / "run", one_device(), str(tmp_path / "data")
     )
     return "\n".join(parts).splitlines()
 

@@ -15,6 +15,8 @@ from fine2coarse.studies.study import Study
 from fine2coarse.studies.study_data import load_study_data
 from tests.studies import every_argument
 
+pytestmark = [pytest.mark.both_backends, pytest.mark.usefixtures("without_xla")]
+
 _PLACES = ("OWN", "OTHER", "FINISHED")
 _NAMES = tuple(every_argument.cases(*_PLACES))
 
@@ -52,12 +54,7 @@ def test_no_choice_is_left_out():
 
 
 @pytest.fixture(scope="module")
-def strategy(without_xla):
-    return tf.distribute.OneDeviceStrategy("CPU:0")
-
-
-@pytest.fixture(scope="module")
-def places(tmp_path_factory, strategy) -> tuple[str, str, str]:
+def places(tmp_path_factory, engine) -> tuple[str, str, str]:
     """Two folders of generated photographs, and a finished run on the first."""
     root = tmp_path_factory.mktemp("every")
     generator = np.random.default_rng(0)
@@ -71,24 +68,24 @@ def places(tmp_path_factory, strategy) -> tuple[str, str, str]:
                     path.write_bytes(tf.io.encode_jpeg(pixels).numpy())
     (root / "own/taxonomy.csv").write_text("fine,coarse\npear,f\nleek,v\napple,f\n")
     own, other = str(root / "own"), str(root / "other")
-    run_arm(recipe(None, own, other, ""), root, root / "base", strategy)
+    run_arm(recipe(None, own, other, ""), root, root / "base", engine)
     return own, other, str(root / "base" / "runs" / "arm-seed0" / "transfer")
 
 
-def run_arm(recipe: Recipe, root: pathlib.Path, workdir: pathlib.Path, strategy) -> list:
+def run_arm(recipe: Recipe, root: pathlib.Path, workdir: pathlib.Path, engine) -> list:
     """Pretrains and transfers the one arm."""
     specs = (recipe.dataset, recipe.evaluation, recipe.transfer_dataset)
     opened = [spec and open_dataset(spec.name, spec.options, str(root / "data")) for spec in specs]
     runs = select_runs(plan_runs(recipe), ["arm"], [])
     data = load_study_data(recipe, *opened, runs)
-    return Study(recipe, workdir).run(data, strategy, runs=runs)
+    return Study(recipe, workdir).run(data, engine, runs=runs)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", _NAMES)
-def test_takes_a_step(places, tmp_path, strategy, name):
+def test_takes_a_step(places, tmp_path, engine, name):
     root = pathlib.Path(places[0]).parent
-    (row,) = run_arm(recipe(name, *places), root, tmp_path, strategy)
+    (row,) = run_arm(recipe(name, *places), root, tmp_path, engine)
     assert row.arm == "arm" and row.num_images > 0
     weights = sorted(path.parent.name for path in tmp_path.glob("runs/*/*/model.weights.h5"))
     assert weights == ["pretrain", "transfer"]

@@ -26,6 +26,8 @@ from fine2coarse.runs.phase_folder import PhaseFolder
 from fine2coarse.studies.run_phases import Executor, TransferStart, do_transfer, pretraining_run
 from fine2coarse.studies.study_data import StudyData
 
+pytestmark = pytest.mark.both_backends
+
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 _CARDS = {path.stem: path for path in sorted((_ROOT / "configs").glob("*.py"))}
 _NO_STUDY = {"labels"}  # options of label spaces, tried in tests/launch/test_label_space.py
@@ -156,7 +158,7 @@ def shallow(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("stem", "form"), distinct())
-def test_takes_a_step_of_each_phase(shallow, tmp_path, stem, form):
+def test_takes_a_step_of_each_phase(shallow, tmp_path, engine, stem, form):
     recipe = shrunken(recipe_of(stem, form))
     space = SEVERAL if recipe.pretrain.loss == "sigmoid" else ONE_LABEL
     data = StudyData(
@@ -169,12 +171,11 @@ def test_takes_a_step_of_each_phase(shallow, tmp_path, stem, form):
         target=TARGET,
         spaces={},
     )
-    strategy = tf.distribute.OneDeviceStrategy("CPU:0")
     first = PhaseFolder(tmp_path / "pretrain")
     run = dataclasses.replace(pretraining_run(recipe, space, 0, data), evaluate=None)
-    assert np.isfinite(execute(run, first, strategy)["last_loss"])
+    assert np.isfinite(execute(run, first, engine)["last_loss"])
     recipe = dataclasses.replace(recipe, transfer_head="new", transfer_mode="finetune")
-    executor = Executor(strategy, "card")
+    executor = Executor(engine, "card")
     result = do_transfer(
         recipe, recipe.transfer, 0, data, TransferStart(first.path), tmp_path / "transfer", executor
     )

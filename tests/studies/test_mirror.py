@@ -9,7 +9,8 @@ import uuid
 import pytest
 import tensorflow as tf
 
-from fine2coarse import files
+from fine2coarse import files, keras_settings
+from fine2coarse.errors import UsageError
 from fine2coarse.studies import mirror as module
 from fine2coarse.studies.mirror import Mirror, open_workdir
 
@@ -142,7 +143,7 @@ def test_a_study_goes_on_from_a_bucket_on_a_machine_with_an_empty_disk(remote, t
     from fine2coarse.studies.run_plan import Run
     from fine2coarse.studies.study import Study
     from fine2coarse.studies.study_data import load_study_data
-    from fine2coarse.training.strategy import make_strategy
+    from fine2coarse.training.engine import make_engine
 
     card = runpy.run_path("configs/demo.py")["get_config"]("smoke").to_dict()
     slow = {"head": "new", "learning_rate_factor": 1e-9}
@@ -150,7 +151,7 @@ def test_a_study_goes_on_from_a_bucket_on_a_machine_with_an_empty_disk(remote, t
     dataset = open_dataset("demo", recipe.dataset.options, str(tmp_path / "data"))
     runs = [Run("fine", 0)]
     data = load_study_data(recipe, dataset, runs=runs)
-    strategy = make_strategy("one_device")
+    strategy = make_engine("one_device")
 
     class Stop(Exception):
         pass
@@ -176,3 +177,14 @@ def test_a_study_goes_on_from_a_bucket_on_a_machine_with_an_empty_disk(remote, t
     assert third.run(data, strategy, lambda line: None, runs=runs) == [row]
     assert (tmp_path / "c/runs/fine-seed0/trials/b/result.json").is_file()
     assert not list((tmp_path / "c").rglob("checkpoints"))
+
+
+def test_a_bucket_needs_tensorflow_and_a_local_folder_none(monkeypatch, tmp_path):
+    monkeypatch.delenv(module.SCRATCH_VARIABLE, raising=False)
+    monkeypatch.setattr(keras_settings, "has_tensorflow", lambda: False)
+    with open_workdir(str(tmp_path)) as (folder, mirror):
+        assert (folder, mirror) == (tmp_path, None)
+    told = "a --workdir on another file system needs TensorFlow.*; or work in a local folder"
+    with pytest.raises(UsageError, match=told), open_workdir("gs://bucket/study"):
+        pass
+    assert module.SCRATCH_VARIABLE not in os.environ

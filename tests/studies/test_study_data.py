@@ -24,7 +24,7 @@ from fine2coarse.studies.run_phases import pretraining_run
 from fine2coarse.studies.study import Study, check_study
 from fine2coarse.studies.study_data import StudyData, load_study_data
 from fine2coarse.studies.target_arms import notes_on_arms
-from fine2coarse.training.strategy import make_strategy
+from fine2coarse.training.engine import make_engine
 
 _CLASSES = ("apple", "leek", "pear")
 
@@ -132,7 +132,7 @@ def test_a_study_whose_images_cannot_be_prepared_has_not_begun(photos):
     recipe, workdir = study_recipe(photos), photos / "study"
     with pytest.raises(ValueError, match=r"max_skipped_share"):
         study = Study(recipe, workdir)
-        study.run(study_data(photos, recipe), make_strategy("one_device"))
+        study.run(study_data(photos, recipe), make_engine("one_device"))
     options = {"source": str(photos / "own"), "max_skipped_share": 0.1}
     dataset = {"name": "folder", "options": options}
     mended = study_recipe(photos, dataset=dataset)
@@ -179,7 +179,7 @@ def test_runs_of_other_images_are_neither_continued_nor_counted(photos):
     other.write_bytes(held)
     with pytest.raises(UsageError, match=r"1 runs in .* were made with other images"):
         study = Study(recipe, photos / "study")
-        study.run(study_data(photos, recipe), make_strategy("one_device"))
+        study.run(study_data(photos, recipe), make_engine("one_device"))
 
 
 def test_an_arm_changed_under_its_name_is_refused_before_any_file_changes(photos):
@@ -191,7 +191,7 @@ def test_an_arm_changed_under_its_name_is_refused_before_any_file_changes(photos
     arms = {"fine": {"source": "level", "options": {"level": "coarse"}}}
     changed = study_recipe(photos, arms=arms)
     with pytest.raises(RunError, match=r"fine-seed0/pretrain .*level was 'fine', now 'coarse'"):
-        Study(changed, workdir).run(study_data(photos, changed), make_strategy("one_device"))
+        Study(changed, workdir).run(study_data(photos, changed), make_engine("one_device"))
     assert sorted(workdir.rglob("*")) == before
 
 
@@ -257,7 +257,7 @@ def test_classes_of_other_images_are_summed_where_targets_are_nodes_of_their_tax
         for c, k in zip(class_map.classes, class_map.targets, strict=True)
     }
     assert named == {"f/apple": "f", "f/pear": "f", "v/leek": "v"}
-    rows = Study(recipe, tmp_path / "study").run(data, make_strategy("one_device"))
+    rows = Study(recipe, tmp_path / "study").run(data, make_engine("one_device"))
     assert {row.arm: row.transfer for row in rows} == {"baseline": "straight", "fine": "summed"}
     assert rows[1].direct_wrong is not None and rows[0].direct_wrong is None
 
@@ -276,7 +276,7 @@ def test_transfer_to_another_dataset(photos, tmp_path):
     )
     data = study_data(photos, recipe)
     assert (len(data.train), len(data.transfer_train), len(data.evaluate)) == (6, 12, 3)
-    rows = Study(recipe, tmp_path / "study").run(data, make_strategy("one_device"))
+    rows = Study(recipe, tmp_path / "study").run(data, make_engine("one_device"))
     assert {row.arm: (row.num_classes, row.num_images) for row in rows} == {
         "baseline": (2, 3),
         "wild": (3, 3),

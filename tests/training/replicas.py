@@ -17,21 +17,22 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 def main(settings: dict) -> dict:
     import keras
     import numpy as np
-    import tensorflow as tf
 
-    from fine2coarse.input import Examples, train_batches
+    from fine2coarse.input import Examples
+    from fine2coarse.input.feeds import train_feed
     from fine2coarse.labels.class_map import ClassMap
     from fine2coarse.models import BackboneSpec, Classifier, Summation
     from fine2coarse.recipes.phase_spec import AugmentSpec, OptimizerSpec, PhaseSpec
+    from fine2coarse.training.engine import make_engine
     from fine2coarse.training.loop import Trainer
-    from fine2coarse.training.strategy import make_strategy
 
     replicas = settings.get("num_replicas", 1)
-    strategy = make_strategy("auto" if replicas == 1 else "mirrored", replicas)
+    engine = make_engine("auto" if replicas == 1 else "mirrored", replicas)
     keras.config.set_dtype_policy(settings.get("precision", "float32"))
     generator = np.random.default_rng(0)
-    images = tf.constant(generator.integers(0, 255, (64, 16, 16, 3), np.uint8))
-    examples = Examples(images, tuple(map(str, range(64))), np.arange(64) % 4)
+    images = generator.integers(0, 255, (64, 16, 16, 3), np.uint8)
+    on_device = settings.get("on_device", False)
+    examples = Examples(images, tuple(map(str, range(64))), np.arange(64) % 4, on_device=on_device)
     labels = (np.arange(64) % 4)[:, None].astype(np.int32)
     phase = PhaseSpec(
         total_steps=20,
@@ -53,7 +54,7 @@ def main(settings: dict) -> dict:
     pairs = ClassMap.from_labels(np.arange(8)[:, None], np.arange(8) % 4, (8, 4))
     summation = Summation(pairs)
     trainer = Trainer(
-        strategy,
+        engine,
         lambda: Classifier(BackboneSpec("resnet_tiny", 16), 8, seed=0, summation=summation),
         phase,
         settings.get("jit_compile", False),
@@ -61,7 +62,7 @@ def main(settings: dict) -> dict:
     losses = [
         progress.loss
         for progress in trainer.train(
-            lambda shard: train_batches(
+            train_feed(
                 examples,
                 labels,
                 batch_size=16,
@@ -70,7 +71,6 @@ def main(settings: dict) -> dict:
                 augment=phase.augment,
                 seed=3,
                 mixup=phase.mixup,
-                shard=shard,
             )
         )
     ]

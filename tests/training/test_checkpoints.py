@@ -14,6 +14,9 @@ from fine2coarse.recipes.phase_spec import OptimizerSpec, PhaseSpec
 from fine2coarse.training import checkpoints as checkpoints_module
 from fine2coarse.training.checkpoints import BEST, BEST_SCORE, CheckpointError, Checkpoints
 from fine2coarse.training.loop import Trainer
+from tests.engines import one_device
+
+pytestmark = pytest.mark.both_backends
 
 
 @pytest.fixture(scope="module")
@@ -22,8 +25,7 @@ def trainer() -> Trainer:
         inputs = keras.Input((2,))
         return keras.Model(inputs, keras.layers.Dense(2)(inputs))
 
-    strategy = tf.distribute.OneDeviceStrategy("CPU:0")
-    return Trainer(strategy, build, PhaseSpec(total_steps=9, batch_size=2))
+    return Trainer(one_device(), build, PhaseSpec(total_steps=9, batch_size=2))
 
 
 @pytest.fixture
@@ -182,9 +184,8 @@ def averaging_trainer(features: int = 2) -> Trainer:
         inputs = keras.Input((features,))
         return keras.Model(inputs, keras.layers.BatchNormalization()(inputs))
 
-    strategy = tf.distribute.OneDeviceStrategy("CPU:0")
     phase = PhaseSpec(total_steps=9, batch_size=2, optimizer=OptimizerSpec(ema_decay=0.5))
-    return Trainer(strategy, build, phase)
+    return Trainer(one_device(), build, phase)
 
 
 def as_of_an_earlier_version(path: pathlib.Path, lacking: tuple[str, ...]) -> None:

@@ -7,6 +7,8 @@ import pytest
 from fine2coarse.models import BackboneSpec, Classifier, build_backbone
 from fine2coarse.training.cost import PeakMemory, train_flops_per_image
 
+pytestmark = pytest.mark.both_backends
+
 _GIGA = 10**9
 
 

@@ -9,7 +9,7 @@ from tensorflow.python.data.ops import iterator_ops, multi_device_iterator_ops
 
 from fine2coarse.input import Examples, train_batches
 from fine2coarse.recipes.phase_spec import AugmentSpec
-from fine2coarse.training.strategy import distribute
+from fine2coarse.training.tensorflow.distribution import distribute
 
 LABELS = np.zeros((8, 1), np.int32)
 

@@ -10,10 +10,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from fine2coarse.input.feeds import Feed
 from fine2coarse.recipes.phase_spec import OptimizerSpec, PhaseSpec
 from fine2coarse.training import loop
 from fine2coarse.training.checkpoints import Checkpoints
+from fine2coarse.training.gate import Gate
 from fine2coarse.training.loop import NonFiniteLossError, Trainer
+from fine2coarse.training.tensorflow import engine
+from fine2coarse.training.tensorflow.engine import TensorFlowEngine
 
 OPTIMIZER = OptimizerSpec(learning_rate=0.3, decay="constant")
 
@@ -24,8 +28,8 @@ def make_trainer(**phase) -> Trainer:
         return keras.Model(inputs, keras.layers.Dense(2, "tanh", kernel_initializer="ones")(inputs))
 
     settings = {"total_steps": 20, "batch_size": 2, "log_every_steps": 9, "optimizer": OPTIMIZER}
-    strategy = tf.distribute.OneDeviceStrategy("CPU:0")
-    return Trainer(strategy, build, PhaseSpec(**{**settings, **phase}))
+    one_device = TensorFlowEngine(tf.distribute.OneDeviceStrategy("CPU:0"))
+    return Trainer(one_device, build, PhaseSpec(**{**settings, **phase}))
 
 
 def batches(trainer: Trainer, change=lambda step, images: images):
@@ -37,7 +41,7 @@ def batches(trainer: Trainer, change=lambda step, images: images):
         return {"image": change(step, images), "label": label, "weight": tf.ones(2)}
 
     steps = tf.data.Dataset.range(trainer.step, trainer.phase.total_steps)
-    return lambda shard: steps.map(batch)
+    return Feed(lambda shard: steps.map(batch))
 
 
 def calls_have(num_steps: int, monkeypatch) -> None:
@@ -186,10 +190,10 @@ class Late:
 
 
 def test_the_next_batch_is_taken_before_the_loss_is_known(monkeypatch):
-    late, has_input = Late(), loop._Gate.has_input
+    late, has_input = Late(), Gate.has_input
     noting = lambda gate: late.has_input() or has_input(gate)  # noqa: E731
-    monkeypatch.setattr(loop._Gate, "has_input", noting)
-    monkeypatch.setattr(loop, "TrainStep", late)
+    monkeypatch.setattr(Gate, "has_input", noting)
+    monkeypatch.setattr(engine, "TrainStep", late)
     calls_have(4, monkeypatch)
     trainer = make_trainer(total_steps=5, log_every_steps=5)
     (progress,) = [at for at in trainer.train(batches(trainer)) if at.log_due]
@@ -199,7 +203,7 @@ def test_the_next_batch_is_taken_before_the_loss_is_known(monkeypatch):
 
 @pytest.mark.parametrize("behind", [False, True])
 def test_waiting_for_input_is_timed(monkeypatch, behind):
-    monkeypatch.setattr(loop, "runs_ahead", lambda strategy: behind)
+    monkeypatch.setattr(engine, "runs_ahead", lambda strategy: behind)
     trainer = make_trainer()
     progress = list(trainer.train(batches(trainer, slowed(0.02))))
     waited = sum(at.input_wait_seconds for at in progress)
@@ -250,7 +254,7 @@ class Slow:
 
 def test_a_request_from_a_thread_ends_a_call_of_many_slow_steps(monkeypatch):
     slow = Slow()
-    monkeypatch.setattr(loop, "TrainStep", slow)
+    monkeypatch.setattr(engine, "TrainStep", slow)
     calls_have(500, monkeypatch)
     trainer = make_trainer(total_steps=600, log_every_steps=600)
     slow.ask = trainer.request_stop

@@ -13,6 +13,8 @@ from fine2coarse.training.losses import (
     softmax_cross_entropy,
 )
 
+pytestmark = pytest.mark.both_backends
+
 
 def dense_loss(logits: np.ndarray, labels: list[list[int]], smoothing: float) -> np.ndarray:
     """Cross-entropy with targets written out as rows."""

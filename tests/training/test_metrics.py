@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import tensorflow as tf
+from keras import ops
 
 from fine2coarse.training.evaluate import Predictions, class_margin_rank
 from fine2coarse.training.metrics import count_errors, count_right
 
+pytestmark = pytest.mark.both_backends
+
 
 def predictions(scores: list[list[float]], targets: list[int]) -> Predictions:
-    labels = tf.constant(targets)
-    found = class_margin_rank(tf.constant(scores), labels)
-    return Predictions(np.asarray(targets), *(column.numpy() for column in found))
+    labels = ops.convert_to_tensor(targets, "int32")
+    found = class_margin_rank(ops.convert_to_tensor(scores), labels)
+    return Predictions(np.asarray(targets), *map(ops.convert_to_numpy, found))
 
 
 def test_margin_and_rank():

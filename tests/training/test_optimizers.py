@@ -12,6 +12,8 @@ from fine2coarse.models.roles import kernels, moving_statistics
 from fine2coarse.recipes.phase_spec import OptimizerSpec, PhaseSpec
 from fine2coarse.training.optimizers import build_optimizer, learning_rate_schedule
 
+pytestmark = pytest.mark.both_backends
+
 
 def rate(spec: OptimizerSpec, step: int, total: int = 110) -> float:
     schedule = learning_rate_schedule(spec, total)

@@ -11,6 +11,8 @@ import pytest
 
 from tests.processes import Process, start, start_workers
 
+pytestmark = pytest.mark.both_backends
+
 _PROGRAM = pathlib.Path(__file__).with_name("replicas.py")
 
 
@@ -39,6 +41,16 @@ def test_two_replicas_train_as_one():
 @pytest.mark.slow
 def test_eight_replicas_train_as_one():
     assert_same(result(start(_PROGRAM, {"num_replicas": 8})), one_replica(), 1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("num_replicas", [2, 8])
+def test_images_on_the_devices_train_as_one(num_replicas):
+    one, several = (
+        result(start(_PROGRAM, {"num_replicas": count, "on_device": True}))
+        for count in (1, num_replicas)
+    )
+    assert_same(several, one, 1e-5)
 
 
 @pytest.mark.slow

@@ -7,8 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 from fine2coarse.recipes.phase_spec import OptimizerSpec, PhaseSpec
+from fine2coarse.training.engine import StepSpec
 from fine2coarse.training.optimizers import build_optimizer
-from fine2coarse.training.step import TrainStep
+from fine2coarse.training.tensorflow.step import TrainStep
 
 
 class Looked(keras.Model):
@@ -35,7 +36,7 @@ def weights_after_a_step(num_parts: int) -> list[np.ndarray]:
     )
     model = Looked()
     model(images)
-    step = TrainStep(model, build_optimizer(phase.optimizer, 1, model), phase)
+    step = TrainStep(StepSpec(model, build_optimizer(phase.optimizer, 1, model), phase))
     parts = [
         {"image": tf.constant(x), "label": tf.constant(y), "weight": tf.ones([len(x)])}
         for x, y in zip(np.split(images, num_parts), np.split(labels, num_parts), strict=True)

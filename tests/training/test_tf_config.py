@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from fine2coarse.training.strategy import is_multi_worker, make_strategy, read_task
+from fine2coarse.training.cluster_task import is_multi_worker, read_task
+from fine2coarse.training.tensorflow.distribution import make_strategy
 
 HOSTS = ["host1:2222", "host2:2222"]
 

@@ -1,16 +1,11 @@
-"""What images of all formats have in common: their background and largest size."""
+"""Images laid on their background, and refused where they are too large."""
 
 from __future__ import annotations
 
 import tensorflow as tf
 
 from fine2coarse.input.image_formats.byte_strings import checked, traced_once
-
-BACKGROUND = (255, 255, 255)
-"""Red, green and blue behind transparent pixels."""
-
-MAX_PIXEL_BYTES = 2**29 - 1
-"""TensorFlow decodes no image of more bytes: 13,377 px squared in RGB."""
+from fine2coarse.input.image_formats.limits import BACKGROUND, MAX_PIXEL_BYTES
 
 
 def of_bearable_size(

@@ -6,7 +6,7 @@ import math
 
 import tensorflow as tf
 
-from fine2coarse.input.image_formats.background import MAX_PIXEL_BYTES, of_bearable_size
+from fine2coarse.input.image_formats.background import of_bearable_size
 from fine2coarse.input.image_formats.byte_strings import (
     BIG,
     POSITION,
@@ -18,6 +18,7 @@ from fine2coarse.input.image_formats.byte_strings import (
     rest,
     traced_once,
 )
+from fine2coarse.input.image_formats.limits import MAX_PIXEL_BYTES
 from fine2coarse.input.image_formats.orientation import (
     XMP_TAG,
     may_be_turned,

@@ -4,27 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import keras
 import tensorflow as tf
 
 from fine2coarse.input.batches import Batch
-from fine2coarse.recipes.phase_spec import PhaseSpec
-from fine2coarse.training.losses import mix_pairs, mixed_loss
+from fine2coarse.training.engine import StepSpec
+from fine2coarse.training.step_parts import clipped, share_of_loss
 
 
 class TrainStep:
     """The step of a model, its optimizer and a phase; called on every replica.
 
     Args:
-      model: images to logits.
-      optimizer: from `build_optimizer`.
-      phase: loss, batch size, clipping.
+      spec: model, optimizer, phase.
     """
 
-    def __init__(
-        self, model: keras.Model, optimizer: keras.optimizers.Optimizer, phase: PhaseSpec
-    ) -> None:
-        self._model, self._optimizer, self._phase = model, optimizer, phase
+    def __init__(self, spec: StepSpec) -> None:
+        self._model, self._optimizer, self._phase = spec.model, spec.optimizer, spec.phase
 
     @tf.autograph.experimental.do_not_convert  # no tensor decides a branch; this traces faster
     def __call__(self, parts: Sequence[Batch]) -> tuple[tf.Tensor, tf.Tensor]:
@@ -44,26 +39,20 @@ class TrainStep:
             gradients = [_sum(a, b) for a, b in zip(gradients, part_gradients, strict=True)]
         loss, *gradients = sum_over_replicas([loss, *gradients])
         norm = tf.linalg.global_norm(gradients)
-        limit = self._phase.optimizer.max_gradient_norm
-        if limit:
-            scale = limit / tf.maximum(norm, limit)
-            gradients = [gradient * scale for gradient in gradients]
+        gradients = clipped(gradients, norm, self._phase.optimizer.max_gradient_norm)
         self._optimizer.apply(gradients, self._model.trainable_variables)
         return loss, norm
 
     def _loss_and_gradients(self, batch: Batch) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """This replica's share of the batch's mean loss, and its gradients."""
-        images, share = batch["image"], batch.get("own_share")
-        if share is not None:
-            images = mix_pairs(images, share)
-        phase = self._phase
         variables = [variable.value for variable in self._model.trainable_variables]
         with tf.GradientTape() as tape:
-            logits = self._model(images, training=True)
-            losses = mixed_loss(phase.loss, logits, batch["label"], phase.label_smoothing, share)
-            loss = tf.reduce_sum(losses * batch["weight"]) / phase.batch_size
+            loss = share_of_loss(self._phase, self._predict, batch)
             loss += self._regularisation()
         return loss, tape.gradient(loss, variables)
+
+    def _predict(self, images: tf.Tensor) -> tf.Tensor:
+        return self._model(images, training=True)
 
     def _regularisation(self) -> tf.Tensor | float:
         """A replica's share, for one part, of what layers add to the loss (loaded models do)."""

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import os
-import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
@@ -14,28 +10,11 @@ from tensorflow.python.data.ops import multi_device_iterator_ops
 
 from fine2coarse.errors import UsageError
 from fine2coarse.input.batches import Shard
+from fine2coarse.training.cluster_task import check_strategy, is_multi_worker, read_task
 
-STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
 # Families that go through XLA. On the CPU after one look at a plain loop, on the GPU untried:
 # docs/training.md. On a TPU all goes through it.
 _XLA_FAMILIES = {"CPU": ("vit", "mlp"), "GPU": ("vit", "mlp", "resnet")}
-TF_CONFIG = "TF_CONFIG"
-_ROLES = ("chief", "worker")
-
-
-@dataclasses.dataclass(frozen=True)
-class Task:
-    """One of the processes that train a run together.
-
-    Attributes:
-      kind: 'chief' or 'worker'.
-      index: among those of its kind, from 0.
-      is_chief: whether it is the one that writes files.
-    """
-
-    kind: str
-    index: int
-    is_chief: bool
 
 
 def make_strategy(
@@ -45,23 +24,13 @@ def make_strategy(
 
     Call once, before any other TensorFlow work.
 
-    Args:
-      name: 'one_device', 'mirrored' (all GPUs, or all logical CPUs where there is no GPU),
-        'multi_worker' (this process is one of those in the environment variable TF_CONFIG),
-        'tpu', or 'auto' (multi_worker where TF_CONFIG is set, tpu where `tpu` is given, mirrored
-        where there are several GPUs).
-      num_logical_cpus: split the CPU into that many logical devices, to try 'mirrored'
-        without a GPU; 0 leaves it whole.
-      tpu: name of the TPU, or 'local' for one attached to this machine.
+    Arguments are those of `training.engine.make_engine`.
 
     Raises:
       UsageError: on an unknown name, logical CPUs wanted after TensorFlow has started, or a
         TF_CONFIG or TPU that is missing or wrong.
     """
-    if name not in STRATEGIES:
-        raise UsageError(f"strategy is one of {STRATEGIES}, got {name!r}")
-    if name == "tpu" and not tpu:
-        raise UsageError("strategy 'tpu' needs the TPU's name: --tpu=NAME, or --tpu=local")
+    check_strategy(name, tpu)
     if num_logical_cpus > 1:
         _split_cpu(num_logical_cpus)
     tf.config.experimental.enable_op_determinism()
@@ -188,7 +157,7 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
     )
 
 
-def choose_jit_compile(strategy: tf.distribute.Strategy, backbone: str) -> bool:
+def compiles_whole_step(strategy: tf.distribute.Strategy, backbone: str) -> bool:
     """Whether to compile the whole train step with XLA: by device and family.
 
     With several replicas the gradients are summed between devices, which only a TPU's compiler
@@ -212,66 +181,6 @@ def is_tpu(strategy: tf.distribute.Strategy) -> bool:
 def is_multi_process(strategy: tf.distribute.Strategy) -> bool:
     """Whether several processes do each step together."""
     return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
-
-
-def is_multi_worker(name: str) -> bool:
-    """Whether `make_strategy(name)` makes this process one of several that train one run."""
-    return name == "multi_worker" or (name == "auto" and TF_CONFIG in os.environ)
-
-
-def read_task() -> Task:
-    """Which of several processes this one is, by the environment variable TF_CONFIG.
-
-    Raises:
-      UsageError: where TF_CONFIG is missing, malformed, or names a role that trains nothing here.
-    """
-    text = os.environ.get(TF_CONFIG, "")
-    try:
-        config = json.loads(text)
-        cluster, task = dict(config["cluster"]), dict(config["task"])
-        kind, index = str(task["type"]), int(task["index"])
-        sizes = {role: len(_addresses(hosts)) for role, hosts in cluster.items()}
-    except KeyError as error:
-        raise _bad_task(f"it has no {error}") from error
-    except (ValueError, TypeError) as error:
-        raise _bad_task(f"it is {text!r}" if text else "it is not set") from error
-    foreign = sorted({*sizes, kind} - set(_ROLES))
-    if foreign:
-        raise _bad_task(
-            f"it names the role {foreign[0]!r}, but every process trains and evaluates: leave out "
-            "ps and evaluator, and call a master chief"
-        )
-    if sizes.get("chief", 0) > 1:
-        raise _bad_task(f"it lists {sizes['chief']} chiefs, where there is one at most")
-    if not 0 <= index < sizes.get(kind, 0):
-        raise _bad_task(
-            f"its task is {kind} {index}, but its cluster lists {sizes.get(kind, 0)} of that role, "
-            "counted from 0"
-        )
-    return Task(kind, index, is_chief=kind == "chief" or (index == 0 and "chief" not in sizes))
-
-
-def _addresses(hosts: object) -> list[str]:
-    """The addresses of a role.
-
-    Raises:
-      UsageError: where they are none.
-    """
-    if not isinstance(hosts, list) or not hosts:
-        raise UsageError(f"expected a list of addresses, got {hosts!r}")
-    for host in hosts:
-        if not isinstance(host, str) or not re.fullmatch(r".+:\d+", host):
-            raise UsageError(f"expected host:port, got {host!r}")
-    return hosts
-
-
-def _bad_task(what: str) -> UsageError:
-    return UsageError(
-        f"the environment variable TF_CONFIG: {what}. Expected one such as "
-        '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", '
-        '"index": 0}}, with roles worker and chief alone. To train in one process, unset TF_CONFIG '
-        "or use --strategy=one_device or mirrored"
-    )
 
 
 def _multi_worker() -> tf.distribute.Strategy:
