@@ -133,7 +133,10 @@ def peak(settings: dict) -> dict:
 
 
 def resident(settings: dict) -> dict:
-    """A training whose images lie on the device, through the loop that users run."""
+    """A training whose images lie on the device, as users run it: deterministic operations too."""
+    from fine2coarse.backend_start import start_backend
+
+    start_backend()
     import keras
     import numpy as np
 

@@ -2,10 +2,11 @@
 
   python benchmarks/study.py                    (20 runs of the demo)
   python benchmarks/study.py --pretrain_steps=80 --transfer_steps=20
+  KERAS_BACKEND=jax python benchmarks/study.py --packed=packs/demo        (without TensorFlow)
 
 The study's side is launch/study.py's own work: claims, run folders, logs, checkpoints, evaluation
 of both phases, weights, results.csv. The bare side builds the same models and trains them for the
-same steps on the same batches, and does nothing else. Both read the same prepared data. The sides
+same steps on the same batches, and does nothing else. Both read the same images. The sides
 are processes of their own that take turns run by run, so that a machine that is slower for a while
 is so for both.
 """
@@ -130,15 +131,16 @@ def side(arguments: argparse.Namespace) -> None:
     """Does a run for every line of the standard input and answers with what it took, as JSON."""
     import _sides
 
-    from fine2coarse.datasets.open import open_dataset
+    from fine2coarse.backend_start import start_backend
+
+    start_backend()  # as in a study: deterministic operations, programs kept
+    from fine2coarse.studies.open_study import open_study
     from fine2coarse.studies.run_plan import plan_runs
-    from fine2coarse.studies.study_data import load_study_data
     from fine2coarse.training.engine import make_engine
 
     recipe = make_recipe(arguments)
     engine = make_engine("one_device")
-    dataset = open_dataset(recipe.dataset.name, recipe.dataset.options, arguments.data_dir)
-    data = load_study_data(recipe, dataset)
+    data = open_study(recipe, arguments.data_dir, packed=arguments.packed or None, devices=engine)
     make = {"study": study_unit, "bare": bare_unit}[arguments.side]
     with tempfile.TemporaryDirectory() as folder:
         do = make(recipe, data, engine, pathlib.Path(folder))
@@ -185,6 +187,7 @@ def main() -> None:
     parser.add_argument("--pretrain_steps", type=int, default=400)
     parser.add_argument("--transfer_steps", type=int, default=100)
     parser.add_argument("--data_dir", default="")
+    parser.add_argument("--packed", default="", help="the demo's pack, in place of its dataset")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.num_runs < 2:
@@ -198,7 +201,7 @@ def main() -> None:
         command = [sys.executable, __file__, f"--data_dir={arguments.data_dir or folder}"]
         command += [
             f"--{name}={getattr(arguments, name)}"
-            for name in ("num_runs", "pretrain_steps", "transfer_steps")
+            for name in ("num_runs", "pretrain_steps", "transfer_steps", "packed")
         ]
         found: dict[str, list[dict]] = {name: [] for name in SIDES}
         with contextlib.ExitStack() as stack:

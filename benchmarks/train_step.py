@@ -71,7 +71,14 @@ def tensorflow_side(model: str, size: int, batch: int, precision: str) -> Callab
 
 
 def jax_side(model: str, size: int, batch: int, precision: str) -> Callable[[int], None]:
-    """Our engine's steps on one device, given one after another as in a training."""
+    """Our engine's steps on one device, given one after another as users run them.
+
+    XLA's operations are deterministic then, unless XLA_FLAGS has
+    --xla_gpu_deterministic_ops=false.
+    """
+    from fine2coarse.backend_start import start_backend
+
+    start_backend()
     import keras
     import numpy as np
 

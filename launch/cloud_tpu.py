@@ -41,7 +41,10 @@ _MAX_RESTARTS = flags.DEFINE_integer(
 _RESULTS = define_path("results", "", "Local folder to fetch the results into.")
 _PYTHON = flags.DEFINE_string("python", "3.11", "Version of Python on the machines.")
 _BACKEND = flags.DEFINE_enum(
-    "backend", TENSORFLOW, BACKENDS, "What the program computes on; jax installs jax-tpu."
+    "backend",
+    TENSORFLOW,
+    BACKENDS,
+    "What the program computes on; jax installs .[jax-tpu,cpu] in place of .[tpu].",
 )
 _POLL_S = flags.DEFINE_float("poll_s", 15.0, "Seconds between two looks.", lower_bound=0.0)
 _MAX_WAIT_S = flags.DEFINE_float("max_wait_s", 86_400.0, "Longest wait for a machine.")

@@ -10,6 +10,7 @@ docs/datasets.md for what becomes of the pixels.
 """
 
 import os
+import shlex
 
 from absl import flags
 
@@ -60,7 +61,7 @@ def main() -> None:
     start_on_tensorflow("packing")
     with hold(out / "claims", "pack", f"--out={out}"):
         pack = pack_images(recipe, out, data_folder(), _PIXELS.value, _SIZE_PX.value)
-    print(f"{_told(pack)}; read it with --packed={out}")
+    print(f"{_told(pack)}; read it with {shlex.quote(f'--packed={out}')}")
 
 
 def _told(pack: Pack) -> str:

@@ -101,7 +101,11 @@ class StudyCommand:
             wait=wait,
             report=report,
             claim_timeout_s=self.claim_timeout_s,
-            command=[program_name("study"), *without_flags(sys.argv[1:], (*PARTS, "sweep"))],
+            command=[
+                program_name("study"),
+                *without_flags(sys.argv[1:], (*PARTS, "sweep")),
+                *backend_argument(),
+            ],
         )
 
     def run_in_jobs(

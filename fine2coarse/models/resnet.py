@@ -12,6 +12,7 @@ import keras
 from keras import layers
 
 from fine2coarse.models.batch_norm import batch_norm
+from fine2coarse.models.max_pool import max_pool
 
 # Channels of the four stages, table 1; a bottleneck's output has four times as many.
 _STAGE_WIDTHS = (64, 128, 256, 512)
@@ -49,7 +50,7 @@ def resnet(image_size_px: int, spec: ResNetSpec, *, small_stem: bool) -> keras.M
     inputs = keras.Input((image_size_px, image_size_px, 3), name="image")
     x = _relu(_convolution(inputs, _STAGE_WIDTHS[0], 7, 2, "conv1"), "conv1_relu")
     x = layers.ZeroPadding2D(1, name="pool1_pad")(x)
-    x = layers.MaxPooling2D(3, strides=2, name="pool1_pool")(x)
+    x = max_pool("pool1_pool")(x)
     pooled = layers.GlobalAveragePooling2D()(_stages(x, spec))
     return keras.Model(inputs, pooled, name="pooled_resnet")
 

@@ -8,6 +8,7 @@ import hashlib
 import logging
 import os
 import pathlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -110,7 +111,10 @@ class PackedDataset:
     def taxonomy(self) -> Taxonomy:
         """Its leaves are the labels, in order."""
         path = self.pack.folder / self._told["taxonomy"]
-        return Taxonomy.from_json(path.read_text(encoding="utf-8"))
+        try:
+            return Taxonomy.from_json(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise self.pack.damaged(path) from error
 
     def preparation(self) -> PackedPreparation | None:
         """How the images were prepared; None where that is not known."""
@@ -121,13 +125,14 @@ class PackedDataset:
         """Ids, labels and flags of a split.
 
         Raises:
-          PackError: where it is not packed, as of all these methods.
+          PackError: where it is not packed or damaged, as of all these methods.
         """
         hard = HARD if HARD in self._part(split)["arrays"] else None
+        labels, num_leaves = self._array(split, LABELS), self.taxonomy.num_leaves
+        if len(labels) and not 0 <= labels.min() <= labels.max() < num_leaves:
+            raise self.pack.damaged(self.pack.folder / self._part(split)["folder"] / LABELS)
         return PackedIndex(
-            ImageIds(self._array(split, IDS)),
-            self._array(split, LABELS),
-            hard and self._array(split, hard),
+            ImageIds(self._array(split, IDS)), labels, hard and self._array(split, hard)
         )
 
     def digests(self, split: str) -> np.ndarray:
@@ -168,7 +173,10 @@ class PackedDataset:
         try:
             found = np.load(path, mmap_mode="r", allow_pickle=False)
         except ValueError:  # an empty array has nothing to map
-            found = np.load(path, allow_pickle=False)
+            try:
+                found = np.load(path, allow_pickle=False)
+            except ValueError as error:
+                raise self.pack.damaged(path) from error
         return np.asarray(found)  # a view of the mapping, without `np.memmap`'s slow methods
 
 
@@ -246,8 +254,15 @@ class Pack:
                     packed[name],
                 )
 
+    def damaged(self, path: pathlib.Path) -> PackError:
+        """The error for a file that is not what was written."""
+        return PackError(
+            f"{path} is damaged: copy it again, or delete {self.folder} and pack again; "
+            f"fine2coarse pack --out={self.folder} --verify looks at all files"
+        )
+
     def verify(self) -> int:
-        """Reads every array and compares its SHA-256 with that noted when it was written.
+        """Reads all arrays and taxonomies and compares each SHA-256 with that of its writing.
 
         Returns:
           Number of arrays.
@@ -261,10 +276,14 @@ class Pack:
                 path, count = self.folder / part["folder"] / name, count + 1
                 if sha256_of(path) != told["sha256"]:
                     damaged.append(f"{part['folder']}/{name}")
+        for dataset in self.content["datasets"]:
+            path = self.folder / dataset["taxonomy"]
+            if not path.is_file() or sha256_of(path) != dataset.get("taxonomy_sha256"):
+                damaged.append(dataset["taxonomy"])
         if damaged:
             raise PackError(
-                f"{self.folder}: {len(damaged)} of {count} arrays are damaged: "
-                f"{', '.join(damaged)}; delete the folder and pack again"
+                f"{self.folder}: {len(damaged)} files are damaged: {', '.join(damaged)}; delete "
+                "the folder and pack again"
             )
         return count
 
@@ -290,17 +309,39 @@ def open_pack(folder: str | os.PathLike) -> Pack:
             f"{folder / PACK}: version {version} of a pack, expected {VERSION}; make it again with "
             "this version of fine2coarse"
         )
-    for part in content["parts"]:
-        for name, told in part["arrays"].items():
-            path = folder / part["folder"] / name
-            size = path.stat().st_size if path.is_file() else None
-            if size != told["bytes"]:
-                found = "is missing" if size is None else f"has {size:,} bytes"
-                raise PackError(
-                    f"{path} {found}, expected {told['bytes']:,}: copy it again, or delete "
-                    f"{folder} and pack again"
-                )
+    try:
+        arrays = {
+            folder / _plain(part["folder"]) / _plain(name): told["bytes"]
+            for part in content["parts"]
+            for name, told in part["arrays"].items()
+        }
+        for dataset in content["datasets"]:
+            _plain(dataset["taxonomy"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise PackError(
+            f"{folder / PACK} is damaged ({error!r}): copy it again, or delete {folder} and pack "
+            "again"
+        ) from error
+    for path, wanted in arrays.items():
+        size = path.stat().st_size if path.is_file() else None
+        if size != wanted:
+            found = "is missing" if size is None else f"has {size:,} bytes"
+            raise PackError(
+                f"{path} {found}, expected {wanted:,}: copy it again, or delete {folder} and pack "
+                "again"
+            )
     return Pack(folder, content)
+
+
+def _plain(name: str) -> str:
+    """The name of a file or folder of a pack, which leads nowhere else.
+
+    Raises:
+      ValueError: on any other.
+    """
+    if not re.fullmatch(r"\w+(\.\w+)?", name):
+        raise ValueError(f"{name!r} is no name of a file in a pack")
+    return name
 
 
 def sha256_of(path: pathlib.Path) -> str:

@@ -45,7 +45,7 @@ from fine2coarse.packs.layout import (
     told_images,
     wanted_images,
 )
-from fine2coarse.packs.pack import Pack, open_pack
+from fine2coarse.packs.pack import Pack, open_pack, sha256_of
 from fine2coarse.packs.writer import SplitWriter, remove_journal, tell_arrays, write_array
 from fine2coarse.paths import is_remote
 from fine2coarse.recipes.recipe import Recipe
@@ -191,13 +191,14 @@ def _plan(
 def _compared(plan: Mapping[str, Any]) -> dict[str, Any]:
     """What tells one pack from another."""
     kept = ("version", "roles", "pixels", "size_px")
+    of_part = ("dataset", "split", "folder")
     return {
         **{name: plan[name] for name in kept},
         "datasets": [
             {name: dataset[name] for name in ("name", "options", "fingerprint")}
             for dataset in plan["datasets"]
         ],
-        "parts": [(part["dataset"], part["split"]) for part in plan["parts"]],
+        "parts": [[part[name] for name in of_part] for part in plan["parts"]],
     }
 
 
@@ -265,6 +266,7 @@ def _write(
                 "dataset": dataset.name,
                 "splits": dict(dataset.splits),
                 "taxonomy": name,
+                "taxonomy_sha256": sha256_of(out / name),
                 "preparation": preparation and preparation.facts(NUM_SKIPS_TOLD),
             }
         )

@@ -20,6 +20,7 @@ from fine2coarse.files import read_json, write_atomic
 from fine2coarse.labels.space import UNREADABLE
 from fine2coarse.paths import is_remote
 from fine2coarse.preparation.digests import hash128
+from fine2coarse.preparation.image_checks import content_digest
 
 CONTENTS_NAME = "contents.json"
 _BLOCK_ROWS = 1 << 20
@@ -65,8 +66,6 @@ class SplitContents:
     @classmethod
     def of_examples(cls, examples: Iterable[Mapping]) -> SplitContents:
         """Reads undecoded examples: image bytes, `image_id`, `label` and perhaps `hard`."""
-        from fine2coarse.preparation.image_checks import content_digest  # imports TensorFlow
-
         ids, labels, digests, hard = [], [], [], []
         for example in examples:
             ids.append(hash128(example["image_id"]))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import re
+import sys
 import warnings
 
 import numpy as np
@@ -152,8 +153,8 @@ def _checked(data: bytes, source_format: str) -> CheckedImage:
 
 
 def _decode_jpeg(image: Image.Image, data: bytes) -> None:
-    """Decodes a JPEG by what training decodes it with: TensorFlow, or Pillow on JAX."""
-    if keras_settings.backend() == keras_settings.JAX:
+    """Decodes a JPEG by what will show it to models."""
+    if not _is_shown_by_tensorflow():
         image.load()
         return
     import tensorflow as tf
@@ -162,11 +163,20 @@ def _decode_jpeg(image: Image.Image, data: bytes) -> None:
 
 
 def _decode_png(data: bytes) -> None:
-    """Decodes a PNG by TensorFlow where training does so; Pillow has decoded it before."""
-    if keras_settings.backend() != keras_settings.JAX:
+    """Decodes a PNG by TensorFlow where that will show it; Pillow has decoded it before."""
+    if _is_shown_by_tensorflow():
         import tensorflow as tf
 
         tf.io.decode_png(data, channels=3)
+
+
+def _is_shown_by_tensorflow() -> bool:
+    """Whether TensorFlow decodes: on its backend, and beside JAX where prepared data is made.
+
+    So the same images are prepared on both. What predicts on JAX alone decodes by Pillow.
+    """
+    on_tensorflow = keras_settings.backend() == keras_settings.TENSORFLOW
+    return on_tensorflow or keras_settings.TENSORFLOW in sys.modules
 
 
 def upright_rgb(image: Image.Image, depth: int = 8) -> Image.Image:

@@ -17,6 +17,8 @@ MADE_WITH = "made_with.json"
 _PACKAGES = (
     "tensorflow",
     "tensorflow-tpu",
+    "jax",
+    "jaxlib",
     "keras",
     "keras-hub",
     "tensorflow-datasets",
@@ -24,7 +26,7 @@ _PACKAGES = (
     "scipy",
 )
 # Only these say what is computed; the others say where (folders, devices, names of machines).
-_KEPT = re.compile(r"--?(config(\.|=|$)|transfer_candidates(=|$))")
+_KEPT = re.compile(r"--?(config(\.|=|$)|(transfer_candidates|backend)(=|$))")
 _SECRET = re.compile(r"(token|password|passwd|secret|credential|api_?key)", re.IGNORECASE)
 _USER_IN_URL = re.compile(r"(?<=://)[^/@\s]+@")
 _HIDDEN = "HIDDEN"

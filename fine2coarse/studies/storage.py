@@ -188,8 +188,8 @@ def _even_pixels(images: Any) -> np.ndarray | None:
 
 def _not_even(what: str) -> UsageError:
     return UsageError(
-        f"{what} cannot lie on the devices, for they are of several sizes, or take more than "
-        f"{disk_size(MAX_DECODED_BYTES)} and are no pack; make {_SQUARES}, or take "
+        f"{what} cannot lie on the devices, for they are of several sizes, packed as files, or "
+        f"take more than {disk_size(MAX_DECODED_BYTES)} and are no pack; make {_SQUARES}, or take "
         "--config.dataset.storage=auto"
     )
 

@@ -138,7 +138,8 @@ Compiled = Any
 def make_engine(name: str = "auto", num_logical_cpus: int = 0, tpu: str = "") -> Engine:
     """Makes the process's engine, on the backend that Keras runs on.
 
-    Call once, before any other work on the backend. Its operations are deterministic.
+    Call once, before any other work on the backend. On TensorFlow this makes its operations
+    deterministic; on JAX `backend_start.start_backend` does so, before JAX is imported.
 
     Args:
       name: 'one_device', 'mirrored' (all GPUs, or all logical CPUs where there is no GPU),

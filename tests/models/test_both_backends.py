@@ -8,6 +8,7 @@ import pytest
 
 from fine2coarse.models import BackboneSpec, build_backbone, open_image_size
 from fine2coarse.models.batch_norm import batch_norm
+from fine2coarse.models.max_pool import SlicedMaxPooling2D, max_pool
 from fine2coarse.models.vit import VitSpec, vit
 from fine2coarse.models.weights import copy_weights
 
@@ -28,6 +29,34 @@ def test_batch_norm_takes_the_backends_own_way_to_whole_batches():
     found = norm(np.array([[1.0], [3.0]], np.float32), training=True)
     np.testing.assert_allclose(keras.ops.convert_to_numpy(found), [[-1], [1]], atol=1e-4)
     np.testing.assert_allclose(keras.ops.convert_to_numpy(norm.moving_mean), [0.2], atol=1e-6)
+
+
+@pytest.mark.parametrize("sides", [(8, 8), (9, 7), (3, 4)])
+def test_max_pooling_by_slices_is_max_pooling(sides):
+    images = np.random.default_rng(0).integers(0, 4, (2, *sides, 3)).astype(np.float32)
+    ours, theirs = (
+        keras.ops.convert_to_numpy(layer(3, strides=2)(images))
+        for layer in (SlicedMaxPooling2D, keras.layers.MaxPooling2D)
+    )
+    np.testing.assert_array_equal(ours, theirs)
+    images[0, 1, 1, 0] = np.nan  # which stays, so that it shows in the loss
+    layer = SlicedMaxPooling2D(3, strides=2)
+    assert np.isnan(keras.ops.convert_to_numpy(layer(images))[0, 0, 0, 0])
+
+
+def test_a_resnets_max_pooling_has_a_deterministic_gradient_on_jax():
+    pool = max_pool("pool")
+    if keras.config.backend() == "tensorflow":
+        assert type(pool) is keras.layers.MaxPooling2D
+        return
+    import jax
+
+    # One window; of the two largest pixels, (0, 2) comes before (1, 0).
+    image = np.array([[0, 1, 5], [5, 2, 3], [4, 4, 4]], np.float32).reshape(1, 3, 3, 1)
+    gradient = jax.grad(lambda x: pool(x).sum())
+    found = np.asarray(gradient(image))[0, :, :, 0]
+    np.testing.assert_array_equal(found, [[0, 0, 1], [0, 0, 0], [0, 0, 0]])
+    assert "scatter" not in str(jax.make_jaxpr(gradient)(image))
 
 
 @pytest.mark.parametrize("options", [{}, {"small_stem": True}])

@@ -68,14 +68,51 @@ def test_a_flipped_bit_is_found_by_reading_all(pack):
     content = bytearray(pixels.read_bytes())
     content[-1] ^= 1
     pixels.write_bytes(content)
-    with pytest.raises(PackError, match=r"1 of 8 arrays are damaged: part0/pixels.npy"):
+    (pack.folder / "taxonomy0.json").write_text("{}")
+    with pytest.raises(PackError, match=r"2 files are damaged: part0/pixels.npy, taxonomy0.json"):
         open_pack(pack.folder).verify()
+
+
+def test_what_cannot_be_read_is_named(pack):
+    """Files of the right size with other content, which opening does not read."""
+    part = pack.folder / "part0"
+    labels = bytearray((part / "labels.npy").read_bytes())
+    labels[-4:] = b"\xff\xff\xff\x7f"
+    (part / "labels.npy").write_bytes(labels)
+    (part / "pixels.npy").write_bytes(b"x" * (part / "pixels.npy").stat().st_size)
+    dataset = open_pack(pack.folder).dataset("dataset")
+    with pytest.raises(PackError, match=r"labels\.npy is damaged.*--verify"):
+        dataset.index("train")
+    with pytest.raises(PackError, match=r"pixels\.npy is damaged"):
+        dataset.images("train")
+    (pack.folder / "taxonomy0.json").write_text("{}")
+    with pytest.raises(PackError, match=r"taxonomy0\.json is damaged"):
+        _ = open_pack(pack.folder).dataset("dataset").taxonomy
 
 
 def test_a_later_version_is_refused(pack):
     path = pack.folder / "pack.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "version": 2}))
     with pytest.raises(PackError, match="version 2 of a pack, expected 1"):
+        open_pack(pack.folder)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"part0"', '"../part0"'),
+        ('"part0"', '"/part0"'),
+        ('"pixels.npy"', '"../pixels.npy"'),
+        ('"taxonomy0.json"', '".."'),
+        ('"datasets"', '"others"'),
+    ],
+)
+def test_names_that_lead_out_of_the_folder_and_missing_entries_are_refused(pack, old, new):
+    path = pack.folder / "pack.json"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    with pytest.raises(PackError, match=r"pack\.json is damaged \("):
         open_pack(pack.folder)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from fine2coarse.datasets.demo import Demo, DemoConfig
 from fine2coarse.datasets.prepared import PreparedDataset
-from fine2coarse.preparation import contents, image_checks
+from fine2coarse.preparation import contents
 from fine2coarse.preparation.contents import SplitContents, duplicates_across, fingerprint, found_in
 from tests.datasets import fakes
 
@@ -81,7 +81,7 @@ def demo(tmp_path):
 def test_other_builders_data_is_read_once(demo, monkeypatch):
     first = demo.fingerprint
     again = dataclasses.replace(demo)
-    monkeypatch.setattr(image_checks, "content_digest", None)  # whoever reads an image now fails
+    monkeypatch.setattr(contents, "content_digest", None)  # whoever reads an image now fails
     assert again.fingerprint == first
     assert again.digests("train").shape == (4, 2)
     stored = contents.read_contents(again.builder.data_dir, again.splits)

@@ -20,6 +20,7 @@ from fine2coarse.report.provenance import (
         (["--config=configs/demo.py", "--workdir=/home/me/x"], ["--config=configs/demo.py"]),
         (["--config", "configs/demo.py", "--tpu", "my-tpu"], ["--config=configs/demo.py"]),
         (["--transfer_candidates", "off", "--jobs=2"], ["--transfer_candidates=off"]),
+        (["--backend", "jax", "--packed=/home/me/pack"], ["--backend=jax"]),
         (["--config.seeds=(0, 1)", "--data_dir", "/data"], ["--config.seeds=(0, 1)"]),
         (["--config.dataset.options.api_token=abc"], ["--config.dataset.options.api_token=HIDDEN"]),
         (["--config.x.source=https://me:pw@host/a"], ["--config.x.source=https://host/a"]),

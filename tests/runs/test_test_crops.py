@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import types
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -52,7 +53,8 @@ def mean_softmax(run: PhaseRun, model: Classifier) -> np.ndarray:
     for row, image in enumerate(run.evaluate.images):
         for crop in range(run.test_crops):
             view = train_image(image, tf.constant([crop, 2 * row], tf.int64), _SIZE_PX, _CROP)
-            logits = model(view[None], training=False).numpy()[0].astype(np.float64)
+            logits = keras.ops.convert_to_numpy(model(view[None].numpy(), training=False))[0]
+            logits = logits.astype(np.float64)
             odds = np.exp(logits - logits.max())
             total[row] += odds / odds.sum()
     return total / run.test_crops

@@ -8,11 +8,13 @@ import keras
 import numpy as np
 import pytest
 
+from fine2coarse.errors import UsageError
 from fine2coarse.input import Examples
 from fine2coarse.input.feeds import Feed, train_feed
 from fine2coarse.recipes.phase_spec import AugmentSpec, OptimizerSpec, PhaseSpec
 from fine2coarse.training.engine import StepSpec
 from fine2coarse.training.gate import Gate
+from fine2coarse.training.jax.devices import make_jax_engine
 from fine2coarse.training.loop import NonFiniteLossError, Trainer
 
 pytestmark = pytest.mark.jax
@@ -133,3 +135,22 @@ def test_a_train_step_leaves_no_array_that_two_variables_share(engine):
     assert len({id(value) for value in arrays}) == len(arrays)
     weight, average = trainer.model.trainable_variables[0], trainer.optimizer.averages[0]
     assert average.value is weight.value  # what a step that overwrites both would trip over
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (AssertionError(), "JAX_PLATFORMS=cuda: unset"),
+        (RuntimeError("no\ngo"), r"\(no go\): unset"),
+    ],
+)
+def test_a_platform_that_is_not_there_is_told_in_a_line(monkeypatch, error, told):
+    """With JAX_PLATFORMS=cuda and no CUDA plugin JAX fails an assertion, without words."""
+
+    def fail():
+        raise error
+
+    monkeypatch.setattr("jax.local_devices", fail)
+    monkeypatch.setattr("jax.config.jax_platforms", "cuda")
+    with pytest.raises(UsageError, match=told):
+        make_jax_engine("auto")

@@ -20,8 +20,8 @@ def make_jax_engine(name: str, num_logical_cpus: int = 0, tpu: str = "") -> JaxE
     same slice too.
 
     Raises:
-      UsageError: where logical CPUs are wanted after JAX has started, or on a TF_CONFIG or TPU that
-        is missing or wrong.
+      UsageError: where logical CPUs are wanted after JAX has started, on a TF_CONFIG or TPU that is
+        missing or wrong, or where JAX finds no device.
     """
     if num_logical_cpus > 1:
         _split_cpu(num_logical_cpus)
@@ -30,10 +30,21 @@ def make_jax_engine(name: str, num_logical_cpus: int = 0, tpu: str = "") -> JaxE
     if is_multi_worker(name):
         _join()
         return JaxEngine(jax.devices())
-    local = jax.local_devices()
+    local = _local_devices()
     if name == "mirrored" or (name == "auto" and local[0].platform != "cpu"):
         return JaxEngine(local)
     return JaxEngine(local[:1])
+
+
+def _local_devices() -> list[jax.Device]:
+    try:
+        return jax.local_devices()
+    except (RuntimeError, AssertionError) as error:  # the latter, without words, where none is left
+        wanted, why = jax.config.jax_platforms, " ".join(str(error).split())
+        raise UsageError(
+            f"JAX finds no device with JAX_PLATFORMS={wanted or ''}{why and f' ({why})'}: unset "
+            "JAX_PLATFORMS or set it to cpu; GPUs need the extra jax-gpu, TPUs jax-tpu"
+        ) from error
 
 
 def _split_cpu(num_logical_cpus: int) -> None:

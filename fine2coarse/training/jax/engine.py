@@ -21,6 +21,7 @@ from fine2coarse.training.gate import Gate
 from fine2coarse.training.jax.in_flight import InFlight
 from fine2coarse.training.jax.resident import gatherer, place_images
 from fine2coarse.training.jax.step import State, TrainStep, Variables, repeated
+from fine2coarse.training.placed_images import PlacedImages
 
 # Axis of the mesh, along which batches are divided. Weights are the same on every device.
 BATCH = "batch"
@@ -46,7 +47,7 @@ class JaxEngine:
         self.is_chief = not self.is_multi_process or jax.process_index() == 0
         self.is_accelerator = devices[0].platform != "cpu"
         self.replicated = NamedSharding(self.mesh, PartitionSpec())
-        self._resident: dict[int, tuple[np.ndarray, jax.Array]] = {}
+        self.placed_images = PlacedImages(functools.partial(place_images, self.mesh))
 
     @property
     def device_budget_bytes(self) -> int | None:
@@ -85,17 +86,15 @@ class JaxEngine:
 
     def run_over(self, compiled: RowFunctions, feed: Feed, num_images: int) -> list[np.ndarray]:
         """Applies a compiled function to every batch; padding is cut off."""
-        images, found = self.placed_images(feed.resident), []
+        images, found = self.placed_images.of(feed.resident), []
         values = self.placed([variable.value for variable in compiled.variables])
         with contextlib.closing(self.host_batches(feed)) as batches:
             for batch in batches:
                 results = compiled.of(feed.prepare)(values, self.placed_batch(batch), images)
                 found.append(results)
                 if len(found) > 2:  # the devices are no more than two batches behind
-                    jax.block_until_ready(found[-3])
-        *columns, weights = [
-            np.concatenate([np.asarray(value) for value in column]) for column in zip(*found)
-        ]
+                    found[-3] = [np.asarray(value) for value in found[-3]]
+        *columns, weights = [np.concatenate(column) for column in zip(*found, strict=True)]
         seen = weights > 0
         check_count(int(seen.sum()), num_images)
         return [column[seen] for column in columns]
@@ -135,18 +134,6 @@ class JaxEngine:
             on_host.shape, self.replicated, lambda index: on_host[index]
         )
 
-    def placed_images(self, resident: np.ndarray | None) -> jax.Array | None:
-        """Images uint8 [N, h, w, 3], divided among the devices; the same ones are placed once."""
-        if resident is None:
-            return None
-        kept = self._resident.get(id(resident))
-        if kept is None:
-            # For one split to train on, one to evaluate and one held out.
-            while len(self._resident) >= 4:
-                self._resident.pop(next(iter(self._resident)))
-            kept = self._resident[id(resident)] = (resident, place_images(self.mesh, resident))
-        return kept[1]
-
 
 class StepRunner:
     """Steps dispatched one after another; see `training.engine.StepRunner`.
@@ -174,7 +161,7 @@ class StepRunner:
             steps_per_call = STEPS_PER_CALL if on_device else 1
         self._steps_per_call = steps_per_call
         self._variables = Variables(spec.model, spec.optimizer)
-        self._images = engine.placed_images(feed.resident)
+        self._images = engine.placed_images.of(feed.resident)
         prepare = prepared_by(engine.mesh, feed.prepare)
         step = TrainStep(spec, prepare)
         step = step if steps_per_call == 1 else repeated(step)

@@ -16,6 +16,7 @@ from fine2coarse.input.examples import on_host
 from fine2coarse.input.feeds import Feed
 from fine2coarse.training.engine import Row, StepSpec, check_count
 from fine2coarse.training.gate import Gate
+from fine2coarse.training.placed_images import PlacedImages
 from fine2coarse.training.tensorflow.distribution import (
     Agreement,
     compiles_whole_step,
@@ -42,7 +43,7 @@ class TensorFlowEngine:
         self.num_replicas = strategy.num_replicas_in_sync
         self.is_multi_process = is_multi_process(strategy)
         self.is_chief = is_chief(strategy)
-        self._resident: dict[int, tuple[np.ndarray, Any]] = {}
+        self.placed_images = PlacedImages(self._place)
 
     @property
     def is_accelerator(self) -> bool:
@@ -77,7 +78,7 @@ class TensorFlowEngine:
     def run_over(self, compiled: RowFunctions, feed: Feed, num_images: int) -> list[np.ndarray]:
         """Applies a compiled function to every batch; padding is cut off."""
         batches, function = [], compiled.of(feed.prepare)
-        images = self.placed(feed.resident)
+        images = self.placed_images.of(feed.resident)
         for batch in self.distributed(feed):
             found = function(batch, images)
             batches.append([_gathered(self.strategy, value) for value in found])
@@ -90,22 +91,13 @@ class TensorFlowEngine:
         """A feed's batches as the replicas get them."""
         return distribute(self.strategy, lambda shard: _as_dataset(feed.batches, shard))
 
-    def placed(self, resident: np.ndarray | None) -> Any:
-        """Images uint8 [N, h, w, 3] on each replica's device; the same ones are placed once."""
-        if resident is None:
-            return None
-        kept = self._resident.get(id(resident))
-        if kept is None:
-            # For one split to train on, one to evaluate and one held out.
-            while len(self._resident) >= 4:
-                self._resident.pop(next(iter(self._resident)))
-            with on_host():
-                on_cpu = tf.constant(np.ascontiguousarray(resident))
-            placed = self.strategy.experimental_distribute_values_from_function(
-                lambda context: tf.identity(on_cpu)
-            )
-            kept = self._resident[id(resident)] = (resident, placed)
-        return kept[1]
+    def _place(self, images: np.ndarray) -> Any:
+        """Images uint8 [N, h, w, 3] on each replica's device."""
+        with on_host():
+            on_cpu = tf.constant(np.ascontiguousarray(images))
+        return self.strategy.experimental_distribute_values_from_function(
+            lambda context: tf.identity(on_cpu)
+        )
 
 
 class StepRunner:
@@ -113,7 +105,7 @@ class StepRunner:
 
     def __init__(self, engine: TensorFlowEngine, spec: StepSpec, feed: Feed, gate: Gate) -> None:
         self._iterator = iter(engine.distributed(feed))
-        self._images = engine.placed(feed.resident)
+        self._images = engine.placed_images.of(feed.resident)
         self._run = _compiled_loop(engine.strategy, spec, feed.prepare, gate)
 
     def __call__(self, num_steps: int, loss_sum: float) -> tuple[int, float, int]:
