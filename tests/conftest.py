@@ -10,6 +10,7 @@ import pathlib
 import re
 import resource
 import sys
+import tempfile
 
 import pytest
 
@@ -83,6 +84,16 @@ _BACKEND_MARKS = {
     keras_settings.TENSORFLOW: re.compile(r"pytest\.mark\.jax\b"),
     keras_settings.JAX: re.compile(r"pytest\.mark\.(jax|both_backends)\b"),
 }
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Processes of one session share the programs that JAX compiles: most tests need the same."""
+    is_worker = hasattr(config, "workerinput")
+    if keras_settings.backend() == keras_settings.JAX and not is_worker:
+        folder = tempfile.TemporaryDirectory(prefix="programs")
+        config.add_cleanup(folder.cleanup)
+        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", folder.name)
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 
 def pytest_ignore_collect(collection_path: pathlib.Path) -> bool | None:

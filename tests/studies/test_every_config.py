@@ -149,7 +149,7 @@ def images(count: int = 8) -> Examples:
 def shallow(monkeypatch):
     """One block where there are more: a card does not say how deep a network is."""
     shapes = {
-        "resnet18": backbones._resnet((1, 1, 1, 1), "basic_block"),
+        "resnet18": backbones._resnet((1, 1, 1, 1)),
         "vit_ti16": backbones._vit(16, 1, 2, 8),
     }
     for name, builder in shapes.items():
