@@ -69,7 +69,7 @@ def means(image_size_px: int) -> keras.Model:
     return keras.Model(inputs, keras.layers.Dense(8, "relu")(pooled))
 ''',
     "fine2coarse/models/backbones.py": [
-        ("import keras\n\n",
+        ("import numpy as np\n\n",
          "from fine2coarse.models.means import means\n"),
         ("_BUILDERS: Mapping[str, Builder] = {\n",
          '    "means": lambda spec: means(spec.image_size_px),\n'),
