@@ -62,5 +62,6 @@ def _check_another_size(sample: Sample, loaded, name: str, size_px: int) -> None
 
 if __name__ == "__main__":
     settings = json.loads(sys.argv[1])
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     check(settings["name"], pathlib.Path(settings["folder"]))
     print("the export is as the run")

@@ -56,25 +56,13 @@ def test_height_and_width_may_differ(resnet):
     assert tf.saved_model.load(resnet.folder)(batch).shape == (2, 64)
 
 
-# Where TensorFlow's rewriting of graphs rounds otherwise in each function by more than 1e-6, also
-# in two functions of one Keras model: compared without it, all others as they are served.
-_ROUNDED_BY_REWRITING = {
-    "resnet34",
-    "mlp_B_6-Wi_512",
-    "mlp_B_12-Wi_512",
-    "mlp_B_6-Wi_1024",
-    "mlp_B_12-Wi_1024",
-    "mlp_S_6-Wi_1024",
-}
-
-
 # TensorFlow gives little of their memory back: each in a process of its own.
 _LARGE = {"vit_b16", "vit_b32", "vit_l16"}
 
 
 @pytest.fixture
 def graphs_as_written():
-    """Without TensorFlow's rewriting of graphs."""
+    """Without TensorFlow's rewriting of graphs, which rounds otherwise in each function."""
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     yield
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
@@ -82,9 +70,7 @@ def graphs_as_written():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", backbone_names())
-def test_every_backbone_keeps_its_numbers_and_its_size(tmp_path, request, name):
-    if name in _ROUNDED_BY_REWRITING:
-        request.getfixturevalue("graphs_as_written")
+def test_every_backbone_keeps_its_numbers_and_its_size(tmp_path, graphs_as_written, name):
     try:
         if name in _LARGE:
             process = start(
