@@ -16,7 +16,15 @@ from fine2coarse.models import backbone_names
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 _PROGRAM = pathlib.Path(__file__).with_name("losses_of.py")
 # Of these, 20 steps take minutes on two cores: tests marked `stress`.
-LARGE = {"vit_b16", "vit_b32", "vit_l16", "mlp_B_12-Wi_1024", "mlp_B_6-Wi_1024", "resnet50"}
+LARGE = {
+    "vit_b16",
+    "vit_b32",
+    "vit_l16",
+    "mlp_B_12-Wi_1024",
+    "mlp_B_6-Wi_1024",
+    "resnet34",
+    "resnet50",
+}
 
 
 # A difference of one rounding grows up to threefold a step here, on TensorFlow alone too: its
