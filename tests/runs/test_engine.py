@@ -241,7 +241,9 @@ def test_start_from_a_preset(tmp_path, engine):
 
 
 # Too large for every run of CI: their smaller sisters are there.
-_BY_HAND = ("vit_b16", "vit_b32", "vit_l16")
+_BY_HAND = {"vit_b16", "vit_b32", "vit_l16"}
+if is_on_jax():  # which trains like TensorFlow: training/test_tensorflow_and_jax.py
+    _BY_HAND |= {"resnet18", "resnet34", "resnet50", "vit_s16", "mlp_B_12-Wi_1024"}
 
 
 def _tiny(name: str) -> BackboneSpec:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import jax
 import keras
 import numpy as np
 import pytest
@@ -151,6 +152,10 @@ def test_a_platform_that_is_not_there_is_told_in_a_line(monkeypatch, error, told
         raise error
 
     monkeypatch.setattr("jax.local_devices", fail)
-    monkeypatch.setattr("jax.config.jax_platforms", "cuda")
-    with pytest.raises(UsageError, match=told):
-        make_jax_engine("auto")
+    before = jax.config.jax_platforms
+    jax.config.update("jax_platforms", "cuda")
+    try:
+        with pytest.raises(UsageError, match=told):
+            make_jax_engine("auto")
+    finally:
+        jax.config.update("jax_platforms", before)
