@@ -56,8 +56,8 @@ def our_side(path: pathlib.Path, storage: str) -> Start:
             dataset_fingerprint="",
         )
         labels, _ = execution._split(run)
-        make_batches = execution._training_batches(run, labels, 0)
-        return take_from(distribute(strategy, make_batches))
+        feed = execution._training_feed(run, labels, 0)
+        return take_from(distribute(strategy, feed.batches))
 
     return start
 
