@@ -16,8 +16,7 @@ def make_jax_engine(name: str, num_logical_cpus: int = 0, tpu: str = "") -> JaxE
     """The engine over the devices that a strategy means; see `training.engine.make_engine`.
 
     'one_device' is the first device, 'mirrored' all of this machine, 'multi_worker' all of the
-    processes in TF_CONFIG, by `jax.distributed`; 'tpu' all TPU cores, those of other hosts of the
-    same slice too.
+    processes in TF_CONFIG, by `jax.distributed`; 'tpu' all TPU cores of this host.
 
     Raises:
       UsageError: where logical CPUs are wanted after JAX has started, on a TF_CONFIG or TPU that is
@@ -61,7 +60,7 @@ def _tpus(name: str) -> list[jax.Device]:
             "command on the TPU's own host, or use --backend=tensorflow"
         )
     try:
-        devices = jax.devices("tpu")
+        devices = jax.local_devices(backend="tpu")
     except RuntimeError as error:
         raise UsageError(
             f"no TPU is on this machine ({error}); install the extra jax-tpu on a TPU host"
