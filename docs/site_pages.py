@@ -300,8 +300,8 @@ def _cell(text: str) -> str:
 def api_pages() -> Iterator[tuple[str, str]]:
     """Name and Markdown of each API page: the modules beside the packages, then a page a package.
 
-    A page begins with the package's docstring; then come its modules in the order of their
-    names, public names only.
+    A page begins with the package's docstring; then come its modules and the packages within it
+    in the order of their names, public names only.
     """
     yield "fine2coarse", _api_page(_PACKAGE, _PACKAGE.glob("*.py"))
     for init in sorted(_PACKAGE.glob("*/__init__.py")):
@@ -315,6 +315,9 @@ def _api_page(folder: pathlib.Path, modules: Iterator[pathlib.Path]) -> str:
         if not module.name.startswith("__"):
             options = "    options: {show_root_heading: true, heading_level: 2}\n"
             parts.append(f"::: {_dotted(module)}\n{options}")
+        elif module.name == "__init__.py" and module.parent not in (folder, _PACKAGE):
+            options = "    options: {members: false, show_root_heading: true, heading_level: 2}\n"
+            parts.append(f"::: {_dotted(module.parent)}\n{options}")
     return "\n".join(parts)
 
 
